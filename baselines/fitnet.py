@@ -1,0 +1,51 @@
+"""FitNet: a regressor takes the student's hint layer to the teacher's (Romero et al., ICLR 2015)."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from torch import Tensor
+
+from baselines._projection import ConvReg
+from benchmark import Activations, Batch, Choice, Context, Distiller, NotApplicable, Progress, Range, baseline
+
+
+def fitnet_loss(regressed: Tensor, teacher_map: Tensor) -> Tensor:
+    """Mean squared difference over all elements of two maps [B, C, *space], float32."""
+    return (regressed.float() - teacher_map.float()).square().mean()
+
+
+@baseline("fitnet", title="FitNet", paper="Romero et al., ICLR 2015", arxiv="1412.6550")
+class FitNet(Distiller):
+    """loss = cross-entropy + 100 * mean (r(F_s) - F_t)^2, with r = convolution, batch norm, ReLU.
+
+    Weight and hint layer (the second stage) are those of the CRD benchmark, which trains hint and task
+    jointly instead of in the paper's two stages. Raises NotApplicable where no regressor is defined between
+    the two maps.
+    """
+
+    needs = frozenset({"maps"})
+
+    def __init__(
+        self,
+        context: Context,
+        *,
+        weight: Annotated[float, Range(1, 1000, log=True, source="CRD benchmark, hint: beta 100")] = 100.0,
+        hint_layer: Annotated[int, Choice((0, 1, 2, 3), source="CRD benchmark, hint_layer 2")] = 2,
+        **options: float,
+    ):
+        super().__init__(context, **options)
+        shortest = min(len(context.student.maps), len(context.teacher.maps))
+        if not 0 <= hint_layer < shortest:
+            raise NotApplicable(
+                f"hint layer {hint_layer} isn't there: the shallower network has {shortest} maps"
+            )
+        self.weight = weight
+        self.hint_layer = hint_layer
+        self.regressor = ConvReg(context.student.maps[hint_layer], context.teacher.maps[hint_layer])
+
+    def forward(
+        self, teacher: Activations, student: Activations, batch: Batch, progress: Progress
+    ) -> dict[str, Tensor]:
+        regressed = self.regressor(student.maps[self.hint_layer])
+        return {"fitnet": self.weight * fitnet_loss(regressed, teacher.maps[self.hint_layer].detach())}

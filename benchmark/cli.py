@@ -1,0 +1,64 @@
+"""The command line: arguments -> settings -> grid -> records -> report; messages and exit codes."""
+
+from __future__ import annotations
+
+import sys
+
+from rich.console import Console
+
+from benchmark.errors import UserError
+from benchmark.settings import Settings, parse
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs the command and returns its exit code: 0 done, 1 a baseline failed, 2 bad input, 130
+    interrupted."""
+    console, errors = Console(), Console(stderr=True)
+    try:
+        settings = parse(sys.argv[1:] if arguments is None else arguments)
+        return _run(settings, console)
+    except UserError as error:
+        errors.print(f"run_all.py: {error}", markup=False, highlight=False, soft_wrap=True)
+        return 2
+    except KeyboardInterrupt:
+        errors.print(
+            "interrupted; finished runs are recorded, the same command goes on from there", markup=False
+        )
+        return 130
+
+
+def _run(settings: Settings, console: Console) -> int:
+    if settings.report_only:
+        return _report(settings, console)
+    # Imported here: the report needs none of it, and it takes seconds.
+    from benchmark import listing, plugins
+    from benchmark.grid import make_grid
+    from benchmark.running.display import make_display
+    from benchmark.running.local import Executor, make_fabric
+    from benchmark.running.store import check_writable
+
+    registry = plugins.load(settings.plugin)
+    if settings.list:
+        listing.print_plugins(registry, console)
+        return 0
+    fabric = make_fabric(settings.device, settings.precision)
+    if not settings.dry_run:
+        check_writable(settings.folder)
+    cohorts = make_grid(settings, registry)
+    with make_display(console) as display:
+        executor = Executor(settings.folder, settings.results_dir / "teachers", fabric, display)
+        if settings.dry_run:
+            listing.print_grid(cohorts, executor, console)
+            return 0
+        executor.execute(cohorts)
+    code = _report(settings, console) if (settings.folder / "runs").exists() else 0
+    for failure in executor.failures:
+        console.print(failure, style="red", markup=False, highlight=False, soft_wrap=True)
+    return 1 if executor.failures else code
+
+
+def _report(settings: Settings, console: Console) -> int:
+    from benchmark.reporting import report
+
+    report(settings.folder, console)
+    return 0

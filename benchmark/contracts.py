@@ -1,0 +1,355 @@
+"""What a plugin sees: the types that baselines and tasks are written against.
+
+Shapes in docstrings: B samples of a batch, K classes, C channels, D embedding width, N samples of the train
+split.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+IGNORE = -1
+"""The label of a sample (or of a pixel) that no loss and no metric may use."""
+
+Batch = dict[str, Tensor]
+"""`index` [B] int64, `label` [B] int64, `labelled` [B] bool, and one tensor [B, C, *space] per modality."""
+
+
+class NotApplicable(Exception):
+    """A baseline can't be used on this pair; the message says why and goes into the record."""
+
+
+@dataclass(frozen=True)
+class Activations:
+    """What a network shows of one batch.
+
+    logits          [B, K] (dense tasks [B, K, H, W])
+    embedding       [B, D], the penultimate vector
+    maps            maps[0] the stem, maps[1:] the stages, shallow to deep, each [B, C, *space]
+    preactivations  the same before the last non-linearity; empty where a network has none
+    """
+
+    logits: Tensor
+    embedding: Tensor
+    maps: tuple[Tensor, ...] = ()
+    preactivations: tuple[Tensor, ...] = ()
+
+    def map(self, change: Callable[[Tensor], Tensor]) -> Activations:
+        """The same activations with `change` applied to every tensor (detach, reorder, cast)."""
+        return Activations(
+            change(self.logits),
+            change(self.embedding),
+            tuple(change(each) for each in self.maps),
+            tuple(change(each) for each in self.preactivations),
+        )
+
+
+@dataclass(frozen=True)
+class Shapes:
+    """The shapes of a network's activations without the batch axis."""
+
+    logits: tuple[int, ...]
+    embedding: tuple[int, ...]
+    maps: tuple[tuple[int, ...], ...] = ()
+    preactivations: tuple[tuple[int, ...], ...] = ()
+
+    @classmethod
+    def of(cls, activations: Activations) -> Shapes:
+        def shape(tensor: Tensor) -> tuple[int, ...]:
+            return tuple(tensor.shape[1:])
+
+        return cls(
+            shape(activations.logits),
+            shape(activations.embedding),
+            tuple(shape(each) for each in activations.maps),
+            tuple(shape(each) for each in activations.preactivations),
+        )
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a baseline may know when it is built.
+
+    teacher, student   shapes of both networks' activations
+    num_classes        K
+    num_samples        N, the size of the train split in use; a batch's `index` runs over it
+    train_labels       [N] int64, IGNORE where a label may not be used
+    teacher_head       the teacher's frozen classifier, from embedding to logits; None where it has none
+    teacher_norms      per teacher preactivation, (weight [C], bias [C]) of the norm behind it, or None
+    """
+
+    teacher: Shapes
+    student: Shapes
+    num_classes: int
+    num_samples: int
+    train_labels: Tensor
+    teacher_head: nn.Module | None = None
+    teacher_norms: tuple[tuple[Tensor, Tensor] | None, ...] = ()
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where training stands: `epoch` of `epochs` and `step` of `steps`, both counted from 0."""
+
+    epoch: int
+    epochs: int
+    step: int
+    steps: int
+
+    @property
+    def fraction(self) -> float:
+        """The share of training that is done, from 0 to 1."""
+        return self.step / max(self.steps, 1)
+
+
+@dataclass(frozen=True)
+class Range:
+    """The search range of a numeric hyper-parameter and where its default comes from; used inside
+    Annotated."""
+
+    low: float
+    high: float
+    log: bool = False
+    source: str = ""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The values that a categorical hyper-parameter may take and where its default comes from."""
+
+    values: tuple[Any, ...]
+    source: str = ""
+
+
+@dataclass(frozen=True)
+class Prelude:
+    """A first stage of a baseline, before the students train together.
+
+    share             its length as a share of the run's epochs
+    parameters        the baseline's own parameters that train in it
+    trains_student    whether the student's body (everything but its classifier) trains too
+    loss              (teacher, student, batch, progress) -> named loss terms
+    """
+
+    name: str
+    share: float
+    loss: Callable[[Activations, Activations, Batch, Progress], dict[str, Tensor]]
+    parameters: tuple[nn.Parameter, ...] = ()
+    trains_student: bool = False
+
+
+class Distiller(nn.Module):
+    """A baseline: how a student learns from a teacher.
+
+    A subclass takes its hyper-parameters as keyword arguments with defaults, keeps state in submodules and
+    buffers, and
+    returns its loss terms from `forward`. The supervised term is added by the engine: `task_weight *
+    task_loss`.
+    It never touches optimiser, device, loader or logger. Random draws come from torch's global state, which
+    is the learner's own while it is at work.
+    """
+
+    needs: ClassVar[frozenset[str]] = frozenset()
+    """Of {"logits", "embedding", "maps", "preactivations", "labels"}: what must be there for it to apply."""
+
+    learns_from: ClassVar[str] = "trained"
+    """Which teacher its cohort has: "trained", "untrained", or "student_architecture"."""
+
+    in_composition: ClassVar[Mapping[str, Any]] = {}
+    """Hyper-parameters whose default differs inside `a+b`."""
+
+    def __init__(self, context: Context, *, task_weight: float = 1.0):
+        super().__init__()
+        self.context = context
+        self.task_weight = task_weight
+
+    def forward(
+        self, teacher: Activations, student: Activations, batch: Batch, progress: Progress
+    ) -> dict[str, Tensor]:
+        """The named, weighted loss terms of one batch; each a scalar. The teacher's tensors carry no
+        gradient."""
+        return {}
+
+    def task_loss(self, student: Activations, batch: Batch) -> Tensor:
+        """The supervised loss, unweighted: a scalar; here cross-entropy over the labels that may be used."""
+        return supervised_cross_entropy(self.predict(student), batch["label"], batch["labelled"])
+
+    def predict(self, student: Activations) -> Tensor:
+        """The logits that the trained student is judged by, [B, K]."""
+        return student.logits
+
+    def preludes(self) -> tuple[Prelude, ...]:
+        """First stages, in order; most baselines have none."""
+        return ()
+
+    def diagnostics(self, teacher: Activations, student: Activations, batch: Batch) -> dict[str, np.ndarray]:
+        """Small arrays of one batch that are worth a figure: a coupling, a similarity matrix."""
+        return {}
+
+
+def supervised_cross_entropy(logits: Tensor, label: Tensor, labelled: Tensor) -> Tensor:
+    """Mean cross-entropy over the labels that may be used; zero (with a graph) when there is none.
+
+    logits [B, K, *space], label [B, *space] int64, labelled [B] bool. Pixels count like samples.
+    """
+    usable = labelled.view(-1, *[1] * (label.ndim - 1))
+    target = torch.where(usable, label, torch.full_like(label, IGNORE))
+    total = F.cross_entropy(logits, target, ignore_index=IGNORE, reduction="sum")
+    return total / (target != IGNORE).sum().clamp(min=1)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a network is trained; milestones and warm-up are shares of the training, so that it scales with
+    epochs."""
+
+    epochs: int
+    batch_size: int = 64
+    optimizer: str = "sgd"
+    learning_rate: float = 0.05
+    momentum: float = 0.9
+    nesterov: bool = False
+    weight_decay: float = 5e-4
+    schedule: str = "steps"
+    milestones: tuple[float, ...] = (150 / 240, 180 / 240, 210 / 240)
+    decay: float = 0.1
+    warmup: float = 0.0
+
+
+@dataclass(frozen=True)
+class Modality:
+    """A named tensor of a sample: its shape without the batch axis, and how it is brought to the networks'
+    scale.
+
+    Networks see (x / scale - mean) / std, per channel; `spatial` says that the joint crop and flip apply to
+    it.
+    """
+
+    shape: tuple[int, ...]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    scale: float = 1.0
+    spatial: bool = True
+
+
+@dataclass(frozen=True)
+class Samples:
+    """A set of samples in memory: modality name -> [N, C, *space], labels [N] int64, groups [N] (subject,
+    scene)."""
+
+    modalities: Mapping[str, Tensor]
+    labels: Tensor
+    groups: Tensor | None = None
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def subset(self, index: Tensor) -> Samples:
+        """The samples at `index` [M], in that order."""
+        groups = None if self.groups is None else self.groups[index]
+        return Samples({name: x[index] for name, x in self.modalities.items()}, self.labels[index], groups)
+
+
+@dataclass(frozen=True)
+class Data:
+    """A loaded dataset: what there is to train on, what to test on, and how to look at it.
+
+    fingerprint   content hash of everything that decides the samples; part of every run's id
+    pad           how far the random crop may shift a sample, in pixels (0: no crop); flip: mirror left and
+                  right
+    """
+
+    name: str
+    train: Samples
+    test: Samples
+    classes: tuple[str, ...]
+    modalities: Mapping[str, Modality]
+    fingerprint: str
+    synthetic: bool
+    pad: int = 0
+    flip: bool = False
+
+
+@dataclass(frozen=True)
+class DatasetCard:
+    """A dataset as `--list` shows it and as the engine loads it.
+
+    load(data_dir, download) -> Data; raises UserError that names what is missing and the layouts expected
+    requires       what it needs on disk, in words; empty for embedded data
+    """
+
+    title: str
+    load: Callable[[Path | None, bool], Data]
+    synthetic: bool
+    requires: str = ""
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A teacher and a student architecture, the modalities that each sees, and their recipes.
+
+    hyperparameters   baseline -> values published for this pair; they beat the baseline's own defaults
+    """
+
+    teacher: str
+    student: str
+    recipe: Recipe
+    teacher_recipe: Recipe
+    teacher_modalities: tuple[str, ...]
+    student_modalities: tuple[str, ...]
+    hyperparameters: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Preset:
+    """What a task runs when the command line leaves it open."""
+
+    datasets: tuple[str, ...]
+    pairs: tuple[str, ...]
+    seeds: tuple[int, ...] = (0, 1, 2)
+    epochs: int | None = None
+    teacher_epochs: int | None = None
+    batch_size: int | None = None
+    train_samples: int | None = None
+    teacher_samples: int | None = None
+    label_fraction: float = 1.0
+    validation: float = 0.1
+    teacher_data: str = "shared"
+
+
+class Task(ABC):
+    """A task plugin: a question with data. Registered with @task(name, title=...)."""
+
+    name: ClassVar[str]
+    title: ClassVar[str]
+
+    @abstractmethod
+    def datasets(self) -> dict[str, DatasetCard]:
+        """Dataset name -> its card."""
+
+    @abstractmethod
+    def pairs(self, dataset: str) -> dict[str, Pair]:
+        """Pair name -> pair, for one dataset."""
+
+    @abstractmethod
+    def presets(self) -> dict[str, Preset]:
+        """ "quick", "standard" and "paper"."""
+
+    def custom_pair(self, dataset: str, name: str) -> Pair | None:
+        """A pair that is not in `pairs` but that `name` describes; None where it describes none."""
+        return None
+
+    def metrics(self, num_classes: int) -> Any:
+        """The torchmetrics MetricCollection that test and validation are scored by; here top-1 and top-5."""
+        from benchmark.evaluation.accuracy import classification_metrics
+
+        return classification_metrics(num_classes)

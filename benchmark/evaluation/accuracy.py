@@ -1,0 +1,99 @@
+"""What a finished network predicts, and how it is scored."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor
+from torchmetrics import Metric, MetricCollection
+from torchmetrics.classification import MulticlassAccuracy
+
+from benchmark.contracts import IGNORE, Batch
+from benchmark.models import Network
+from benchmark.training.learner import Learner, look
+
+
+@dataclass(frozen=True)
+class MetricInfo:
+    """How a report shows a metric: `scale` times the value is in `unit`."""
+
+    title: str
+    short: str
+    direction: str
+    unit: str = ""
+    scale: float = 1.0
+    headline: bool = False
+
+
+KNOWN = {
+    "top1": MetricInfo("Top-1 accuracy", "top-1", "max", "%", 100),
+    "top5": MetricInfo("Top-5 accuracy", "top-5", "max", "%", 100),
+    "agreement": MetricInfo("Agreement with the teacher", "agreement", "max", "%", 100),
+    "kl_to_teacher": MetricInfo("KL divergence from teacher to student", "KL", "min", "nats"),
+}
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """What a network says of a split: logits [N, K, ...] and the first embeddings [M, D], float32 on the
+    CPU."""
+
+    logits: Tensor
+    embeddings: Tensor
+
+
+def classification_metrics(num_classes: int) -> MetricCollection:
+    """Top-1 accuracy, and top-5 where there are more than five classes; the first one is the headline."""
+    metrics: dict[str, Metric] = {}
+    for k in (1, 5):
+        if k < num_classes:
+            metrics[f"top{k}"] = MulticlassAccuracy(
+                num_classes, top_k=k, average="micro", ignore_index=IGNORE
+            )
+    return MetricCollection(metrics, compute_groups=False)
+
+
+def information(metrics: MetricCollection, further: Iterable[str] = ()) -> dict[str, dict]:
+    """Titles, units and directions of a task's metrics (the first is the headline) and of `further` ones."""
+    shown: dict[str, dict] = {}
+    for name, metric in metrics.items(keep_base=True):
+        direction = "max" if metric.higher_is_better else "min"
+        shown[name] = asdict(KNOWN.get(name, MetricInfo(name, name, direction))) | {"headline": not shown}
+    return shown | {name: asdict(KNOWN[name]) for name in further}
+
+
+def score(metrics: MetricCollection, logits: Tensor, labels: Tensor) -> dict[str, float]:
+    """The task's metrics of logits [N, K, ...] against labels [N, ...]."""
+    metrics.reset()
+    metrics.update(logits, labels)
+    return {name: float(value) for name, value in metrics.compute().items()}
+
+
+@torch.no_grad()
+def predict(learner: Learner, batches: Iterable[Batch], fabric: Fabric, keep: int = 0) -> Predictions:
+    """A learner's predictions in eval mode, with the embeddings of the first `keep` samples; its mode is
+    restored."""
+    was_training = learner.training
+    learner.eval()
+    logits, embeddings, kept = [], [], 0
+    with fabric.autocast():
+        for batch in batches:
+            predicted, seen = learner.predict(batch)
+            logits.append(predicted.float().cpu())
+            if kept < keep:
+                embeddings.append(seen.embedding[: keep - kept].float().cpu())
+                kept += len(embeddings[-1])
+    learner.train(was_training)
+    return Predictions(torch.cat(logits), torch.cat(embeddings) if embeddings else torch.empty(0))
+
+
+@torch.no_grad()
+def predict_network(
+    network: Network, modalities: tuple[str, ...], batches: Iterable[Batch], fabric: Fabric
+) -> Tensor:
+    """The logits [N, K, ...] of a network that is not being trained."""
+    with fabric.autocast():
+        return torch.cat([look(network, batch, modalities).logits.float().cpu() for batch in batches])

@@ -1,0 +1,22 @@
+"""How closely a student follows its teacher on samples that neither was trained on."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+FIDELITY = ("agreement", "kl_to_teacher")
+
+
+def fidelity(student_logits: Tensor, teacher_logits: Tensor) -> dict[str, float]:
+    """Agreement and divergence of logits [N, K, ...], after Stanton et al., NeurIPS 2021.
+
+    agreement       share of samples (pixels) with the same most likely class
+    kl_to_teacher   mean KL(p_teacher || p_student) in nats, at temperature 1
+    Empty where the two don't have the same classes.
+    """
+    if student_logits.shape != teacher_logits.shape:
+        return {}
+    agreement = (student_logits.argmax(1) == teacher_logits.argmax(1)).double().mean()
+    log_p_student, log_p_teacher = student_logits.log_softmax(1), teacher_logits.log_softmax(1)
+    divergence = (log_p_teacher.exp() * (log_p_teacher - log_p_student)).sum(1).double().mean()
+    return {"agreement": float(agreement), "kl_to_teacher": float(divergence)}

@@ -1,0 +1,266 @@
+"""Settings -> runs -> cohorts: what a command asks for, resolved against presets, pairs and data."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from benchmark.cohorts import NUMBERS, Cohort, Run, TeacherSpec, content_hash
+from benchmark.contracts import Data, DatasetCard, Pair, Preset, Recipe, Task
+from benchmark.data.splits import Splits, SplitSettings, make_splits
+from benchmark.errors import UserError, unknown
+from benchmark.overrides import Overrides, parse_overrides
+from benchmark.plugins import ROLES, Registry
+from benchmark.settings import Settings
+from benchmark.training.composition import learns_from, resolve_hyperparameters
+
+
+@dataclass(frozen=True)
+class _Room:
+    """One dataset of one task with the preset's numbers that apply to it."""
+
+    task: Task
+    name: str
+    card: DatasetCard
+    preset: Preset
+    known: bool
+
+
+def make_grid(settings: Settings, registry: Registry) -> list[Cohort]:
+    """All cohorts of a command, in the order in which they run. Loads every dataset that it needs.
+
+    Raises UserError for unknown names, missing data and settings that can't be met.
+    """
+    overrides = parse_overrides(settings.set, registry)
+    names = baseline_names(settings, registry)
+    rooms = _rooms(settings, registry)
+    _check_pairs(settings, rooms)
+    cohorts = []
+    for room in rooms:
+        data = room.card.load(settings.data_dir, settings.download)
+        for pair_name, pair in _pairs(settings, room).items():
+            for split, wanted in _conditions(settings, room, names, registry):
+                splits = make_splits(data, split)
+                block = _Block(settings, room, data, pair_name, pair, split, splits, overrides)
+                cohorts += block.cohorts(wanted, registry)
+    _check_checkpoint(settings, cohorts)
+    return cohorts
+
+
+def baseline_names(settings: Settings, registry: Registry) -> tuple[str, ...]:
+    """The baselines of a command in its order: those named, or the headline set; 'all' adds every
+    registered one."""
+    names = list(settings.baselines or registry.headline)
+    if "all" in names:
+        names = [*(name for name in names if name != "all"), *registry.headline, *registry.baselines]
+    unique = tuple(dict.fromkeys(names))
+    for name in unique:
+        registry.parts(name)
+    return unique
+
+
+def order_of(name: str, registry: Registry) -> int:
+    """A baseline's place in tables: the headline set in its order, then references, controls, methods,
+    compositions."""
+    if name in registry.headline:
+        return registry.headline.index(name)
+    if name not in registry.baselines:
+        return 10_000
+    role = ROLES[::-1].index(registry.baselines[name].role)
+    return 1000 * (role + 1) + list(registry.baselines).index(name)
+
+
+@dataclass(frozen=True)
+class _Block:
+    """A dataset, a pair and a condition: everything of a run but its baseline and its seeds."""
+
+    settings: Settings
+    room: _Room
+    data: Data
+    pair_name: str
+    pair: Pair
+    split: SplitSettings
+    splits: Splits
+    overrides: Overrides
+
+    def cohorts(self, names: tuple[str, ...], registry: Registry) -> Iterator[Cohort]:
+        recipe = self._recipe("recipe", self.pair.recipe, self.settings.epochs, self.room.preset.epochs)
+        seeds = self.room.preset.seeds if self.settings.seeds is None else self.settings.seeds
+        for teacher_seed in self.settings.teacher_seeds:
+            for seed in seeds:
+                for kind in dict.fromkeys(learns_from(registry.parts(name)) for name in names):
+                    teacher = self._teacher(kind, teacher_seed, recipe)
+                    mates = [name for name in names if learns_from(registry.parts(name)) == kind]
+                    runs = tuple(self._run(name, seed, teacher, recipe, registry) for name in mates)
+                    yield Cohort(
+                        self.room.task, self.room.card, self.data, self.splits, self.pair_name, self.pair,
+                        recipe, teacher, seed, self.settings.precision, runs,
+                    )  # fmt: skip
+
+    def _recipe(self, prefix: str, recipe: Recipe, asked: int | None, preset: int | None) -> Recipe:
+        if asked is None and self.room.known:
+            asked = preset
+        batch_size = self.settings.batch_size
+        if batch_size is None and self.room.known:
+            batch_size = self.room.preset.batch_size
+        given = {"epochs": asked, "batch_size": batch_size}
+        recipe = replace(recipe, **{name: value for name, value in given.items() if value is not None})
+        return replace(recipe, **self.overrides.of_recipe(prefix))
+
+    def _teacher(self, kind: str, seed: int, student_recipe: Recipe) -> TeacherSpec:
+        pair, settings = self.pair, self.settings
+        own = kind == "student_architecture"
+        recipe = student_recipe if own else self._recipe(
+            "teacher_recipe", pair.teacher_recipe, settings.teacher_epochs, self.room.preset.teacher_epochs
+        )  # fmt: skip
+        checkpoint = settings.teacher_checkpoint if kind == "trained" else None
+        return TeacherSpec(
+            task=self.room.task.name,
+            dataset=self.data.name,
+            architecture=pair.student if own else pair.teacher,
+            modalities=pair.student_modalities if own else pair.teacher_modalities,
+            recipe=recipe,
+            seed=seed,
+            kind="untrained" if kind == "untrained" else "trained",
+            precision=settings.precision,
+            data_fingerprint=self.data.fingerprint,
+            samples=_checksum(self.splits.teacher),
+            checkpoint=checkpoint,
+            checkpoint_checksum=_file_checksum(checkpoint) if checkpoint else "",
+        )
+
+    def _run(self, name: str, seed: int, teacher: TeacherSpec, recipe: Recipe, registry: Registry) -> Run:
+        parts = registry.parts(name)
+        hyperparameters = resolve_hyperparameters(
+            parts, self.pair.hyperparameters, self.overrides.of_baseline(name)
+        )
+        pair = self.pair
+        identity = {
+            "numbers": NUMBERS,
+            "task": self.room.task.name,
+            "dataset": self.data.name,
+            "data": self.data.fingerprint,
+            "splits": [
+                _checksum(part) for part in (self.splits.train, self.splits.labelled, self.splits.validation)
+            ],
+            "student": [pair.student, pair.student_modalities],
+            "teacher": teacher.id,
+            "recipe": asdict(recipe),
+            "baseline": name,
+            "hyperparameters": hyperparameters,
+            "seed": seed,
+            "precision": self.settings.precision,
+        }
+        condition = self._condition(teacher, recipe, self.overrides.shown(name))
+        return Run(
+            self.room.task.name, self.data.name, self.pair_name, name, seed, condition, hyperparameters,
+            parts, order_of(name, registry), content_hash(identity),
+        )  # fmt: skip
+
+    def _condition(self, teacher: TeacherSpec, recipe: Recipe, overrides: str) -> dict[str, Any]:
+        loaded = teacher.checkpoint is not None
+        return {
+            **asdict(self.split),
+            "teacher_seed": teacher.seed,
+            "epochs": recipe.epochs,
+            "batch_size": recipe.batch_size,
+            "teacher_epochs": None if loaded or teacher.kind == "untrained" else teacher.recipe.epochs,
+            "teacher_checkpoint": teacher.checkpoint.name if teacher.checkpoint else "",
+            "precision": self.settings.precision,
+            "overrides": overrides,
+        }
+
+
+def _rooms(settings: Settings, registry: Registry) -> list[_Room]:
+    tasks = [registry.task(name) for name in settings.tasks or registry.tasks]
+    known = {name for task in tasks for name in task.datasets()}
+    for name in settings.datasets:
+        if name not in known:
+            raise unknown("dataset", name, known)
+    rooms = []
+    for task in tasks:
+        preset, cards = task.presets()[settings.preset], task.datasets()
+        chosen = (
+            [name for name in settings.datasets if name in cards] if settings.datasets else preset.datasets
+        )
+        rooms += [_Room(task, name, cards[name], preset, name in preset.datasets) for name in chosen]
+    return rooms
+
+
+def _pairs(settings: Settings, room: _Room) -> dict[str, Pair]:
+    known = room.task.pairs(room.name)
+    if not settings.pairs:
+        return {name: known[name] for name in room.preset.pairs if name in known}
+    found = {name: known.get(name) or room.task.custom_pair(room.name, name) for name in settings.pairs}
+    return {name: pair for name, pair in found.items() if pair is not None}
+
+
+def _check_pairs(settings: Settings, rooms: list[_Room]) -> None:
+    known = {name for room in rooms for name in room.task.pairs(room.name)}
+    for name in settings.pairs:
+        if not any(name in _pairs(settings, room) for room in rooms):
+            raise unknown("pair", name, known)
+    for room in rooms:
+        if not _pairs(settings, room):
+            raise UserError(
+                f"dataset {room.name} of task {room.task.name} has none of the pairs asked for: see --list"
+            )
+
+
+def _conditions(
+    settings: Settings, room: _Room, names: tuple[str, ...], registry: Registry
+) -> Iterator[tuple[SplitSettings, tuple[str, ...]]]:
+    """The conditions of a dataset with their baselines; few labels bring their companions along."""
+    preset = room.preset
+
+    def choose(name: str, sized: bool = False) -> Any:
+        asked = getattr(settings, name)
+        return getattr(preset, name) if asked is None and (room.known or not sized) else asked
+
+    split = SplitSettings(
+        split_seed=settings.split_seed,
+        validation=choose("validation"),
+        label_fraction=choose("label_fraction"),
+        train_samples=choose("train_samples", sized=True),
+        teacher_data=choose("teacher_data"),
+        teacher_samples=choose("teacher_samples", sized=True),
+    )
+    if split.label_fraction == 1:
+        yield split, names
+        return
+    beside = {
+        kind: [b.name for b in registry.baselines.values() if b.companion == kind]
+        for kind in ("few_labels", "all_labels")
+    }
+    yield split, tuple(dict.fromkeys([*names, *beside["few_labels"]]))
+    if beside["all_labels"]:
+        yield replace(split, label_fraction=1.0), tuple(beside["all_labels"])
+
+
+def _check_checkpoint(settings: Settings, cohorts: list[Cohort]) -> None:
+    if settings.teacher_checkpoint is None:
+        return
+    teachers = {(c.pair.teacher, c.data.name) for c in cohorts if c.teacher.checkpoint is not None}
+    if len(teachers) > 1:
+        names = ", ".join(sorted({f"{architecture} on {dataset}" for architecture, dataset in teachers}))
+        raise UserError(
+            f"--teacher-checkpoint is one teacher, but the grid has {names}: give --pairs and --datasets"
+        )
+
+
+def _checksum(index: Tensor) -> str:
+    return hashlib.sha256(index.numpy().tobytes()).hexdigest()[:16]
+
+
+def _file_checksum(file: Path) -> str:
+    try:
+        return hashlib.sha256(file.read_bytes()).hexdigest()[:16]
+    except OSError as error:
+        raise UserError(
+            f"--teacher-checkpoint {file}: {error.strerror}; give an existing checkpoint file"
+        ) from error

@@ -1,0 +1,80 @@
+"""What --list and --dry-run print."""
+
+from __future__ import annotations
+
+from rich.console import Console
+from rich.table import Table
+
+from benchmark.cohorts import Cohort
+from benchmark.grid import order_of
+from benchmark.plugins import Registry
+from benchmark.running.local import Executor
+
+
+def print_plugins(registry: Registry, console: Console) -> None:
+    """Every task with its datasets and pairs, then every baseline."""
+    for task in registry.tasks.values():
+        console.print(_datasets(task.title, task.name, task))
+        console.print(_pairs(task))
+    table = _table(
+        "Baselines (a+b composes any two)", "name", "title", "role", "needs", "paper", "hyper-parameters"
+    )
+    for baseline in sorted(registry.baselines.values(), key=lambda each: order_of(each.name, registry)):
+        table.add_row(
+            baseline.name,
+            baseline.title,
+            baseline.role,
+            ", ".join(sorted(baseline.distiller.needs)) or "-",
+            " ".join(filter(None, [baseline.paper, baseline.arxiv and f"arXiv {baseline.arxiv}"])) or "-",
+            ", ".join(f"{each.name}={each.default}" for each in baseline.hyperparameters.values()),
+        )
+    console.print(table)
+    console.print(f"Headline set (the default): {' '.join(registry.headline)}", highlight=False)
+
+
+def _datasets(title, name, task) -> Table:
+    table = _table(f"Task {name}: {title}", "dataset", "title", "kind", "needs on disk")
+    for dataset, card in task.datasets().items():
+        kind = "synthetic, embedded" if card.synthetic else "real"
+        table.add_row(dataset, card.title, kind, card.requires or "nothing")
+    return table
+
+
+def _pairs(task) -> Table:
+    table = _table(f"Pairs of {task.name}", "pair", "teacher sees", "student sees", "epochs", "datasets")
+    found: dict[str, list[str]] = {}
+    for dataset in task.datasets():
+        for pair in task.pairs(dataset):
+            found.setdefault(pair, []).append(dataset)
+    for name, datasets in found.items():
+        pair = task.pairs(datasets[0])[name]
+        sees = ["+".join(modalities) for modalities in (pair.teacher_modalities, pair.student_modalities)]
+        table.add_row(name, *sees, str(pair.recipe.epochs), ", ".join(datasets))
+    return table
+
+
+def print_grid(cohorts: list[Cohort], executor: Executor, console: Console) -> None:
+    """The grid: a line per cohort with its runs, those to do and those already recorded."""
+    table = _table("Grid", "cohort", "teacher", "epochs", "to do", "recorded")
+    total = to_do = 0
+    for cohort in cohorts:
+        pending = {run.id for run in executor.pending(cohort)}
+        total, to_do = total + len(cohort.runs), to_do + len(pending)
+        table.add_row(
+            cohort.title,
+            f"{cohort.teacher.architecture}, seed {cohort.teacher.seed}",
+            str(cohort.recipe.epochs),
+            " ".join(run.baseline for run in cohort.runs if run.id in pending) or "-",
+            " ".join(run.baseline for run in cohort.runs if run.id not in pending) or "-",
+        )
+    console.print(table)
+    console.print(
+        f"{len(cohorts)} cohorts, {total} runs: {total - to_do} recorded, {to_do} to do", highlight=False
+    )
+
+
+def _table(title: str, *columns: str) -> Table:
+    table = Table(title=title, title_justify="left", title_style="bold")
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    return table

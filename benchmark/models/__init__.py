@@ -1,0 +1,56 @@
+"""Networks by name: `build("resnet8", [(3, 32, 32)], 10)`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from importlib import import_module
+
+from benchmark.errors import unknown
+from benchmark.models.checkpoints import load_checkpoint
+from benchmark.models.network import Network
+
+__all__ = ["Builder", "Network", "architecture", "architectures", "build", "load_checkpoint"]
+
+Builder = Callable[[Sequence[tuple[int, ...]], int], Network]
+"""(input shapes without the batch axis, one per modality; number of classes) -> network"""
+
+_builders: dict[str, Builder] = {}
+
+
+def architecture(name: str) -> Callable[[Builder], Builder]:
+    """Registers a builder of networks under `name`."""
+
+    def register(builder: Builder) -> Builder:
+        if name in _builders:
+            raise ValueError(f"architecture {name!r} is registered twice")
+        _builders[name] = builder
+        return builder
+
+    return register
+
+
+def architectures() -> tuple[str, ...]:
+    """The names of all registered architectures; torchvision and timm add theirs, behind a prefix."""
+    # Imported at first use, because these modules import `architecture` from here.
+    for module in ("cifar", "encoders"):
+        import_module(f"benchmark.models.{module}")
+    return tuple(_builders)
+
+
+def build(name: str, shapes: Sequence[tuple[int, ...]], num_classes: int) -> Network:
+    """Builds an untrained network.
+
+    name     a registered architecture, `torchvision:<model>` or `timm:<model>`
+    shapes   of its inputs, without the batch axis, in the pair's order
+
+    Raises UserError for an unknown name, and for inputs that the architecture can't take.
+    """
+    library, separator, model = name.partition(":")
+    if separator and library in ("torchvision", "timm"):
+        adapters = import_module("benchmark.models.adapters")
+        make = adapters.from_torchvision if library == "torchvision" else adapters.from_timm
+        return make(model, shapes, num_classes)
+    known = architectures()
+    if name not in known:
+        raise unknown("architecture", name, known)
+    return _builders[name](shapes, num_classes)

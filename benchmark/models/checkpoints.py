@@ -1,0 +1,108 @@
+"""Teacher checkpoints: published weights into a network, or one line that says why not."""
+
+from __future__ import annotations
+
+import argparse
+import pickle
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from benchmark.errors import UserError
+
+WRAPPERS = ("model", "state_dict", "net")
+"""The keys under which training scripts keep the weights."""
+
+_NUMPY_SCALAR = np.float64(0).__reduce__()[0]
+
+HARMLESS = [
+    argparse.Namespace,
+    np.dtype,
+    type(np.dtype(np.float32)),
+    type(np.dtype(np.float64)),
+    (_NUMPY_SCALAR, "numpy.core.multiarray.scalar"),
+    (_NUMPY_SCALAR, "numpy._core.multiarray.scalar"),
+]
+"""What published checkpoints hold beside tensors (options, an accuracy): plain values, no code."""
+
+
+def load_checkpoint(network: nn.Module, path: Path | str) -> None:
+    """Loads the weights in `path` into `network`, in place.
+
+    path   a .safetensors file, or a torch file: a bare state dict, or a dict with one under `model`,
+           `state_dict` or `net`; a `module.` prefix is dropped; an adapted network, with its weights under
+           `model.`, takes the library's own names too
+
+    Raises UserError for a file that is missing or unreadable, and for the first key or shape that does not
+    fit; the network is unchanged then.
+    """
+    path = Path(path)
+    weights = _without_prefix(_weights(_read(path), path))
+    own = network.state_dict()
+    if all(key.startswith("model.") for key in own) and not any(key.startswith("model.") for key in weights):
+        weights = {f"model.{key}": value for key, value in weights.items()}
+    # Checkpoints older than torch 0.4.1 have no batch counters; only norms without momentum use them.
+    counters = {key: value for key, value in own.items() if key.endswith("num_batches_tracked")}
+    weights = {**counters, **weights}
+    mismatch = _first_mismatch(weights, own)
+    if mismatch:
+        raise UserError(
+            f"{path} does not fit this network: {mismatch}; "
+            "choose the architecture, the number of classes and the input channels it was trained with"
+        )
+    network.load_state_dict(weights)
+
+
+def _read(path: Path) -> Any:
+    """The content of a checkpoint file, on the CPU."""
+    if not path.is_file():
+        raise UserError(f"no checkpoint at {path}: give the path of a .safetensors, .pth or .pt file")
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        with torch.serialization.safe_globals(HARMLESS):
+            return torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError:
+        raise UserError(
+            f"{path} holds more than weights: save its state dict alone, torch.save(model.state_dict(), ...)"
+        ) from None
+    except (SafetensorError, OSError, RuntimeError, EOFError, ValueError, KeyError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise UserError(f"can't read the checkpoint {path} ({reason}): fetch or save it again") from None
+
+
+def _weights(content: Any, path: Path) -> Mapping[str, Tensor]:
+    """The state dict in a checkpoint's content."""
+    if isinstance(content, Mapping):
+        candidates = [content[key] for key in WRAPPERS if isinstance(content.get(key), Mapping)]
+        for weights in (*candidates, content):
+            if weights and all(isinstance(value, Tensor) for value in weights.values()):
+                return weights
+    raise UserError(
+        f"{path} holds no weights: give a state dict, bare or under {', '.join(map(repr, WRAPPERS[:-1]))} "
+        f"or {WRAPPERS[-1]!r}"
+    )
+
+
+def _without_prefix(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Drops the `module.` that data-parallel training puts before every key."""
+    return {str(key).removeprefix("module."): value for key, value in weights.items()}
+
+
+def _first_mismatch(weights: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> str | None:
+    """The first key that differs, in the network's order, with its shape in the file and the one expected."""
+    for key, expected in own.items():
+        if key not in weights:
+            return f"{key} is missing in the file, expected {tuple(expected.shape)}"
+        if weights[key].shape != expected.shape:
+            return f"{key} is {tuple(weights[key].shape)} in the file, expected {tuple(expected.shape)}"
+    for key, value in weights.items():
+        if key not in own:
+            return f"{key} is {tuple(value.shape)} in the file, expected no such key"
+    return None

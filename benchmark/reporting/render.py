@@ -1,0 +1,209 @@
+"""Task tables on the terminal, as Markdown, LaTeX, CSV and plain text."""
+
+import io
+from collections.abc import Iterable
+from pathlib import Path
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+from tabulate import tabulate
+
+from benchmark.reporting.rows import Block, Row
+from benchmark.reporting.tables import Column, TaskTable
+from benchmark.reporting.words import block_title
+
+LATEX = {
+    **{character: f"\\{character}" for character in "&%$#_{}"},
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
+    "±": r"$\pm$",
+    "→": r"$\to$",
+    "↑": r"$\uparrow$",
+    "↓": r"$\downarrow$",
+    "–": "--",
+    "\n": " ",
+}
+LATEX_BREAK = r" \\ "
+
+
+def save_tables(tables: Iterable[TaskTable], folder: Path) -> list[Path]:
+    """Write `<task>.csv`, `.md`, `.tex` and `.txt` for every task; returns the paths."""
+    folder.mkdir(parents=True, exist_ok=True)
+    written = []
+    for table in tables:
+        forms = {
+            "csv": table.frame.to_csv(index=False),
+            "md": to_markdown(table),
+            "tex": to_latex(table),
+            "txt": to_text(table),
+        }
+        for ending, text in forms.items():
+            path = folder / f"{table.task}.{ending}"
+            path.write_text(text, encoding="utf-8")
+            written.append(path)
+    return written
+
+
+# --- terminal and plain text ---
+
+
+def print_table(table: TaskTable, console: Console) -> None:
+    """Print the table with as many columns as fit the console; a line below names the others."""
+    columns = fitting_columns(table, console)
+    console.print()
+    console.print(Text(table.title, style="bold"))
+    widths = _widths(table, columns)
+    for block in table.blocks:
+        console.print()
+        console.print(Text(block_title(block), style="cyan"))
+        console.print(_grid(block, columns, widths, wrap=_natural_width(widths) > console.width))
+    for number, note in enumerate(table.notes, start=1):
+        console.print(Text(f"[{number}] {note}"))
+    left_out = [one_line(column.header) for column in table.columns if column not in columns]
+    if left_out:
+        names = "; ".join(left_out)
+        console.print(Text(f"Too narrow for: {names}. See tables/{table.task}.txt.", style="dim"))
+    console.print(Text(" ".join(table.caption), style="dim"))
+
+
+def fitting_columns(table: TaskTable, console: Console) -> list[Column]:
+    """The columns that fit the console's width; those with the largest `spare` leave first."""
+    columns = list(table.columns)
+    while True:
+        spare = max(columns, key=lambda column: column.spare)
+        if _natural_width(_widths(table, columns)) <= console.width or spare.spare == 0:
+            return columns
+        columns.remove(spare)
+
+
+def _natural_width(widths: list[int]) -> int:
+    return sum(widths) + 2 * (len(widths) - 1)
+
+
+def _widths(table: TaskTable, columns: list[Column]) -> list[int]:
+    """The width of each column over all blocks, so that blocks stand in line."""
+    rows = [row for block in table.blocks for row in block.rows]
+    return [
+        max(len(line) for text in (column.header, *map(column.cell, rows)) for line in text.split("\n"))
+        for column in columns
+    ]
+
+
+def _grid(block: Block, columns: list[Column], widths: list[int], wrap: bool) -> Table:
+    grid = Table(
+        box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold"
+    )
+    for column, width in zip(columns, widths, strict=True):
+        grid.add_column(
+            Text(column.header),
+            justify="right" if column.numeric else "left",
+            # The last resort of a narrow terminal is to wrap words; a number never breaks.
+            no_wrap=column.numeric,
+            min_width=width if column.numeric or not wrap else min(width, 14),
+            max_width=width,
+        )
+    for row, starts_group in _with_groups(block.rows):
+        if starts_group:
+            grid.add_section()
+        grid.add_row(*(Text(column.cell(row)) for column in columns))
+    return grid
+
+
+def _with_groups(rows: Iterable[Row]) -> Iterable[tuple[Row, bool]]:
+    """Each row, and whether a rule goes above it: between the teachers and each condition's students."""
+    previous = None
+    for position, row in enumerate(rows):
+        group = None if row.is_teacher else row.home
+        yield row, position > 0 and group != previous
+        previous = group
+
+
+def to_text(table: TaskTable) -> str:
+    """The whole table as plain text, as wide as it needs to be."""
+    natural = _natural_width(_widths(table, table.columns)) + 2
+    console = Console(file=io.StringIO(), width=max(natural, 100), color_system=None, legacy_windows=False)
+    print_table(table, console)
+    lines = console.file.getvalue().strip("\n").splitlines()
+    return "\n".join(line.rstrip() for line in lines) + "\n"
+
+
+# --- Markdown and LaTeX ---
+
+
+def one_line(header: str) -> str:
+    """A header without its line break."""
+    return header.replace("-\n", "-").replace("\n", " ")
+
+
+def to_markdown(table: TaskTable) -> str:
+    """A heading for the task and for each block, pipe tables, notes, caption."""
+    align = ["right" if column.numeric else "left" for column in table.columns]
+    headers = [_markdown(one_line(column.header)) for column in table.columns]
+    parts = [f"## {_markdown(table.title)}"]
+    for block in table.blocks:
+        cells = [[_markdown(column.cell(row)) for column in table.columns] for row in block.rows]
+        grid = tabulate(cells, headers, tablefmt="pipe", colalign=align, disable_numparse=True)
+        parts += [f"### {_markdown(block_title(block))}", grid]
+    if table.notes:
+        parts.append(
+            "\n".join(f"- \\[{k}\\] {_markdown(note)}" for k, note in enumerate(table.notes, start=1))
+        )
+    parts.append(" ".join(table.caption))
+    return "\n\n".join(parts) + "\n"
+
+
+def _markdown(text: str) -> str:
+    for character in "\\|*_<[]":
+        text = text.replace(character, f"\\{character}")
+    return text.replace("\n", " ")
+
+
+def latex_escape(text: str) -> str:
+    """The text as LaTeX prints it."""
+    return "".join(LATEX.get(character, character) for character in text)
+
+
+def to_latex(table: TaskTable) -> str:
+    """A `table*` in booktabs style; needs the packages booktabs and graphicx (which fits it to the page)."""
+    align = "".join("r" if column.numeric else "l" for column in table.columns)
+    headers = [_latex_header(column.header) for column in table.columns]
+    lines = [
+        r"% \usepackage{booktabs,graphicx}",
+        r"\begin{table*}",
+        r"\centering",
+        rf"\caption{{{latex_escape(table.title)}. {latex_escape(' '.join(table.caption))}}}",
+        rf"\label{{tab:{''.join(c if c.isalnum() else '-' for c in table.task)}}}",
+        r"\resizebox{\textwidth}{!}{%",
+        rf"\begin{{tabular}}{{{align}}}",
+        r"\toprule",
+        " & ".join(headers) + r" \\",
+    ]
+    for block in table.blocks:
+        lines += [
+            r"\midrule",
+            rf"\multicolumn{{{len(table.columns)}}}{{l}}{{{latex_escape(block_title(block))}}} \\",
+        ]
+        for row, starts_group in _with_groups(block.rows):
+            lines += [r"\addlinespace"] if starts_group else []
+            # Braces keep a leading bracket from being read as an option of the line break before it.
+            cells = [
+                latex_escape(column.cell(row)).replace("[", "{[}").replace("]", "{]}")
+                for column in table.columns
+            ]
+            cells = [f"$-${cell[1:]}" if cell.startswith("-") else cell for cell in cells]
+            lines.append(" & ".join(cells) + r" \\")
+    lines += [r"\bottomrule", r"\end{tabular}}"]
+    notes = (f"{{[{k}]}} {latex_escape(note)}" for k, note in enumerate(table.notes, start=1))
+    lines += [rf"\par\smallskip\footnotesize {' '.join(notes)}"] if table.notes else []
+    return "\n".join([*lines, r"\end{table*}"]) + "\n"
+
+
+def _latex_header(header: str) -> str:
+    lines = [latex_escape(line) for line in header.split("\n")]
+    return lines[0] if len(lines) == 1 else rf"\shortstack{{{LATEX_BREAK.join(lines)}}}"

@@ -1,0 +1,227 @@
+"""One table per task: which columns it has, what its cells say, and the sentences of its caption."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import pandas as pd
+
+from benchmark.reporting.frame import Record, condition_names, typed_frame
+from benchmark.reporting.rows import Block, Row, headlines, merge_metrics, task_blocks
+from benchmark.reporting.statistics import Summary
+from benchmark.reporting.words import (
+    all_notes,
+    dataset_title,
+    decimals_of,
+    failures,
+    metric_name,
+    row_n,
+    show_count,
+    show_mean,
+    show_status,
+    show_summary,
+    show_value,
+)
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of the printed table. `spare`: 0 is always shown; of the others the largest leaves first."""
+
+    header: str
+    """may hold a line break, which narrow renderers use"""
+    cell: Callable[[Row], str]
+    spare: int = 0
+    numeric: bool = True
+
+
+@dataclass(frozen=True)
+class TaskTable:
+    """Everything that a renderer needs; `columns` make printed cells, `frame` has the numbers."""
+
+    task: str
+    title: str
+    blocks: list[Block]
+    columns: list[Column]
+    caption: list[str]
+    """one sentence an item"""
+    notes: list[str]
+    """why runs diverged or did not apply; note k is marked [k] in the cells"""
+    frame: pd.DataFrame
+
+
+def task_tables(records: Iterable[Record]) -> list[TaskTable]:
+    """The tables of all tasks, sorted by the task's name."""
+    records = list(records)
+    tables = []
+    for task, blocks in task_blocks(records).items():
+        own = [record for record in records if record["run"]["task"] == task]
+        notes = all_notes(blocks)
+        title = own[0]["about"].get("task_title") or task
+        columns = _columns(blocks, merge_metrics(own), notes)
+        caption = _caption(blocks, own)
+        tables.append(TaskTable(task, title, blocks, columns, caption, notes, numbers_frame(blocks, own)))
+    return tables
+
+
+def _columns(blocks: list[Block], metrics: dict[str, dict], notes: list[str]) -> list[Column]:
+    rows = [row for block in blocks for row in block.rows]
+    columns = [Column("method", lambda row: row.title, numeric=False)]
+    columns += [Column("role", _role, spare=3, numeric=False)]
+    columns += [_condition_column(name) for name in blocks[0].conditions]
+    columns += [Column("differs in", lambda row: row.variant, numeric=False)]
+    columns += [Column("n", lambda row: str(row_n(row)))]
+    columns += [Column("status", lambda row: show_status(row, notes), numeric=False)]
+    first = headlines(metrics)
+    anchor = _anchor_title(rows)
+    for name in first:
+        columns += _headline_columns(name, metrics[name], f"{anchor}," if len(first) > 1 else anchor)
+    others = [name for name in metrics if name not in first]
+    columns += [_metric_column(name, metrics[name], spare=4 + k) for k, name in enumerate(others)]
+    spare = 4 + len(others)
+    columns += [
+        Column("parameters", lambda row: show_count(row.values.get("parameters")), spare + 2),
+        Column("multiply-\naccumulates", lambda row: show_count(row.values.get("macs")), spare + 3),
+        Column("ms per step", lambda row: show_mean(row.values.get("step_ms"), 1), spare),
+        Column(
+            "teacher's\nshare (ms)", lambda row: show_mean(row.values.get("teacher_share_ms"), 1), spare + 1
+        ),
+        Column("peak\nmemory (MB)", lambda row: show_mean(row.values.get("peak_memory_mb"), 0), spare + 4),
+    ]
+    kept = {"method", "n"}
+    return [column for column in columns if column.header in kept or any(column.cell(row) for row in rows)]
+
+
+def _role(row: Row) -> str:
+    role = "" if row.is_teacher else row.about.get("role", "")
+    return "" if role == "method" else role
+
+
+def _condition_column(name: str) -> Column:
+    return Column(
+        name.replace("_", "\n", 1).replace("_", " "),
+        lambda row: show_value(row.condition[name]) if name in row.condition else "",
+    )
+
+
+def _anchor_title(rows: list[Row]) -> str:
+    titles = {row.title for row in rows if row.is_anchor}
+    return titles.pop() if len(titles) == 1 else "anchor"
+
+
+def _headline_columns(name: str, metric: dict, anchor: str) -> list[Column]:
+    decimals = decimals_of(metric)
+    words = metric_name(metric, name)
+    # With one headline metric the header before has named it already.
+    unit = (
+        metric_name({**metric, "direction": ""}, name)
+        if anchor.endswith(",")
+        else f"({metric.get('unit', '')})"
+    )
+    return [
+        Column(f"{words}\nlast epoch", _summary_cell(f"test@last/{name}", decimals)),
+        Column(f"{words}\nbest valid.", _summary_cell(f"test@best_validation/{name}", decimals), spare=2),
+        Column(
+            f"difference to\n{anchor} {unit}",
+            lambda row: show_summary(row.values.get(f"difference/{name}"), decimals, sign="+"),
+            spare=1,
+        ),
+    ]
+
+
+def _metric_column(name: str, metric: dict, spare: int) -> Column:
+    words = metric_name(metric, name)
+    # Long titles break in the middle, so that the header is no wider than the numbers.
+    middle = words.find(" ", len(words) // 2 - 3) if len(words) > 14 else -1
+    header = words if middle < 0 else f"{words[:middle]}\n{words[middle + 1 :]}"
+    return Column(header, _summary_cell(f"test@last/{name}", decimals_of(metric)), spare)
+
+
+def _summary_cell(key: str, decimals: int) -> Callable[[Row], str]:
+    return lambda row: show_summary(row.values.get(key), decimals, row_n(row))
+
+
+def _caption(blocks: list[Block], records: list[Record]) -> list[str]:
+    rows = [row for block in blocks for row in block.rows]
+    sentences = [
+        "Results on the test split: mean ± sample standard deviation over n seeds; for the teacher, n counts"
+        " distinct teachers. A single run has no ±."
+    ]
+    if any(row.is_anchor for row in rows):
+        sentences.append(
+            f"Differences to {_anchor_title(rows)} are paired by seed, under the same condition."
+        )
+    sentences.append("All numbers, and every interval over student seeds, are conditional on the teacher.")
+    if any(row.count("diverged") for row in rows if not row.is_teacher):
+        sentences.append("Means leave out runs that diverged; the status column counts them.")
+    sizes = {
+        f"{dataset_title(r['about'], r['run']['dataset'])} {r['about']['num_test']:,}"
+        for r in records
+        if "num_test" in r["about"]
+    }
+    if sizes:
+        sentences.append(f"Test samples: {'; '.join(sorted(sizes))}.")
+    if any("step_ms" in record.get("measurements", {}) for record in records):
+        sentences.append(
+            "Milliseconds per step are the student's own; the teacher's share is its pass divided by the runs"
+            " that share it."
+        )
+    return sentences + provenance_warnings(records)
+
+
+def provenance_warnings(records: Iterable[Record]) -> list[str]:
+    """Sentences for records of several commits or devices, or of a tree with uncommitted changes."""
+    known = [record.get("provenance", {}) for record in records]
+    commits = sorted({str(provenance["commit"])[:8] for provenance in known if provenance.get("commit")})
+    dirty = sum(provenance.get("clean") is False for provenance in known)
+    devices = sorted({str(provenance["device"]) for provenance in known if provenance.get("device")})
+    sentences = []
+    if len(commits) > 1:
+        sentences.append(f"These records mix {len(commits)} commits of the code: {', '.join(commits)}.")
+    if dirty:
+        sentences.append(f"{dirty} of {len(known)} records come from a tree with uncommitted changes.")
+    if len(devices) > 1:
+        sentences.append(
+            f"These records mix devices: {', '.join(devices)}; times and memory are not comparable."
+        )
+    return sentences
+
+
+def numbers_frame(blocks: list[Block], records: list[Record]) -> pd.DataFrame:
+    """The table as numbers: `<key>/mean`, `/sd`, `/n`, and `/low`, `/high` of the 95 % t interval.
+
+    Metrics are in the unit of the printed table. All conditions are columns, varying or not.
+    """
+    conditions = condition_names(records)
+    lines = []
+    for block in blocks:
+        for row in block.rows:
+            line = {
+                "dataset": block.dataset,
+                "synthetic": bool(block.about.get("synthetic")),
+                "pair": block.pair,
+                "row": "teacher" if row.is_teacher else "student",
+                "baseline": row.baseline,
+                "title": row.title,
+                "role": None if row.is_teacher else row.about.get("role"),
+                "paper": None if row.is_teacher else row.about.get("paper"),
+                **{name: row.condition.get(name) for name in conditions},
+                "differs_in": row.variant,
+                "runs": len(row.records),
+                "finished": row_n(row),
+                "diverged": 0 if row.is_teacher else row.count("diverged"),
+                "not_applicable": 0 if row.is_teacher else row.count("not_applicable"),
+                "reasons": "; ".join(reason for _, reason in failures(row) if reason),
+            }
+            for key, summary in row.values.items():
+                line |= {f"{key}/{part}": value for part, value in vars(summary).items()}
+            lines.append(line)
+    # A key that no row has a value for says nothing; its columns go.
+    return typed_frame(lines).drop(columns=_empty_keys(lines))
+
+
+def _empty_keys(lines: list[dict]) -> list[str]:
+    names = dict.fromkeys(name for line in lines for name in line)
+    empty = [
+        n.removesuffix("/n") for n in names if n.endswith("/n") and not any(line.get(n) for line in lines)
+    ]
+    return [f"{key}/{part}" for key in empty for part in Summary.__dataclass_fields__]

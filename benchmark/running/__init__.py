@@ -1,0 +1,1 @@
+"""Where runs execute and where they leave their records."""

@@ -1,0 +1,97 @@
+"""Progress: live bars on a terminal, plain lines everywhere else."""
+
+from __future__ import annotations
+
+import time
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+
+class PlainDisplay:
+    """A line for each thing that happens and for each epoch."""
+
+    def __init__(self, console: Console):
+        self._console = console
+        self._title, self._began = "", time.monotonic()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        pass
+
+    def say(self, line: str) -> None:
+        """Prints a line."""
+        self._console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+    def grid(self, done: int, total: int) -> None:
+        """Says how many runs of the grid are recorded."""
+        self.say(f"[{done}/{total} runs]")
+
+    def training(self, title: str) -> PlainDisplay:
+        """Announces a teacher or a cohort; its epochs follow."""
+        self._title, self._began = title, time.monotonic()
+        self.say(title)
+        return self
+
+    def epoch(self, epoch: int, epochs: int, steps: int) -> None:
+        pass
+
+    def step(self) -> None:
+        pass
+
+    def epoch_done(self, epoch: int, epochs: int, line: str) -> None:
+        """Prints where everyone stands after an epoch, and how long the rest will take."""
+        spent = time.monotonic() - self._began
+        left = spent / (epoch + 1) * (epochs - epoch - 1)
+        self.say(f"  epoch {epoch + 1}/{epochs}  {spent:.0f} s, {left:.0f} s left  {line}")
+
+
+class LiveDisplay(PlainDisplay):
+    """Three bars with the time left: the grid's runs, the epochs of the cohort, the steps of the epoch."""
+
+    def __init__(self, console: Console):
+        super().__init__(console)
+        self._progress = Progress(
+            TextColumn("{task.description}", table_column=None),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+            console=console,
+            transient=True,
+        )
+        self._grid = self._progress.add_task("runs", total=None)
+        self._epochs = self._progress.add_task("epochs", total=None, visible=False)
+        self._steps = self._progress.add_task("steps", total=None, visible=False)
+
+    def __enter__(self) -> Self:
+        self._progress.start()
+        return self
+
+    def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._progress.stop()
+
+    def grid(self, done: int, total: int) -> None:
+        self._progress.update(self._grid, completed=done, total=total)
+
+    def training(self, title: str) -> LiveDisplay:
+        self._progress.reset(self._epochs, description=title, visible=True)
+        return self
+
+    def epoch(self, epoch: int, epochs: int, steps: int) -> None:
+        self._progress.update(self._epochs, completed=epoch, total=epochs)
+        self._progress.reset(self._steps, total=steps, visible=True, description=f"epoch {epoch + 1}")
+
+    def step(self) -> None:
+        self._progress.advance(self._steps)
+
+    def epoch_done(self, epoch: int, epochs: int, line: str) -> None:
+        self._progress.update(self._epochs, completed=epoch + 1, total=epochs)
+
+
+def make_display(console: Console) -> PlainDisplay:
+    """The display that suits a console."""
+    return LiveDisplay(console) if console.is_terminal else PlainDisplay(console)

@@ -1,0 +1,172 @@
+"""Executes cohorts one after another in this process, and writes a record for every run that ends."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning_fabric import Fabric
+
+from benchmark.cohorts import Cohort, Run
+from benchmark.errors import UserError
+from benchmark.evaluation.accuracy import information
+from benchmark.evaluation.fidelity import FIDELITY
+from benchmark.running.display import PlainDisplay
+from benchmark.running.provenance import provenance
+from benchmark.running.store import CorruptRecord, RunFolder
+from benchmark.training.checkpoint import save_weights
+from benchmark.training.cohort import CohortTraining, Outcome
+from benchmark.training.teachers import Teacher, Teachers
+
+
+@dataclass
+class Executor:
+    """Runs what is not yet recorded. Results go to `folder`/runs, teachers to `teachers`."""
+
+    folder: Path
+    teachers: Path
+    fabric: Fabric
+    display: PlainDisplay
+    failures: list[str] = field(default_factory=list)
+
+    def execute(self, cohorts: list[Cohort]) -> None:
+        """Trains every run without a record. Failures of single baselines are collected, not raised."""
+        total = sum(len(cohort.runs) for cohort in cohorts)
+        pending = {id(cohort): self.pending(cohort) for cohort in cohorts}
+        done = total - sum(len(runs) for runs in pending.values())
+        teachers = Teachers(self.teachers, self.fabric, self.display.training, self.display.say)
+        for cohort in cohorts:
+            if runs := pending[id(cohort)]:
+                self.display.grid(done, total)
+                self._cohort(cohort, runs, teachers)
+                done += len(runs)
+        self.display.grid(done, total)
+
+    def pending(self, cohort: Cohort) -> tuple[Run, ...]:
+        """The runs of a cohort that have no valid record; a damaged record is named and counts as none."""
+        return tuple(run for run in cohort.runs if not self._recorded(run))
+
+    def _recorded(self, run: Run) -> bool:
+        try:
+            record = self._folder(run).record()
+        except CorruptRecord as problem:
+            self.display.say(f"{problem}; this run is repeated")
+            return False
+        return record is not None and record.get("id") == run.id
+
+    def _folder(self, run: Run) -> RunFolder:
+        return RunFolder(self.folder / "runs" / run.slug)
+
+    def _cohort(self, cohort: Cohort, runs: tuple[Run, ...], teachers: Teachers) -> None:
+        teacher = teachers.get(cohort)
+        if self.fabric.device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(self.fabric.device)
+        folders = {run.id: self._folder(run) for run in runs}
+        for run in runs:
+            folders[run.id].begin(_config(cohort, run))
+
+        def log(run: Run, epoch: Mapping[str, Any]) -> None:
+            folders[run.id].log_epoch(epoch)
+
+        training = CohortTraining(cohort, runs, teacher, self.fabric)
+        for outcome in training.train(self.display.training(f"{cohort.title}: {len(runs)} runs"), log):
+            folder = folders[outcome.run.id]
+            if outcome.status == "failed":
+                (folder.path / "error.txt").write_text(outcome.reason)
+                last = outcome.reason.strip().splitlines()[-1]
+                self.failures.append(
+                    f"{outcome.run.slug} failed: {last} (all of it: {folder.path / 'error.txt'})"
+                )
+                continue
+            if outcome.learner is not None:
+                save_weights(outcome.learner, folder.path / "weights.safetensors")
+            if outcome.arrays:
+                folder.save_arrays(outcome.arrays)
+            folder.finish(make_record(cohort, outcome, teacher, self.fabric.device))
+
+
+def _config(cohort: Cohort, run: Run) -> dict[str, Any]:
+    return {
+        "id": run.id,
+        "run": _run_part(run),
+        "condition": run.condition,
+        "recipe": asdict(cohort.recipe),
+        "hyperparameters": run.hyperparameters,
+        "teacher": asdict(cohort.teacher) | {"id": cohort.teacher.id},
+    }
+
+
+def _run_part(run: Run) -> dict[str, Any]:
+    names = ("task", "dataset", "pair", "baseline", "seed")
+    return {name: getattr(run, name) for name in names}
+
+
+def make_record(cohort: Cohort, outcome: Outcome, teacher: Teacher, device: torch.device) -> dict[str, Any]:
+    """The record of an outcome: everything that tables and figures may ever ask of it."""
+    run = outcome.run
+    return {
+        "id": run.id,
+        "run": _run_part(run),
+        "condition": run.condition,
+        "status": outcome.status,
+        "reason": outcome.reason,
+        "about": _about(cohort, run),
+        "metrics": information(cohort.task.metrics(len(cohort.data.classes)), FIDELITY),
+        "results": outcome.results,
+        "hyperparameters": run.hyperparameters,
+        "recipe": asdict(cohort.recipe),
+        "measurements": outcome.measurements,
+        "provenance": provenance(
+            device,
+            teacher_id=teacher.spec.id,
+            teacher_checksum=teacher.checksum,
+            data_fingerprint=cohort.data.fingerprint,
+        ),
+    }
+
+
+def _about(cohort: Cohort, run: Run) -> dict[str, Any]:
+    alone = run.parts[0] if len(run.parts) == 1 else None
+    splits, pair = cohort.splits, cohort.pair
+    return {
+        "task_title": cohort.task.title,
+        "dataset_title": cohort.card.title,
+        "baseline_title": " + ".join(part.title for part in run.parts),
+        "role": alone.role if alone else "method",
+        "paper": "; ".join(part.paper for part in run.parts if part.paper),
+        "arxiv": "; ".join(part.arxiv for part in run.parts if part.arxiv),
+        "anchor": alone.anchor if alone else False,
+        "companion": alone.companion if alone else "",
+        "order": run.order,
+        "synthetic": cohort.data.synthetic,
+        "num_classes": len(cohort.data.classes),
+        "num_train": len(splits.train),
+        "num_labelled": int(splits.labelled.sum()),
+        "num_validation": len(splits.validation),
+        "num_test": len(cohort.data.test),
+        "num_teacher": len(splits.teacher),
+        "teacher": cohort.teacher.architecture,
+        "student": pair.student,
+        "teacher_modalities": cohort.teacher.modalities,
+        "student_modalities": pair.student_modalities,
+    }
+
+
+def make_fabric(device: str, precision: str) -> Fabric:
+    """The device and precision of a command. Raises UserError for a device that is not there."""
+    kind, _, number = device.partition(":")
+    if kind == "auto":
+        kind = "cuda" if torch.cuda.is_available() else "cpu"
+    if kind not in ("cpu", "cuda") or (number and not number.isdigit()) or (kind == "cpu" and number):
+        raise UserError(f"--device {device}: give auto, cpu, cuda or cuda:N")
+    if kind == "cuda" and int(number or 0) >= torch.cuda.device_count():
+        raise UserError(
+            f"--device {device}: {torch.cuda.device_count()} CUDA devices are there; give auto or cpu"
+        )
+    devices = 1 if kind == "cpu" else [int(number or 0)]
+    return Fabric(
+        accelerator=kind, devices=devices, precision={"32": "32-true", "bf16": "bf16-mixed"}[precision]
+    )

@@ -1,0 +1,183 @@
+"""What the user asked for: a typed dataclass that the command line and YAML files fill; presets stand
+behind it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import tyro
+import yaml
+
+from benchmark.errors import UserError, unknown
+
+RESERVED_NAMES = ("teachers", "reported", "reference")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Train a student with every distillation method under one recipe, and report.
+
+    What is left open comes from the preset of each task. A flag beats the YAML file, the file beats the
+    preset.
+    """
+
+    tasks: tuple[str, ...] = ()
+    """Tasks to run; all by default."""
+    datasets: tuple[str, ...] = ()
+    """Datasets; by default those of the preset."""
+    pairs: tuple[str, ...] = ()
+    """Teacher-student pairs; by default those of the preset."""
+    baselines: tuple[str, ...] = ()
+    """Methods, 'a+b' for a composition, 'all' for every registered one; by default the headline set."""
+    seeds: tuple[int, ...] | None = None
+    """Seeds of the runs (initial weights, batches, augmentation)."""
+    preset: Literal["quick", "standard", "paper"] = "quick"
+    """quick: embedded data, minutes on two CPU cores; standard and paper: real data, published recipe."""
+    epochs: int | None = None
+    """Epochs of every student."""
+    batch_size: int | None = None
+    """Samples per batch, for students and teacher."""
+    train_samples: int | None = None
+    """Size of the students' stratified pool, from which validation is held out."""
+    label_fraction: float | None = None
+    """Share of the pool whose labels may be used, validation included."""
+    validation: float | None = None
+    """Share of the pool held out for validation; 0 trains on everything."""
+    split_seed: int = 0
+    """Seed of the splits, apart from the seeds of the runs."""
+    teacher_data: Literal["shared", "disjoint"] | None = None
+    """Whether the teacher learns from the students' samples or from a half of its own."""
+    teacher_epochs: int | None = None
+    """Epochs of the teacher."""
+    teacher_samples: int | None = None
+    """Size of the teacher's pool; by default the students' pool (shared) or its whole half (disjoint)."""
+    teacher_seeds: tuple[int, ...] = (0,)
+    """Seeds of the teachers; each is a teacher of its own."""
+    teacher_checkpoint: Path | None = None
+    """Load the teacher's weights from this file instead of training it."""
+    data_dir: Path | None = None
+    """Folder that holds the real datasets."""
+    results_dir: Path = Path("results")
+    """Folder that holds all results and the trained teachers."""
+    name: str = ""
+    """Results go to RESULTS_DIR/NAME; by default the preset's name."""
+    device: str = "auto"
+    """auto, cpu, cuda, or cuda:N."""
+    precision: Literal["32", "bf16"] = "32"
+    """32: float32; bf16: bfloat16 autocast."""
+    set: tuple[str, ...] = ()
+    """Overrides: BASELINE.HYPERPARAMETER=VALUE, recipe.FIELD=VALUE, teacher_recipe.FIELD=VALUE."""
+    config: Path | None = None
+    """YAML file with any of these settings."""
+    plugin: tuple[Path, ...] = ()
+    """Python files that register further baselines."""
+    download: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Fetch a missing dataset into DATA_DIR where its publisher allows."""
+    list: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Print every task, dataset, pair and baseline, and stop."""
+    dry_run: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Print the grid and what is already recorded, and stop."""
+    report_only: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Rebuild tables and figures from the records, and stop."""
+
+    @property
+    def folder(self) -> Path:
+        """Where this command's records and reports stand."""
+        return self.results_dir / (self.name or self.preset)
+
+    def check(self) -> None:
+        """Raises UserError on the first setting that is out of range or contradicts another."""
+        for name in ("epochs", "batch_size", "train_samples", "teacher_epochs", "teacher_samples"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise UserError(f"{flag(name)} {value}: give a whole number from 1 up")
+        if self.label_fraction is not None and not 0 < self.label_fraction <= 1:
+            raise UserError(f"--label-fraction {self.label_fraction}: give a share above 0 and up to 1")
+        if self.validation is not None and not 0 <= self.validation < 1:
+            raise UserError(
+                f"--validation {self.validation}: give a share from 0 to below 1 (0: no validation split)"
+            )
+        for name in ("seeds", "teacher_seeds"):
+            seeds = getattr(self, name)
+            if seeds is not None and (len(set(seeds)) < len(seeds) or not seeds or min(seeds) < 0):
+                raise UserError(
+                    f"{flag(name)} {' '.join(map(str, seeds))}: give different whole numbers from 0 up"
+                )
+        if Path(self.name).name != self.name or self.name in (*RESERVED_NAMES, ".", ".."):
+            raise UserError(
+                f"--name {self.name}: give a plain folder name other than {', '.join(RESERVED_NAMES)}"
+            )
+        self._check_contradictions()
+
+    def _check_contradictions(self) -> None:
+        modes = [flag(name) for name in ("list", "dry_run", "report_only") if getattr(self, name)]
+        if len(modes) > 1:
+            raise UserError(f"{' and '.join(modes)} exclude each other: give one of them")
+        if self.teacher_checkpoint is not None:
+            given = {
+                "teacher_epochs": self.teacher_epochs is not None,
+                "teacher_samples": self.teacher_samples is not None,
+                "teacher_data": self.teacher_data is not None,
+                "teacher_seeds": self.teacher_seeds != (0,),
+            }
+            if against := [flag(name) for name, is_given in given.items() if is_given]:
+                raise UserError(
+                    f"--teacher-checkpoint loads a finished teacher: leave out {' and '.join(against)}"
+                )
+        if self.download and self.data_dir is None:
+            raise UserError("--download needs a folder to put the data in: give --data-dir DIR")
+
+
+def flag(name: str) -> str:
+    """The command line's spelling of a setting."""
+    return "--" + name.replace("_", "-")
+
+
+def parse(arguments: list[str]) -> Settings:
+    """Settings from the command line and, where it names one, a YAML file. Exits with 2 on malformed
+    flags."""
+    settings = tyro.cli(Settings, args=arguments, prog="run_all.py")
+    if settings.config is not None:
+        from_file = tyro.cli(Settings, args=_as_arguments(settings.config), prog=str(settings.config))
+        settings = tyro.cli(Settings, args=arguments, default=from_file, prog="run_all.py")
+    settings.check()
+    return settings
+
+
+def _as_arguments(file: Path) -> list[str]:
+    """A YAML mapping as command-line arguments, so that both go through the same checks."""
+    try:
+        content = yaml.safe_load(file.read_text())
+    except OSError as error:
+        raise UserError(f"--config {file}: {error.strerror}; give an existing YAML file") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UserError(f"--config {file} is not valid YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(content, dict):
+        raise UserError(f"--config {file}: give a mapping of settings such as 'epochs: 10'")
+    known = {field.name for field in fields(Settings)} - {"config"}
+    arguments: list[str] = []
+    for key, value in content.items():
+        name = str(key).replace("-", "_")
+        if name not in known:
+            raise UserError(f"--config {file}: {unknown('setting', str(key), known)}")
+        if value is None or value is False:
+            continue
+        arguments.append(flag(name))
+        if value is not True:
+            arguments += _words(value)
+    return arguments
+
+
+def _words(value: Any, prefix: str = "") -> list[str]:
+    """A YAML value as words; nested mappings (of `set`) become dotted assignments."""
+    if isinstance(value, dict):
+        return [
+            word
+            for key, each in value.items()
+            for word in _words(each, f"{prefix}.{key}" if prefix else str(key))
+        ]
+    if prefix:
+        return [f"{prefix}={value}"]
+    return [str(each) for each in value] if isinstance(value, list) else [str(value)]

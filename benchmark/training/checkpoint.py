@@ -1,0 +1,44 @@
+"""Weights of finished networks on disk, in safetensors."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+
+def save_weights(module: nn.Module, file: Path) -> None:
+    """Writes a module's state to `file`: whole or not at all."""
+    temporary = file.with_name(f".{file.name}.{os.getpid()}")
+    save_file(
+        {name: value.detach().cpu().contiguous() for name, value in module.state_dict().items()}, temporary
+    )
+    temporary.replace(file)
+
+
+def load_weights(module: nn.Module, file: Path) -> bool:
+    """Loads what `save_weights` wrote; False where the file is missing, damaged or of another module."""
+    try:
+        module.load_state_dict(load_file(file))
+    except (OSError, SafetensorError, RuntimeError):
+        return False
+    return True
+
+
+@torch.no_grad()
+def checksum(module: nn.Module) -> str:
+    """16 hexadecimal digits of the SHA-256 over names and values of a module's state."""
+    digest = hashlib.sha256()
+    for name, value in sorted(module.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(_bytes(value))
+    return digest.hexdigest()[:16]
+
+
+def _bytes(value: Tensor) -> bytes:
+    return value.detach().cpu().contiguous().numpy().tobytes()

@@ -1,0 +1,233 @@
+"""Trains the runs of a cohort in lockstep and evaluates each: what a cohort leaves, before anything is
+written."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from lightning_fabric import Fabric
+
+from benchmark.cohorts import Cohort, Run
+from benchmark.contracts import Batch, Context, Distiller, NotApplicable, Samples
+from benchmark.data.batches import TrainStream, in_order
+from benchmark.data.splits import open_test
+from benchmark.evaluation.accuracy import Predictions, predict, score
+from benchmark.evaluation.cost import inference_cost, peak_memory_mb
+from benchmark.evaluation.fidelity import fidelity
+from benchmark.models import Network
+from benchmark.seeds import RandomStream, derive
+from benchmark.training.composition import build_distiller
+from benchmark.training.learner import Learner, describe, look, make_network
+from benchmark.training.loop import Display, Loop, Track
+from benchmark.training.stopwatch import Stopwatch
+from benchmark.training.teachers import Teacher
+
+KEPT_EMBEDDINGS = 256
+KEPT_LOGITS = 2_000_000
+
+
+@dataclass
+class Outcome:
+    """What became of a run.
+
+    status   "finished", "diverged", "not_applicable", or "failed" (an error in the baseline's code: not
+             recorded)
+    """
+
+    run: Run
+    status: str
+    reason: str = ""
+    results: dict[str, Any] = field(default_factory=dict)
+    measurements: dict[str, Any] = field(default_factory=dict)
+    arrays: dict[str, np.ndarray] = field(default_factory=dict)
+    learner: Learner | None = None
+
+
+class CohortTraining:
+    """One cohort at work: `runs` (some or all of the cohort's) on one teacher pass."""
+
+    def __init__(self, cohort: Cohort, runs: tuple[Run, ...], teacher: Teacher, fabric: Fabric):
+        self.cohort, self.teacher, self.fabric = cohort, teacher, fabric
+        self.metrics = cohort.task.metrics(len(cohort.data.classes))
+        samples = cohort.data.train.subset(cohort.splits.train)
+        self.stream = self._stream("train", samples)
+        self._preludes = lambda: self._stream("prelude", samples)
+        self.batch = next(self.stream.epoch(0))
+        self.unsuited: list[Outcome] = []
+        self.runs: dict[str, Run] = {}
+        self.tracks: list[Track] = []
+        for run in runs:
+            try:
+                self.tracks.append(self._track(run))
+                self.runs[run.baseline] = run
+            except NotApplicable as reason:
+                self.unsuited.append(
+                    Outcome(run, "not_applicable", str(reason), {"teacher": {"test": teacher.test}})
+                )
+
+    def train(self, display: Display | None, log: Callable[[Run, Mapping[str, Any]], None]) -> list[Outcome]:
+        """Trains and evaluates everyone; `log` gets each epoch of each run as it ends."""
+        for track in self.tracks:
+            self._first_stages(track)
+        loop = Loop(
+            self.fabric,
+            self.stream,
+            self.cohort.recipe.epochs,
+            self.teacher.network,
+            self.teacher.spec.modalities,
+            self._validate if len(self.cohort.splits.validation) else None,
+            display,
+            lambda track: log(self.runs[track.name], track.history[-1]),
+        )
+        watch = loop.run(self.tracks)
+        return [*self.unsuited, *(self._outcome(track, watch) for track in self.tracks)]
+
+    def _stream(self, purpose: str, samples: Samples) -> TrainStream:
+        cohort = self.cohort
+        return TrainStream(
+            cohort.data, samples, cohort.splits.labelled, cohort.recipe.batch_size,
+            derive(cohort.seed, "student"), self.fabric.device, purpose,
+        )  # fmt: skip
+
+    def _track(self, run: Run) -> Track:
+        """A learner whose initial student is that of every other baseline with this seed."""
+        cohort, device = self.cohort, self.fabric.device
+        network = make_network(
+            cohort.pair.student,
+            cohort.data,
+            cohort.pair.student_modalities,
+            derive(run.seed, "student weights"),
+            device,
+        )
+        context = self._context(network)
+        with RandomStream(derive(run.seed, "distiller weights"), torch.device("cpu")).active():
+            distiller: Distiller = build_distiller(run.parts, context, run.hyperparameters)
+        learner = Learner(network, distiller, cohort.pair.student_modalities)
+        learner.to(device=device, memory_format=network.memory_format)
+        stream = RandomStream(derive(run.seed, "learner"), device)
+        return Track(run.baseline, learner, cohort.recipe, stream)
+
+    def _context(self, student: Network) -> Context:
+        cohort = self.cohort
+        labels = cohort.splits.train_labels(cohort.data.train.labels)
+        return describe(
+            (self.teacher.network, self.teacher.spec.modalities),
+            (student, cohort.pair.student_modalities),
+            self.batch,
+            len(cohort.data.classes),
+            labels,
+        )
+
+    def _first_stages(self, track: Track) -> None:
+        """Runs a baseline's preludes on batches of their own, so that the common batches stay common."""
+        learner, recipe = track.learner, self.cohort.recipe
+        for prelude in learner.distiller.preludes():
+            head = (
+                {id(p) for p in learner.network.head.parameters()}
+                if learner.network.head is not None
+                else set()
+            )
+            body = (
+                [p for p in learner.network.parameters() if id(p) not in head]
+                if prelude.trains_student
+                else []
+            )
+            stage = Track(track.name, learner, recipe, track.stream, [*prelude.parameters, *body])
+            epochs = max(1, round(prelude.share * recipe.epochs))
+            learner.prelude = prelude
+            Loop(
+                self.fabric, self._preludes(), epochs, self.teacher.network, self.teacher.spec.modalities
+            ).run([stage])
+            learner.prelude = None
+            if stage.status != "finished":
+                track.retire(stage.status, f"in the first stage {prelude.name}: {stage.reason}")
+                return
+
+    def _validate(self, learner: Learner) -> tuple[dict[str, float], bool]:
+        samples = self.cohort.data.train.subset(self.cohort.splits.validation)
+        predictions = self._predict(learner, samples)
+        headline = next(iter(self.metrics.values(copy_state=False)))
+        return score(self.metrics, predictions.logits, samples.labels), bool(headline.higher_is_better)
+
+    def _predict(self, learner: Learner, samples: Samples, keep: int = 0) -> Predictions:
+        return predict(learner, in_order(self.cohort.data, samples, self.fabric.device), self.fabric, keep)
+
+    def _outcome(self, track: Track, watch: Stopwatch) -> Outcome:
+        run = self.runs[track.name]
+        outcome = Outcome(run, track.status, track.reason, self._fixed_results(track), learner=track.learner)
+        outcome.measurements = self._measurements(track, watch)
+        if track.status != "finished":
+            return outcome
+        began = time.perf_counter()
+        if "validation" in track.history[-1]:
+            outcome.results["validation@last"] = track.history[-1]["validation"]
+        predictions = self._test(track, outcome)
+        outcome.arrays = self._arrays(track, predictions)
+        outcome.measurements["evaluation_s"] = time.perf_counter() - began
+        return outcome
+
+    def _test(self, track: Track, outcome: Outcome) -> Predictions:
+        """Opens the test split for the last weights and for those of the best validation epoch; the last
+        ones stay."""
+        test = open_test(self.cohort.data)
+
+        def judge() -> tuple[dict[str, float], Predictions]:
+            seen = self._predict(track.learner, test, KEPT_EMBEDDINGS)
+            scores = score(self.metrics, seen.logits, test.labels) | fidelity(
+                seen.logits, self.teacher.test_logits
+            )
+            return scores, seen
+
+        outcome.results["test@last"], predictions = judge()
+        if track.best is not None:
+            outcome.results["best_epoch"] = track.best.epoch
+            last = {name: value.clone() for name, value in track.learner.state_dict().items()}
+            track.learner.load_state_dict(track.best.weights)
+            outcome.results["test@best_validation"], _ = judge()
+            track.learner.load_state_dict(last)
+        return predictions
+
+    def _fixed_results(self, track: Track) -> dict[str, Any]:
+        return {
+            "teacher": {"test": self.teacher.test},
+            **inference_cost(track.learner, self.batch),
+            **{f"teacher_{name}": value for name, value in self.teacher.cost.items()},
+        }
+
+    def _measurements(self, track: Track, watch: Stopwatch) -> dict[str, Any]:
+        steps, mates = max(1, len(track.history)) * self.stream.steps_per_epoch, len(self.tracks)
+        return {
+            "step_ms": 1000 * watch.seconds(track.name) / steps,
+            "teacher_share_ms": 1000 * watch.seconds("teacher") / steps / mates,
+            "data_share_ms": 1000 * watch.seconds("data") / steps / mates,
+            "own_s": watch.seconds(track.name),
+            "peak_memory_mb": peak_memory_mb(self.fabric.device),
+            "cohort_size": mates,
+        }
+
+    def _arrays(self, track: Track, predictions: Predictions) -> dict[str, np.ndarray]:
+        """Bounded: predictions of every test sample, logits where they are few enough, some embeddings,
+        diagnostics."""
+        logits = predictions.logits
+        arrays = {
+            "test_prediction": logits.argmax(1).to(torch.int16).numpy(),
+            "test_label": open_test(self.cohort.data).labels.to(torch.int16).numpy(),
+            "test_embedding": predictions.embeddings.half().numpy(),
+        }
+        if logits.numel() <= KEPT_LOGITS:
+            arrays["test_logits"] = logits.half().numpy()
+        return arrays | {f"diagnostics.{name}": array for name, array in self._diagnostics(track).items()}
+
+    @torch.no_grad()
+    def _diagnostics(self, track: Track) -> dict[str, np.ndarray]:
+        learner = track.learner.eval()
+        batch: Batch = next(in_order(self.cohort.data, open_test(self.cohort.data), self.fabric.device, 64))
+        teacher = look(self.teacher.network, batch, self.teacher.spec.modalities)
+        student = look(learner.network, batch, learner.modalities)
+        with track.stream.active():
+            return learner.distiller.diagnostics(teacher, student, batch)

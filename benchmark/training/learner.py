@@ -1,0 +1,92 @@
+"""A student with its distiller as one module, and how networks are built and looked at."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+from benchmark.contracts import Activations, Batch, Context, Data, Distiller, Prelude, Progress, Shapes
+from benchmark.models import Network, build
+from benchmark.seeds import RandomStream
+
+
+class Learner(nn.Module):
+    """Student + distiller; its forward pass returns the weighted loss terms of a batch, each a scalar."""
+
+    def __init__(self, network: Network, distiller: Distiller, modalities: tuple[str, ...]):
+        super().__init__()
+        self.network, self.distiller, self.modalities = network, distiller, modalities
+        self.prelude: Prelude | None = None
+
+    def forward(self, teacher: Activations | None, batch: Batch, progress: Progress) -> dict[str, Tensor]:
+        """The terms of one batch; without a teacher (it is one in training) the supervised term alone."""
+        student = look(self.network, batch, self.modalities)
+        if self.prelude is not None:
+            return self.prelude.loss(teacher, student, batch, progress)
+        terms = {}
+        if self.distiller.task_weight:
+            terms["task"] = self.distiller.task_weight * self.distiller.task_loss(student, batch)
+        if teacher is not None:
+            terms |= self.distiller(teacher, student, batch, progress)
+        return terms
+
+    def predict(self, batch: Batch) -> tuple[Tensor, Activations]:
+        """The logits [B, K] that the learner is judged by, and the student's activations."""
+        student = look(self.network, batch, self.modalities)
+        return self.distiller.predict(student), student
+
+
+def look(network: Network, batch: Batch, modalities: tuple[str, ...]) -> Activations:
+    """One forward pass over the modalities that a network sees, in its own memory format."""
+    return network(*(_in_format(batch[name], network.memory_format) for name in modalities))
+
+
+def _in_format(x: Tensor, memory_format: torch.memory_format) -> Tensor:
+    # A format for four axes says nothing about a tensor of three or five: that one goes in contiguous.
+    axes = {torch.channels_last: 4, torch.channels_last_3d: 5}.get(memory_format, x.ndim)
+    return x.contiguous(memory_format=memory_format if axes == x.ndim else torch.contiguous_format)
+
+
+def make_network(
+    architecture: str, data: Data, modalities: tuple[str, ...], seed: int, device: torch.device
+) -> Network:
+    """A network with weights drawn from `seed` alone, on `device` and in its memory format."""
+    shapes = [data.modalities[name].shape for name in modalities]
+    with RandomStream(seed, torch.device("cpu")).active():
+        network = build(architecture, shapes, len(data.classes))
+    return network.to(device=device, memory_format=network.memory_format)
+
+
+def describe(
+    teacher: tuple[Network, tuple[str, ...]],
+    student: tuple[Network, tuple[str, ...]],
+    batch: Batch,
+    num_classes: int,
+    train_labels: Tensor,
+) -> Context:
+    """What a distiller may know of its networks (each with the modalities it sees), from one pass over a
+    real batch."""
+    network = teacher[0]
+    norms = tuple(
+        None if norm is None else (norm.weight.detach().clone(), norm.bias.detach().clone())
+        for norm in network.norms()
+    )
+    return Context(
+        _shapes(*teacher, batch),
+        _shapes(*student, batch),
+        num_classes,
+        len(train_labels),
+        train_labels,
+        network.head,
+        norms,
+    )
+
+
+@torch.no_grad()
+def _shapes(network: Network, modalities: tuple[str, ...], batch: Mapping[str, Tensor]) -> Shapes:
+    was_training = network.training
+    shapes = Shapes.of(look(network.eval(), dict(batch), modalities))
+    network.train(was_training)
+    return shapes

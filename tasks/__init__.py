@@ -1,0 +1,1 @@
+"""Tasks: one folder each, found by name; see docs/adding_a_task.md."""

@@ -1,0 +1,48 @@
+"""Shared fixtures: every plugin loaded, the tiny task beside them, and the folder of real sample data."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+from benchmark import plugins
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session", autouse=True)
+def registry() -> plugins.Registry:
+    """The registry with every built-in plugin and the tests' own tiny task."""
+    loaded = plugins.load()
+    import tests.tiny_task  # noqa: F401 - registers itself
+
+    return loaded
+
+
+@pytest.fixture(autouse=True)
+def restored_plugins(registry: plugins.Registry) -> Iterator[None]:
+    """What a test registers is gone after it."""
+    baselines, tasks = dict(registry.baselines), dict(registry.tasks)
+    yield
+    registry.baselines.clear()
+    registry.baselines.update(baselines)
+    registry.tasks.clear()
+    registry.tasks.update(tasks)
+
+
+@pytest.fixture(autouse=True)
+def seeded() -> None:
+    torch.manual_seed(0)
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """The folder of real sample data; the test is skipped where it is missing."""
+    folder = Path(os.environ.get("WCORD_DATA_DIR", ROOT.parent / "shared" / "data"))
+    if not folder.is_dir():
+        pytest.skip(f"no real data in {folder}: set WCORD_DATA_DIR")
+    return folder

@@ -1,0 +1,111 @@
+"""Batches: order, labelled share, augmentation, scale."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import torch
+from torch.nn import functional as F
+
+from benchmark import Modality, Samples
+from benchmark.data.batches import TrainStream, in_order, normalise, shift_and_flip
+from tests.tiny_task import tiny_data
+
+DATA = tiny_data()
+CPU = torch.device("cpu")
+ALL = torch.ones(len(DATA.train), dtype=torch.bool)
+
+
+def stream(labelled: torch.Tensor = ALL, seed: int = 0, batch_size: int = 32) -> TrainStream:
+    return TrainStream(DATA, DATA.train, labelled, batch_size, seed, CPU)
+
+
+def test_an_epoch_shows_samples_once_and_leaves_out_the_last_partial_batch() -> None:
+    batches = list(stream().epoch(0))
+    seen = torch.cat([batch["index"] for batch in batches])
+    assert len(batches) == stream().steps_per_epoch == 7
+    assert len(seen.unique()) == len(seen) == 224
+
+
+def test_any_epoch_can_be_drawn_without_those_before_it() -> None:
+    straight = stream()
+    for _ in range(3):
+        expected = list(straight.epoch(2))
+    again = list(stream().epoch(2))
+    for one, other in zip(expected, again, strict=True):
+        assert all(torch.equal(one[key], other[key]) for key in one)
+
+
+def test_epochs_and_seeds_differ() -> None:
+    first = next(stream().epoch(0))["index"]
+    assert not first.equal(next(stream().epoch(1))["index"])
+    assert not first.equal(next(stream(seed=1).epoch(0))["index"])
+
+
+def test_batches_hold_a_quarter_of_labelled_samples_when_labels_are_few() -> None:
+    labelled = torch.zeros(len(DATA.train), dtype=torch.bool)
+    labelled[torch.randperm(len(labelled))[:12]] = True
+    few = stream(labelled)
+    batches = list(few.epoch(0))
+    assert all(int(batch["labelled"].sum()) == 8 for batch in batches)
+    assert all(len(batch["index"]) == 32 for batch in batches)
+    unlabelled = torch.cat([batch["index"][~batch["labelled"]] for batch in batches])
+    assert len(unlabelled.unique()) == len(unlabelled)
+    pool = torch.cat([batch["index"][batch["labelled"]] for batch in batches])
+    counts = torch.bincount(pool)[labelled]
+    assert counts.max() - counts.min() <= 1
+
+
+def test_the_share_of_labelled_samples_is_kept_when_it_is_more_than_a_quarter() -> None:
+    labelled = torch.arange(len(DATA.train)) % 2 == 0
+    assert all(int(batch["labelled"].sum()) == 16 for batch in stream(labelled).epoch(0))
+
+
+def test_crop_and_flip_do_what_torchvision_does_sample_by_sample() -> None:
+    x = torch.arange(2 * 1 * 5 * 6, dtype=torch.float32).view(2, 1, 5, 6)
+    shift, flip = torch.tensor([[0, 3], [2, 1]]), torch.tensor([True, False])
+    moved = shift_and_flip(x, 2, shift, flip)
+    for number in range(2):
+        top, left = int(shift[0, number]), int(shift[1, number])
+        expected = F.pad(x[number], (2, 2, 2, 2))[:, top : top + 5, left : left + 6]
+        assert moved[number].equal(expected.flip(2) if flip[number] else expected)
+
+
+def test_all_modalities_of_a_sample_move_alike() -> None:
+    grid = torch.arange(64, dtype=torch.float32).view(1, 1, 8, 8).expand(64, 1, 8, 8)
+    plain = Modality((1, 8, 8), (0.0,), (1.0,))
+    data = dataclasses.replace(
+        DATA,
+        train=Samples({"rgb": grid, "depth": grid.clone()}, torch.zeros(64, dtype=torch.int64)),
+        modalities={"rgb": plain, "depth": plain},
+        pad=3,
+    )
+    batch = next(TrainStream(data, data.train, torch.ones(64, dtype=torch.bool), 64, 0, CPU).epoch(0))
+    assert batch["rgb"].equal(batch["depth"])
+    assert not batch["rgb"].equal(grid)
+
+
+def test_scale_is_that_of_torchvision_normalise() -> None:
+    modality = Modality((3, 8, 8), (0.5, 0.4, 0.3), (0.2, 0.25, 0.3), scale=255.0)
+    x = DATA.train.modalities["rgb"][:5]
+    expected = (x / 255 - torch.tensor(modality.mean).view(3, 1, 1)) / torch.tensor(modality.std).view(
+        3, 1, 1
+    )
+    torch.testing.assert_close(normalise(x, modality), expected)
+
+
+def test_evaluation_reads_every_sample_once_in_order_and_unaugmented() -> None:
+    batches = list(in_order(DATA, DATA.test, CPU, batch_size=50))
+    assert torch.cat([batch["index"] for batch in batches]).equal(torch.arange(120))
+    shown = torch.cat([batch["rgb"] for batch in batches])
+    assert shown.equal(normalise(DATA.test.modalities["rgb"], DATA.modalities["rgb"]))
+
+
+def test_reading_leaves_the_samples_as_they_were() -> None:
+    floats = dataclasses.replace(
+        DATA, train=Samples({"rgb": DATA.train.modalities["rgb"].float()}, DATA.train.labels)
+    )
+    before = floats.train.modalities["rgb"].clone()
+    list(TrainStream(floats, floats.train, ALL, 32, 0, CPU).epoch(0))
+    list(in_order(floats, floats.train, CPU))
+    assert floats.train.modalities["rgb"].equal(before)

@@ -1,0 +1,99 @@
+"""Splits: who sees which sample."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+import torch
+
+from benchmark import Samples, UserError
+from benchmark.contracts import IGNORE
+from benchmark.data.splits import SplitSettings, make_splits, stratified_order
+from tests.tiny_task import CLASSES, tiny_data
+
+DATA = tiny_data()
+
+
+def members(index: torch.Tensor) -> set[int]:
+    return set(index.tolist())
+
+
+def test_every_prefix_of_the_stratified_order_has_the_classes_in_proportion() -> None:
+    labels = torch.tensor([0] * 60 + [1] * 30 + [2] * 10)
+    order = stratified_order(labels, 3)
+    assert members(order) == set(range(100))
+    for length in range(10, 101, 10):
+        counts = torch.bincount(labels[order[:length]], minlength=3)
+        assert (counts - torch.tensor([0.6, 0.3, 0.1]) * length).abs().max() <= 1
+
+
+def test_another_split_seed_gives_another_split() -> None:
+    first, second = (make_splits(DATA, SplitSettings(split_seed=seed)) for seed in (0, 1))
+    assert members(first.validation) != members(second.validation)
+
+
+def test_validation_is_held_out_of_what_students_and_teacher_train_on() -> None:
+    for teacher_samples in (None, 120, 240):
+        splits = make_splits(DATA, SplitSettings(train_samples=120, teacher_samples=teacher_samples))
+        assert len(splits.validation) == 12
+        assert len(splits.train) == 108
+        assert not members(splits.validation) & (members(splits.train) | members(splits.teacher))
+        assert len(splits.teacher) == (teacher_samples or 120) - 12
+        assert members(splits.train) <= members(splits.teacher)
+
+
+def test_a_shared_teacher_learns_from_the_students_samples() -> None:
+    splits = make_splits(DATA, SplitSettings())
+    assert members(splits.teacher) == members(splits.train)
+
+
+def test_a_disjoint_teacher_and_its_students_share_no_sample() -> None:
+    splits = make_splits(DATA, SplitSettings(teacher_data="disjoint"))
+    assert not members(splits.teacher) & (members(splits.train) | members(splits.validation))
+    assert len(splits.teacher) == 120
+    counts = torch.bincount(DATA.train.labels[splits.teacher], minlength=CLASSES)
+    assert counts.max() - counts.min() <= 2
+
+
+def test_a_disjoint_teacher_has_whole_groups_of_its_own() -> None:
+    groups = torch.arange(240) // 24
+    train = Samples(DATA.train.modalities, DATA.train.labels, groups)
+    splits = make_splits(dataclasses.replace(DATA, train=train), SplitSettings(teacher_data="disjoint"))
+    assert not members(groups[splits.teacher]) & members(groups[torch.cat([splits.train, splits.validation])])
+
+
+def test_few_labels_are_counted_with_those_of_validation_and_lie_within_more_labels() -> None:
+    full = make_splits(DATA, SplitSettings())
+    few = make_splits(DATA, SplitSettings(label_fraction=0.25))
+    assert few.train.equal(full.train)
+    assert few.teacher.equal(full.teacher)
+    assert members(few.validation) <= members(full.validation)
+    assert int(few.labelled.sum()) + len(few.validation) == pytest.approx(0.25 * 240, abs=1)
+    more = make_splits(DATA, SplitSettings(label_fraction=0.5))
+    assert bool((more.labelled | ~few.labelled).all())
+
+
+def test_every_class_keeps_a_label_however_few_there_are() -> None:
+    splits = make_splits(DATA, SplitSettings(label_fraction=0.005))
+    assert members(DATA.train.labels[splits.train][splits.labelled]) == set(range(CLASSES))
+
+
+def test_hidden_labels_are_not_among_the_train_labels() -> None:
+    splits = make_splits(DATA, SplitSettings(label_fraction=0.1))
+    labels = splits.train_labels(DATA.train.labels)
+    assert labels[splits.labelled].equal(DATA.train.labels[splits.train][splits.labelled])
+    assert bool((labels[~splits.labelled] == IGNORE).all())
+
+
+def test_no_validation_trains_on_everything() -> None:
+    splits = make_splits(DATA, SplitSettings(validation=0.0))
+    assert (len(splits.train), len(splits.validation)) == (240, 0)
+
+
+@pytest.mark.parametrize("settings", [SplitSettings(train_samples=1000), SplitSettings(teacher_samples=241)])
+def test_more_samples_than_there_are_is_an_error_that_says_how_many_there_are(
+    settings: SplitSettings,
+) -> None:
+    with pytest.raises(UserError, match="only 240"):
+        make_splits(DATA, settings)

@@ -1,0 +1,1 @@
+"""Reference values of the baselines' losses, and the command that checks ours against them."""

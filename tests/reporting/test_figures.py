@@ -1,0 +1,101 @@
+import matplotlib
+import numpy as np
+import pytest
+from conftest import all_records, make_record, write_run
+
+from benchmark.reporting import history_frame, load_records
+from benchmark.reporting.figures import comparison_figure, curves_figure, save_figures
+from benchmark.reporting.panels import task_panels
+from benchmark.reporting.rows import task_blocks
+from benchmark.reporting.style import line_style
+
+PNG, PDF = b"\x89PNG", b"%PDF"
+
+
+def written(folder, records):
+    for record in records:
+        write_run(folder, record)
+    loaded = load_records(folder).records
+    return save_figures(loaded, history_frame(folder, loaded).frame, folder / "figures")
+
+
+def test_figures_are_written_as_png_and_pdf_with_something_in_them(tmp_path):
+    paths = written(tmp_path, all_records())
+    names = {
+        f"{task}_{kind}"
+        for task in ("compression", "cross_modal")
+        for kind in ("comparison", "learning_curves")
+    }
+    assert {path.stem for path in paths} == names
+    for path in paths:
+        assert path.read_bytes().startswith(PNG if path.suffix == ".png" else PDF)
+        if path.suffix == ".png":
+            pixels = matplotlib.image.imread(path)
+            assert min(pixels.shape[:2]) >= 300
+            assert (pixels[..., :3].min(axis=-1) < 0.9).mean() > 0.01
+
+
+def test_the_same_records_give_the_same_bytes(tmp_path):
+    records = [make_record(baseline, seed) for baseline in ("scratch", "kd") for seed in range(3)]
+    first = [path.read_bytes() for path in written(tmp_path / "a", records)]
+    assert first == [path.read_bytes() for path in written(tmp_path / "b", records)]
+
+
+def test_a_panel_marks_synthetic_data_and_names_its_condition():
+    panels = task_panels(task_blocks(all_records())["cross_modal"])
+    assert len(panels) == 1
+    assert "(synthetic)" in panels[0].title
+    assert "label fraction 0.1" in panels[0].title
+
+
+def test_a_fully_labelled_companion_stands_in_the_few_label_panel_under_its_own_name():
+    (panel,) = task_panels(task_blocks(all_records())["cross_modal"])
+    labels = [panel.label(row) for row in panel.rows]
+    assert labels[0] == "Scratch"
+    assert labels[-1] == "Scratch (label fraction 1)"
+
+
+def test_every_row_of_the_table_is_in_exactly_one_panel():
+    for blocks in task_blocks(all_records()).values():
+        rows = [id(row) for block in blocks for row in block.rows if not row.is_teacher]
+        drawn = [id(row) for panel in task_panels(blocks) for row in panel.rows]
+        assert sorted(drawn) == sorted(rows)
+
+
+def test_the_comparison_shows_each_seed_the_teacher_and_n():
+    records = [make_record(baseline, seed) for baseline in ("scratch", "kd") for seed in range(4)]
+    figure = comparison_figure(task_panels(task_blocks(records)["compression"]))
+    axes = figure.axes[0]
+    drawn = [np.asarray(points.get_offsets())[:, 0] for points in axes.collections]
+    for baseline, values in zip(("scratch", "kd"), drawn, strict=True):
+        raw = [100 * r["results"]["test@last"]["top1"] for r in records if r["run"]["baseline"] == baseline]
+        assert sorted(values) == pytest.approx(sorted(raw))
+    vertical = [line.get_xdata()[0] for line in axes.lines if len(set(line.get_xdata())) == 1]
+    assert any(value == pytest.approx(70.5) for value in vertical)
+    assert [text.get_text() for text in axes.texts] == ["n = 4", "n = 4"]
+
+
+def test_not_applicable_rows_keep_the_teacher_line_and_their_name():
+    records = [make_record("kd", 0), make_record("fsp", 0, "not_applicable", reason="no")]
+    (panel,) = task_panels(task_blocks(records)["compression"])
+    assert panel.teachers() == pytest.approx([70.5])
+    assert "not applicable" in [text.get_text() for text in comparison_figure([panel]).axes[0].texts]
+
+
+def test_many_panels_go_to_several_files(tmp_path, monkeypatch):
+    monkeypatch.setattr("benchmark.reporting.figures.PANELS_PER_FILE", 1)
+    paths = written(tmp_path, [make_record("kd", 0, epochs=epochs) for epochs in (1, 2)])
+    names = {path.name for path in paths if path.suffix == ".png"}
+    assert {"compression_comparison.png", "compression_comparison_2.png"} <= names
+
+
+def test_a_curve_that_ends_in_infinity_is_drawn_up_to_there(tmp_path):
+    record = make_record("kd", 0, "diverged", reason="inf", validation=0.0)
+    path = write_run(tmp_path, record)
+    with (path / "history.jsonl").open("a") as file:
+        file.write('{"epoch": 4, "train": {"loss": Infinity}}\n{"epoch": 5, "train": {"loss": NaN}}\n')
+    loaded = load_records(tmp_path).records
+    by_run = dict(tuple(history_frame(tmp_path, loaded).frame.groupby("id")))
+    panels = task_panels(task_blocks(loaded)["compression"])
+    axes = curves_figure(panels, by_run, {panels[0].label(panels[0].rows[0]): line_style(0)}).axes[0]
+    assert list(axes.lines[0].get_xdata()) == [0, 1, 2, 3]

@@ -1,0 +1,108 @@
+import json
+import subprocess
+import sys
+
+import pandas as pd
+from conftest import all_records, make_record, write_run
+
+from benchmark.reporting import history_frame, load_records, tidy_frame
+from benchmark.reporting.frame import save_frame
+
+
+def test_importing_the_report_needs_neither_torch_nor_a_plugin():
+    code = (
+        "import sys\n"
+        "class Blocked:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name.split('.')[0] == 'torch': raise ImportError('torch is blocked')\n"
+        "sys.meta_path.insert(0, Blocked())\n"
+        "import benchmark.reporting\n"
+        "from benchmark.reporting import frame, statistics, rows, tables, render, panels, figures\n"
+        "loaded = {name.split('.')[0] for name in sys.modules}\n"
+        "assert not loaded & {'torch', 'tasks', 'baselines', 'torchmetrics'}, loaded\n"
+        "assert 'benchmark.contracts' not in sys.modules\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_damaged_records_are_named_and_cost_nothing_else(results):
+    records, problems = load_records(results)
+    assert {record["id"] for record in records} == {record["id"] for record in all_records()}
+    assert len(problems) == 4
+    for name in ("half-written-11111111", "empty-22222222", "binary-33333333", "no-run-part-44444444"):
+        assert sum(name in problem for problem in problems) == 1
+
+
+def test_every_kind_of_invalid_record_is_a_problem_and_no_exception(tmp_path):
+    good = make_record()
+    broken = {
+        "list": [],
+        "schema": {**good, "schema": 2},
+        "status": {**good, "status": "fine"},
+        "seed": {**good, "run": {k: v for k, v in good["run"].items() if k != "seed"}},
+        "results": {**good, "results": None},
+        "text": {**good, "results": {"test@last": {"top1": "0.6"}}},
+        "untested": {**good, "results": {}},
+        "metric": {**good, "metrics": {"top1": "accuracy"}},
+    }
+    for name, record in broken.items():
+        (tmp_path / "runs" / name).mkdir(parents=True)
+        (tmp_path / "runs" / name / "record.json").write_text(json.dumps(record))
+    records, problems = load_records(tmp_path)
+    assert records == []
+    assert sorted(problem.split(":")[0] for problem in problems) == sorted(broken)
+
+
+def test_a_copied_run_folder_is_counted_once_and_named(tmp_path):
+    path = write_run(tmp_path, make_record())
+    copy = path.with_name("zz-copy")
+    copy.mkdir()
+    (copy / "record.json").write_text((path / "record.json").read_text())
+    records, problems = load_records(tmp_path)
+    assert [record["folder"] for record in records] == [path.name]
+    assert "zz-copy" in problems[0]
+
+
+def test_the_frame_has_one_row_per_run_with_the_raw_numbers(results):
+    records, _ = load_records(results)
+    frame = tidy_frame(records)
+    assert len(frame) == len(records) == frame["id"].nunique()
+    for record in records:
+        row = frame[frame["id"] == record["id"]].iloc[0]
+        assert row["baseline"] == record["run"]["baseline"]
+        assert row["label_fraction"] == record["condition"]["label_fraction"]
+        assert row["commit"] == record["provenance"]["commit"]
+        if record["status"] == "finished":
+            assert row["test@last/top1"] == record["results"]["test@last"]["top1"]
+            assert row["teacher/test/top1"] == record["results"]["teacher"]["test"]["top1"]
+        else:
+            assert pd.isna(row["test@last/top1"])
+            assert row["reason"] == record["reason"]
+
+
+def test_the_frame_survives_parquet_and_csv_even_with_mixed_types(tmp_path):
+    records = [make_record(seed=0), make_record(seed=1, precision=16), make_record(seed=2, train_samples=500)]
+    frame = tidy_frame(records)
+    parquet, csv = save_frame(frame, tmp_path)
+    pd.testing.assert_frame_equal(pd.read_parquet(parquet), frame, check_dtype=False)
+    assert pd.read_csv(csv)["test@last/top1"].tolist() == frame["test@last/top1"].tolist()
+    assert set(frame["precision"]) == {"16", "32"}
+
+
+def test_the_frame_does_not_depend_on_the_order_of_the_records():
+    records = all_records()
+    pd.testing.assert_frame_equal(tidy_frame(records), tidy_frame(records[::-1])[tidy_frame(records).columns])
+
+
+def test_history_keeps_the_last_of_repeated_epochs_and_names_broken_lines(tmp_path):
+    path = write_run(tmp_path, make_record(epochs=2))
+    with (path / "history.jsonl").open("a") as file:
+        file.write('{"epoch": 1, "train": {"loss": 9.0}}\n{"epoch": 2, "tr')
+    records, _ = load_records(tmp_path)
+    frame, problems = history_frame(tmp_path, records)
+    assert frame["epoch"].tolist() == [0, 1]
+    assert frame["train/loss"].tolist()[1] == 9.0
+    assert len(problems) == 1
+    assert path.name in problems[0]
+    assert "line 3" in problems[0] or "line 4" in problems[0]

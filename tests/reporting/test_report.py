@@ -1,0 +1,56 @@
+import io
+
+import pandas as pd
+import pytest
+from conftest import make_record, write_run
+from rich.console import Console
+
+from benchmark.errors import UserError
+from benchmark.reporting import report
+
+
+def run_report(folder, width=200):
+    console = Console(file=io.StringIO(), width=width, color_system=None)
+    return report(folder, console), console.file.getvalue()
+
+
+def test_the_report_writes_everything_and_says_what_it_wrote(results):
+    paths, text = run_report(results)
+    relative = {str(path.relative_to(results)) for path in paths}
+    assert {"records.parquet", "records.csv", "figures/compression_comparison.png"} <= relative
+    for task in ("compression", "cross_modal"):
+        assert {f"tables/{task}.{ending}" for ending in ("csv", "md", "tex", "txt")} <= relative
+    assert all(path.stat().st_size > 0 for path in paths)
+    assert all(f"wrote {path}" in text for path in paths)
+    assert len(pd.read_parquet(results / "records.parquet")) == len(pd.read_csv(results / "records.csv"))
+
+
+def test_each_problem_is_one_printed_line_however_narrow_the_terminal(tmp_path):
+    write_run(tmp_path, make_record())
+    for name in ("a-run-that-was-stopped-11111111", "another-run-that-was-stopped-22222222"):
+        (tmp_path / "runs" / name).mkdir()
+    _, text = run_report(tmp_path, width=40)
+    lines = [line for line in text.splitlines() if line.startswith("problem: ")]
+    assert [name in line for name, line in zip(("11111111", "22222222"), lines, strict=True)] == [True, True]
+    assert all(line.endswith("not finished (no record.json)") for line in lines)
+
+
+def test_without_records_the_user_gets_one_line_with_a_remedy(tmp_path):
+    with pytest.raises(UserError, match="holds no finished run") as caught:
+        run_report(tmp_path / "nothing")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_sparse_record_is_reported_without_its_optional_parts(tmp_path):
+    record = make_record()
+    for part in ("measurements", "hyperparameters", "provenance", "reason"):
+        del record[part]
+    record["about"] = {}
+    record["metrics"] = {"loss": {}}
+    record["results"] = {"test@last": {"loss": 0.5}}
+    path = write_run(tmp_path, record)
+    (path / "history.jsonl").unlink()
+    paths, text = run_report(tmp_path)
+    assert "0.500" in text
+    assert f"{path.name}: no history.jsonl" in text
+    assert (tmp_path / "figures" / "compression_comparison.png") in paths

@@ -1,0 +1,250 @@
+import csv
+import io
+import re
+import shutil
+import statistics
+import subprocess
+
+import pytest
+from conftest import all_records, make_record
+from rich.console import Console
+
+from benchmark.reporting.render import latex_escape, print_table, to_latex, to_markdown, to_text
+from benchmark.reporting.rows import task_blocks
+from benchmark.reporting.tables import TaskTable, task_tables
+
+
+def table_of(records: list[dict], task: str = "compression") -> TaskTable:
+    return next(table for table in task_tables(records) if table.task == task)
+
+
+def only_row(table: TaskTable, **wanted):
+    frame = table.frame
+    for name, value in wanted.items():
+        frame = frame[frame[name] == value]
+    assert len(frame) == 1, frame
+    return frame.iloc[0]
+
+
+def students(table: TaskTable):
+    return [row for block in table.blocks for row in block.rows if not row.is_teacher]
+
+
+def cells(table: TaskTable, row) -> dict[str, str]:
+    return {column.header.replace("\n", " "): column.cell(row) for column in table.columns}
+
+
+def test_cells_are_the_mean_and_sample_deviation_of_the_raw_records():
+    records = all_records()
+    table = table_of(records)
+    pair = "resnet32x4-resnet8x4"
+    raw = [
+        100 * r["results"]["test@last"]["top1"]
+        for r in records
+        if (r["run"]["baseline"], r["run"]["pair"]) == ("crd", pair)
+    ]
+    row = only_row(table, baseline="crd", pair=pair)
+    assert row["test@last/top1/n"] == 3
+    assert row["test@last/top1/mean"] == pytest.approx(statistics.mean(raw))
+    assert row["test@last/top1/sd"] == pytest.approx(statistics.stdev(raw))
+    printed = f"{statistics.mean(raw):.1f} ± {statistics.stdev(raw):.1f}"
+    assert printed in to_text(table)
+    assert printed in to_markdown(table)
+
+
+def test_differences_are_paired_by_seed_with_the_anchor_of_the_same_condition():
+    records = all_records()
+    table = table_of(records, "cross_modal")
+
+    def top1(baseline: str, fraction: float) -> dict[int, float]:
+        return {
+            r["run"]["seed"]: 100 * r["results"]["test@last"]["top1"]
+            for r in records
+            if r["run"]["task"] == "cross_modal"
+            and r["run"]["baseline"] == baseline
+            and r["condition"]["label_fraction"] == fraction
+        }
+
+    few, anchor = top1("kd", 0.1), top1("scratch", 0.1)
+    expected = [few[seed] - anchor[seed] for seed in few]
+    row = only_row(table, baseline="kd", label_fraction=0.1)
+    assert row["difference/top1/mean"] == pytest.approx(statistics.mean(expected))
+    assert row["difference/top1/sd"] == pytest.approx(statistics.stdev(expected))
+    assert row["difference/top1/n"] == 3
+
+
+def test_without_an_anchor_of_the_same_condition_or_seed_there_is_no_difference():
+    records = [make_record("scratch", 0), make_record("kd", 0, label_fraction=0.1), make_record("crd", 1)]
+    for row in students(table_of(records)):
+        assert row.values.get("difference/top1") is None or row.values["difference/top1"].n == 0
+
+
+def test_overrides_of_own_hyperparameters_keep_the_anchor_and_recipe_overrides_do_not():
+    tuned = make_record("kd", 0, overrides="weight=0.3", hyperparameters={"weight": 0.3})
+    longer = make_record("crd", 0, overrides="recipe.milestones=(0.5, 0.75)")
+    rows = {row.baseline: row for row in students(table_of([make_record("scratch", 0), tuned, longer]))}
+    assert rows["kd"].values["difference/top1"].n == 1
+    assert "difference/top1" not in rows["crd"].values
+
+
+def test_a_control_with_a_teacher_of_its_own_is_compared_with_the_anchor_and_leaves_the_teacher_row_alone():
+    control = make_record("shuffled_teacher", 0, teacher_epochs=None)
+    control["provenance"]["teacher_id"] = "another"
+    control["results"]["teacher"]["test"]["top1"] = 0.1
+    table = table_of([make_record("scratch", 0), control])
+    teacher = only_row(table, row="teacher")
+    assert teacher["finished"] == 1
+    assert teacher["test@last/top1/mean"] == pytest.approx(70.5)
+    assert only_row(table, baseline="shuffled_teacher")["difference/top1/n"] == 1
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"label_fraction": 0.5},
+        {"split_seed": 1},
+        {"epochs": 99},
+        {"train_samples": 100},
+        {"overrides": "x=1"},
+        {"teacher_seed": 1},
+        {"hyperparameters": {"weight": 0.1}},
+    ],
+)
+def test_runs_that_differ_in_more_than_the_seed_never_share_a_row(change):
+    records = [make_record("kd", 0), make_record("kd", 1), make_record("kd", 2, **change)]
+    table = table_of(records)
+    assert sorted(len(row.records) for row in students(table)) == [1, 2]
+    texts = [tuple(cells(table, row).items()) for row in students(table)]
+    name, value = next(iter(change.items()))
+    assert any(
+        name.replace("_", " ") in dict(text) or f"weight={0.1}" in dict(text).values() for text in texts
+    )
+    assert str(value) in to_text(table) or "weight=0.1" in to_text(table)
+
+
+def test_two_records_of_one_seed_are_never_averaged():
+    records = [make_record("kd", 0, commit=commit) for commit in ("aaa", "bbb", "ccc")]
+    rows = students(table_of(records))
+    assert [len(row.records) for row in rows] == [1, 1, 1]
+    assert len({row.variant for row in rows}) == 3
+
+
+def test_teachers_that_differ_in_their_seed_are_counted():
+    records = [make_record("kd", seed, teacher_seed=seed % 2) for seed in range(4)]
+    for record in records:
+        record["results"]["teacher"]["test"]["top1"] = 0.7 + 0.1 * (record["run"]["seed"] % 2)
+    row = only_row(table_of(records), row="teacher")
+    assert row["finished"] == 2
+    assert row["test@last/top1/mean"] == pytest.approx(75)
+    assert row["test@last/top1/sd"] == pytest.approx(statistics.stdev([70, 80]))
+
+
+def test_rows_start_with_the_teacher_and_the_anchor_and_follow_their_order():
+    for blocks in task_blocks(all_records()[::-1]).values():
+        for block in blocks:
+            assert block.rows[0].is_teacher
+            assert block.rows[1].is_anchor
+            first = [row for row in block.rows[1:] if row.home == block.rows[1].home]
+            assert [row.about["order"] for row in first] == sorted(row.about["order"] for row in first)
+
+
+def test_failures_are_shown_with_their_reasons_in_every_form():
+    table = table_of(all_records())
+    for text in (to_text(table), to_markdown(table), to_latex(table)):
+        assert "diverged (1 of 3)" in text
+        assert "not applicable" in text
+        assert "the loss is nan at epoch 3" in text
+        assert "stages differ in channels" in text
+    row = only_row(table, baseline="fitnet", pair="resnet20-resnet8")
+    assert (row["finished"], row["diverged"], row["test@last/top1/n"]) == (2, 1, 2)
+    assert row["reasons"] == "the loss is nan at epoch 3"
+
+
+def test_a_task_where_nothing_finished_still_has_its_table():
+    table = table_of([make_record("kd", seed, "diverged", reason="nan") for seed in range(2)])
+    assert "diverged (2 of 2) [1]" in to_text(table)
+
+
+def test_n_is_printed_for_rows_and_differences():
+    table = table_of(all_records())
+    row = next(row for row in students(table) if row.title == "FitNet" and row.count("diverged"))
+    shown = cells(table, row)
+    assert shown["n"] == "2"
+    assert shown["difference to Scratch (%)"].endswith("(n=2)")
+
+
+def test_synthetic_data_and_numbers_of_test_samples_are_labelled():
+    text = to_text(table_of(all_records()))
+    assert "Shapes (synthetic), resnet20-resnet8; 1,000 test samples" in text
+    assert "CIFAR-100, resnet20-resnet8; 10,000 test samples" in text
+    assert "CIFAR-100 (synthetic)" not in text
+
+
+def test_the_caption_tells_of_mixed_commits_dirty_trees_and_devices_only_where_there_are_some():
+    assert not re.search("commit|uncommitted|devices", " ".join(table_of([make_record()]).caption))
+    mixed = [make_record(seed=0), make_record(seed=1, commit="fedcba9876", clean=False, device="cuda")]
+    caption = " ".join(table_of(mixed).caption)
+    assert "mix 2 commits" in caption
+    assert "fedcba98" in caption
+    assert "1 of 2 records come from a tree with uncommitted changes" in caption
+    assert "devices: cpu, cuda" in caption
+
+
+def test_without_validation_there_is_no_column_for_the_best_validation_epoch():
+    table = table_of([make_record("scratch", validation=0.0)])
+    assert not any("best valid" in column.header for column in table.columns)
+
+
+@pytest.mark.parametrize("width", [80, 120, 160, 240])
+@pytest.mark.parametrize("task", ["compression", "cross_modal"])
+def test_no_line_of_the_terminal_table_is_wider_than_the_terminal(width, task):
+    console = Console(file=io.StringIO(), width=width, color_system=None)
+    print_table(table_of(all_records(), task), console)
+    text = console.file.getvalue()
+    assert max(map(len, text.splitlines())) <= width
+    assert "…" not in text
+    # What no width may cost: the headline with its spread, n and status.
+    assert " ± " in text
+    assert "last epoch" in text
+    if width >= 120:
+        assert "(n=3)" in text
+
+
+def test_markdown_tables_have_equal_numbers_of_cells_in_each_line():
+    grids = [block for block in to_markdown(table_of(all_records())).split("\n\n") if block.startswith("|")]
+    assert len(grids) == 3
+    for grid in grids:
+        counts = {len(re.findall(r"(?<!\\)\|", line)) for line in grid.splitlines()}
+        assert len(counts) == 1
+
+
+def test_csv_has_mean_deviation_and_n_as_numbers():
+    lines = list(csv.DictReader(io.StringIO(table_of(all_records()).frame.to_csv(index=False))))
+    for line in lines:
+        for part in ("mean", "sd", "n"):
+            value = line[f"test@last/top1/{part}"]
+            assert value == "" or float(value) >= 0
+
+
+def test_latex_escapes_everything_that_latex_reads():
+    assert latex_escape("a_b & 5% #1 $x$ {y} ~ ^ \\") == (
+        r"a\_b \& 5\% \#1 \$x\$ \{y\} \textasciitilde{} \textasciicircum{} \textbackslash{}"
+    )
+    text = to_latex(table_of(all_records()))
+    assert r"16 \& 32\_64" in text
+    body = text.split("\n", 1)[1].replace(r"{!}{%", "")
+    assert not re.search(r"(?<!\\)[%#_]", body)
+    assert text.count(r"\toprule") == text.count(r"\bottomrule") == 1
+    assert not re.search(r"[±↑↓→]", text)
+    rows = [line for line in body.splitlines() if " & " in line and line.endswith(r"\\")]
+    assert len({len(re.findall(r"(?<!\\)&", line)) for line in rows}) == 1
+
+
+@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="pdflatex is not installed")
+def test_latex_compiles(tmp_path):
+    body = to_latex(table_of(all_records()))
+    document = (
+        rf"\documentclass{{article}}\usepackage{{booktabs,graphicx}}\begin{{document}}{body}\end{{document}}"
+    )
+    (tmp_path / "table.tex").write_text(document, encoding="utf-8")
+    subprocess.run(["pdflatex", "-halt-on-error", "table.tex"], cwd=tmp_path, check=True, capture_output=True)

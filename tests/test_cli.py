@@ -1,0 +1,242 @@
+"""The command as a user types it: what it prints, what it leaves, and what it says of bad input."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from benchmark.cli import main
+from tests.command import records, run
+from tests.tiny_task import TinyNetwork
+
+PLUGIN = """
+import torch.nn.functional as F
+from benchmark import Distiller, baseline
+
+@baseline("my_method", title="My method")
+class MyMethod(Distiller):
+    needs = frozenset({"logits"})
+
+    def __init__(self, context, *, weight: float = 2.0, task_weight: float = 1.0):
+        super().__init__(context, task_weight=task_weight)
+        self.weight = weight
+
+    def forward(self, teacher, student, batch, progress):
+        return {"my_method": self.weight * F.mse_loss(student.logits, teacher.logits)}
+"""
+
+
+def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    """The line with which a command is refused; checks that it is one line, and the exit code."""
+    assert main(list(arguments)) == 2
+    captured = capsys.readouterr()
+    assert "Traceback" not in captured.err
+    assert len(captured.err.strip().splitlines()) == 1, captured.err
+    return captured.err
+
+
+def test_a_plugin_file_of_twenty_lines_is_listed_trains_and_stands_in_the_table(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "my_method.py"
+    file.write_text(PLUGIN)
+    assert len(PLUGIN.strip().splitlines()) <= 25
+    assert main(["--plugin", str(file), "--list"]) == 0
+    assert "my_method" in capsys.readouterr().out
+    names = ("scratch", "my_method", "my_method+kd")
+    assert run(tmp_path, "--plugin", str(file), "--set", "my_method.weight=3", baselines=names) == 0
+    table = (tmp_path / "t" / "tables" / "tiny_task.md").read_text()
+    assert "My method" in table
+    by_name = {record["run"]["baseline"]: record for record in records(tmp_path).values()}
+    assert by_name["my_method"]["hyperparameters"]["weight"] == 3.0
+    assert (
+        by_name["my_method+kd"]["hyperparameters"] | {"my_method.weight": 3.0, "kd.weight": 1.0}
+        == (by_name["my_method+kd"]["hyperparameters"])
+    )
+
+
+def test_the_same_command_again_trains_nothing_and_takes_seconds(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(tmp_path, baselines=("scratch", "kd"))
+    before = records(tmp_path)
+    monkeypatch.setattr("benchmark.training.loop.Loop.run", lambda *_: pytest.fail("it trained"))
+    began = time.monotonic()
+    assert run(tmp_path, baselines=("scratch", "kd")) == 0
+    assert time.monotonic() - began < 20
+    assert records(tmp_path) == before
+
+
+def test_a_dry_run_prints_the_grid_and_trains_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(tmp_path)
+    capsys.readouterr()
+    assert run(tmp_path, "--dry-run", "--seeds", "0", "1", baselines=("scratch", "kd")) == 0
+    assert "2 cohorts, 4 runs: 1 recorded, 3 to do" in capsys.readouterr().out
+    assert len(records(tmp_path)) == 1
+
+
+def test_report_only_rebuilds_every_table_and_figure(tmp_path: Path) -> None:
+    run(tmp_path, baselines=("scratch", "kd"))
+    reports = sorted(path for kind in ("tables", "figures") for path in (tmp_path / "t" / kind).iterdir())
+    assert len(reports) >= 8
+    for path in reports:
+        path.unlink()
+    assert run(tmp_path, "--report-only") == 0
+    assert all(path.exists() for path in reports)
+
+
+def test_few_labels_bring_pseudo_labels_and_full_labels_along(tmp_path: Path) -> None:
+    assert (
+        run(tmp_path, "--label-fraction", "0.1", "--teacher-data", "disjoint", baselines=("scratch", "kd"))
+        == 0
+    )
+    stand = {(r["run"]["baseline"], r["condition"]["label_fraction"]) for r in records(tmp_path).values()}
+    assert stand == {("scratch", 0.1), ("kd", 0.1), ("pseudo_label", 0.1), ("scratch", 1.0)}
+    assert {r["condition"]["teacher_data"] for r in records(tmp_path).values()} == {"disjoint"}
+    assert len({r["provenance"]["teacher_id"] for r in records(tmp_path).values()}) == 1
+
+
+def test_yaml_stands_behind_the_command_line_and_before_the_preset(tmp_path: Path) -> None:
+    file = tmp_path / "settings.yaml"
+    file.write_text("epochs: 1\nseeds: [4]\nset:\n  kd: {temperature: 2}\n")
+    assert run(tmp_path, "--config", str(file), "--seeds", "5", baselines=("kd",)) == 0
+    (record,) = records(tmp_path).values()
+    assert (record["run"]["seed"], record["condition"]["epochs"]) == (5, 1)
+    assert record["hyperparameters"]["temperature"] == 2.0
+    assert record["condition"]["overrides"] == "temperature=2.0"
+
+
+def test_a_teacher_comes_from_a_checkpoint(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    network = TinyNetwork(3, 6, 12)
+    torch.save({"model": network.state_dict()}, tmp_path / "teacher.pth")
+    assert run(tmp_path, "--teacher-checkpoint", str(tmp_path / "teacher.pth"), baselines=("kd",)) == 0
+    assert not (tmp_path / "teachers").exists()
+    wrong = TinyNetwork(3, 6, 10)
+    torch.save({"model": wrong.state_dict()}, tmp_path / "wrong.pth")
+    capsys.readouterr()
+    assert run(tmp_path, "--teacher-checkpoint", str(tmp_path / "wrong.pth"), baselines=("kd",)) == 2
+    line = capsys.readouterr().err
+    assert "stem.weight" in line
+    assert "wrong.pth" in line
+
+
+def test_a_damaged_teacher_is_named_and_trained_again_with_the_same_numbers(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(tmp_path, baselines=("kd",))
+    before = records(tmp_path)
+    (weights,) = (tmp_path / "teachers").glob("*/weights.safetensors")
+    save_file({"other": torch.zeros(1)}, weights)
+    for file in (tmp_path / "t" / "runs").glob("*/record.json"):
+        file.unlink()
+    run(tmp_path, baselines=("kd",))
+    assert "is damaged; training this teacher again" in capsys.readouterr().out
+    assert [r["results"] for r in records(tmp_path).values()] == [r["results"] for r in before.values()]
+
+
+def test_a_corrupt_record_is_named_and_its_run_repeated(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(tmp_path)
+    before = records(tmp_path)
+    (file,) = (tmp_path / "t" / "runs").glob("*/record.json")
+    file.write_text(file.read_text()[:100])
+    run(tmp_path)
+    assert "this run is repeated" in capsys.readouterr().out
+    assert [r["results"] for r in records(tmp_path).values()] == [r["results"] for r in before.values()]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--tasks", "tiny_tusk"], ["task", "tiny_tusk", "tiny_task"]),
+        (["--tasks", "tiny_task", "--datasets", "strips"], ["dataset", "strips", "stripes"]),
+        (["--tasks", "tiny_task", "--pairs", "tiny_big-tiny_smal"], ["pair", "tiny_big-tiny_small"]),
+        (["--tasks", "tiny_task", "--baselines", "crdd"], ["baseline", "crdd", "did you mean", "crd"]),
+        (["--tasks", "tiny_task", "--baselines", "kd+kd"], ["kd+kd", "itself"]),
+        (["--tasks", "tiny_task", "--set", "kd.temprature=1"], ["temprature", "temperature"]),
+        (["--tasks", "tiny_task", "--set", "kd.temperature=warm"], ["kd.temperature=warm", "float"]),
+        (["--tasks", "tiny_task", "--set", "recipe.optimizer=adam"], ["recipe.optimizer=adam", "adamw"]),
+        (["--tasks", "tiny_task", "--set", "nonsense"], ["nonsense", "VALUE"]),
+        (["--tasks", "tiny_task", "--train-samples", "9999"], ["--train-samples 9999", "only 240"]),
+        (["--epochs", "0"], ["--epochs 0"]),
+        (["--label-fraction", "1.5"], ["--label-fraction 1.5"]),
+        (["--seeds", "1", "1"], ["--seeds 1 1"]),
+        (["--name", "a/b"], ["--name a/b"]),
+        (["--device", "tpu"], ["--device tpu", "auto, cpu"]),
+        (["--list", "--dry-run"], ["--list", "--dry-run"]),
+        (
+            ["--teacher-checkpoint", "t.pth", "--teacher-epochs", "3"],
+            ["--teacher-checkpoint", "--teacher-epochs"],
+        ),
+        (["--tasks", "tiny_task", "--teacher-checkpoint", "none.pth"], ["none.pth"]),
+        (["--download"], ["--download", "--data-dir"]),
+        (["--config", "none.yaml"], ["none.yaml"]),
+        (["--plugin", "none.py"], ["none.py"]),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_bad_input_gets_one_line_that_names_it(
+    arguments: list[str], words: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    line = refused(capsys, *arguments, "--results-dir", str(tmp_path))
+    assert all(word in line for word in words), line
+
+
+@pytest.mark.parametrize("arguments", [["--epochs", "many"], ["--no-such-flag"], ["--preset", "huge"]])
+def test_malformed_flags_exit_with_2(arguments: list[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(arguments)
+    assert caught.value.code == 2
+
+
+def test_a_plugin_that_raises_on_import_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "broken.py"
+    file.write_text("raise RuntimeError('no luck')")
+    line = refused(capsys, "--plugin", str(file), "--list")
+    assert "broken.py" in line
+    assert "no luck" in line
+
+
+def test_a_duplicate_name_is_refused_and_both_files_are_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "twin.py"
+    file.write_text(PLUGIN.replace("my_method", "kd"))
+    line = refused(capsys, "--plugin", str(file), "--list")
+    assert "twin.py" in line
+    assert "kd.py" in line
+
+
+@pytest.mark.parametrize("content", ["epochs: [", "- 1", "epoch: 3"])
+def test_a_bad_yaml_file_is_named(content: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "bad.yaml"
+    file.write_text(content)
+    assert "bad.yaml" in refused(capsys, "--config", str(file))
+
+
+def test_an_unwritable_results_folder_is_refused_before_anything_is_computed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").write_text("")
+    line = refused(capsys, "--tasks", "tiny_task", "--results-dir", str(tmp_path / "file"))
+    assert "--results-dir" in line
+
+
+def test_a_report_without_records_says_how_to_get_some(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert "record" in refused(capsys, "--report-only", "--results-dir", str(tmp_path), "--name", "nothing")
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_read_only_results_folder_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    tmp_path.chmod(0o500)
+    assert "can't be written" in refused(capsys, "--tasks", "tiny_task", "--results-dir", str(tmp_path / "r"))

@@ -1,0 +1,104 @@
+"""The law of the cohort: whoever trains beside a run, its weights and results are the same, to the last
+bit."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from benchmark import Distiller, baseline
+from tests.command import numbers, records, run
+
+THREE = ("kd", "crd", "wcord")
+
+
+def weights(results: Path, name: str) -> dict[str, torch.Tensor]:
+    (file,) = (results / "t" / "runs").glob(f"*-{name}-seed0-*/weights.safetensors")
+    return load_file(file)
+
+
+@pytest.mark.parametrize("pair", ["tiny_big-tiny_small", "tiny_big-tiny_dropout"])
+@pytest.mark.parametrize("labels", ["1.0", "0.1"])
+def test_alone_in_company_and_in_another_order_a_run_is_bit_identical(
+    tmp_path: Path, pair: str, labels: str
+) -> None:
+    companies = {"alone": THREE[2:], "three": THREE, "backwards": THREE[::-1]}
+    for company, names in companies.items():
+        assert run(tmp_path / company, "--pairs", pair, "--label-fraction", labels, baselines=names) == 0
+    reference = weights(tmp_path / "alone", THREE[2])
+    for company in ("three", "backwards"):
+        other = weights(tmp_path / company, THREE[2])
+        assert reference.keys() == other.keys()
+        assert all(torch.equal(reference[key], other[key]) for key in reference)
+        for slug, record in records(tmp_path / "alone").items():
+            assert numbers(record) == numbers(records(tmp_path / company)[slug])
+
+
+def test_the_order_of_a_cohort_is_really_another_one_in_that_test(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from benchmark.training import cohort
+
+    trained: list[list[str]] = []
+    train = cohort.CohortTraining.train
+
+    def spy(self, *arguments):
+        trained.append([track.name for track in self.tracks])
+        return train(self, *arguments)
+
+    monkeypatch.setattr(cohort.CohortTraining, "train", spy)
+    run(tmp_path / "a", baselines=THREE)
+    run(tmp_path / "b", baselines=THREE[::-1])
+    assert sorted(trained[0]) == sorted(trained[1])
+    assert trained[0] != trained[1]
+
+
+def test_a_deleted_record_reruns_only_that_run_with_the_same_numbers(tmp_path: Path) -> None:
+    run(tmp_path, baselines=THREE)
+    before = records(tmp_path)
+    slug = next(name for name in before if "-crd-" in name)
+    (tmp_path / "t" / "runs" / slug / "record.json").unlink()
+    run(tmp_path, baselines=THREE)
+    after = records(tmp_path)
+    assert numbers(after[slug]) == numbers(before[slug])
+    for other in before.keys() - {slug}:
+        assert after[other] == before[other]
+    assert after[slug]["measurements"]["cohort_size"] == 1
+
+
+def test_a_diverging_student_is_retired_and_the_others_go_on_unchanged(tmp_path: Path) -> None:
+    @baseline("explodes", title="Explodes")
+    class Explodes(Distiller):
+        def forward(self, teacher, student, batch, progress):
+            return {"explodes": student.logits.mean() * (float("nan") if progress.step == 9 else 1.0)}
+
+    run(tmp_path / "with", baselines=("kd", "explodes"))
+    run(tmp_path / "without", baselines=("kd",))
+    together, alone = records(tmp_path / "with"), records(tmp_path / "without")
+    for slug, record in alone.items():
+        assert numbers(together[slug]) == numbers(record)
+    (bad,) = [record for slug, record in together.items() if "-explodes-" in slug]
+    assert bad["status"] == "diverged"
+    assert bad["reason"] == "not finite in epoch 2: task, explodes"
+
+
+def test_a_failing_baseline_is_no_record_and_exits_with_1_but_the_others_are_recorded(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    @baseline("breaks", title="Breaks")
+    class Breaks(Distiller):
+        def forward(self, teacher, student, batch, progress):
+            raise KeyError("a mistake in a plugin")
+
+    assert run(tmp_path, baselines=("kd", "breaks")) == 1
+    assert "a mistake in a plugin" in capsys.readouterr().out
+    assert [record["run"]["baseline"] for record in records(tmp_path).values()] == ["kd"]
+
+
+def test_seeds_differ_and_students_of_one_seed_start_alike(tmp_path: Path) -> None:
+    run(tmp_path, "--seeds", "0", "1", baselines=("scratch",))
+    first, second = (numbers(record) for record in records(tmp_path).values())
+    assert first["test@last"] != second["test@last"]
