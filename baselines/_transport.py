@@ -19,10 +19,11 @@ from torch import Tensor
 def ipot(cost: Tensor, beta: float = 0.1, steps: int = 50) -> Tensor:
     """The optimal coupling by inexact proximal point steps, one scaling each (IPOT, Xie et al. 2018).
 
-    Q = exp(-C / beta) * P; P <- diag(a) Q diag(b), where a fits the rows of Q diag(b) under the last step's b, and
-    b then fits the columns. Potentials grow linearly with the steps, so the last b predicts the next one; without
-    it the rows end far off. What is left of that error (below 1 %) is repaired at the end. Tight clusters of which
-    one side holds more samples than the other need far more steps than 50: use `exact` for such costs.
+    Q = exp(-C / beta) * P; P <- diag(a) Q diag(b), where a fits the rows of Q diag(b) under the last step's
+    b, and b then fits the columns. Potentials grow linearly with the steps, so the last b predicts the next
+    one; without it the rows end far off. What is left of that error (below 1 %) is repaired at the end. Tight
+    clusters of which one side holds more samples than the other need far more steps than 50: use `exact` for
+    such costs.
     """
     gain = _full_precision(cost) / -beta
     n, m = cost.shape[-2:]
@@ -72,7 +73,7 @@ SOLVERS: dict[str, Callable[[Tensor], Tensor]] = {"ipot": ipot, "sinkhorn": sink
 
 
 def _with_uniform_marginals(plan: Tensor) -> Tensor:
-    """The nearly uniform plan made uniform by moving as little mass (Altschuler et al., NeurIPS 2017, algorithm 2)."""
+    """A nearly uniform plan made exactly uniform (Altschuler et al., NeurIPS 2017, algorithm 2)."""
     n, m = plan.shape[-2:]
     plan = plan * (1 / n / plan.sum(-1, keepdim=True)).clamp(max=1)
     plan = plan * (1 / m / plan.sum(-2, keepdim=True)).clamp(max=1)

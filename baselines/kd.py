@@ -42,7 +42,7 @@ class KD(Distiller):
     """loss = 0.1 * cross-entropy + 0.9 * kd_loss at T = 4 (CRD benchmark); 1 and 1 in compositions."""
 
     needs = frozenset({"logits"})
-    in_composition = {"task_weight": 1.0, "weight": 1.0}  # noqa: RUF012 - a ClassVar in the base class
+    in_composition = {"task_weight": 1.0, "weight": 1.0}
 
     def __init__(
         self,

@@ -21,7 +21,7 @@ from benchmark.training.composition import learns_from, resolve_hyperparameters
 
 
 @dataclass(frozen=True)
-class _Room:
+class Room:
     """One dataset of one task with the preset's numbers that apply to it."""
 
     task: Task
@@ -38,7 +38,7 @@ def make_grid(settings: Settings, registry: Registry) -> list[Cohort]:
     """
     overrides = parse_overrides(settings.set, registry)
     names = baseline_names(settings, registry)
-    rooms = _rooms(settings, registry)
+    rooms = rooms_of(settings, registry)
     _check_pairs(settings, rooms)
     cohorts = []
     for room in rooms:
@@ -46,7 +46,7 @@ def make_grid(settings: Settings, registry: Registry) -> list[Cohort]:
         for pair_name, pair in _pairs(settings, room).items():
             for split, wanted in _conditions(settings, room, names, registry):
                 splits = make_splits(data, split)
-                block = _Block(settings, room, data, pair_name, pair, split, splits, overrides)
+                block = Block(settings, room, data, pair_name, pair, split, splits, overrides)
                 cohorts += block.cohorts(wanted, registry)
     _check_checkpoint(settings, cohorts)
     return cohorts
@@ -76,11 +76,11 @@ def order_of(name: str, registry: Registry) -> int:
 
 
 @dataclass(frozen=True)
-class _Block:
+class Block:
     """A dataset, a pair and a condition: everything of a run but its baseline and its seeds."""
 
     settings: Settings
-    room: _Room
+    room: Room
     data: Data
     pair_name: str
     pair: Pair
@@ -176,7 +176,7 @@ class _Block:
         }
 
 
-def _rooms(settings: Settings, registry: Registry) -> list[_Room]:
+def rooms_of(settings: Settings, registry: Registry) -> list[Room]:
     tasks = [registry.task(name) for name in settings.tasks or registry.tasks]
     known = {name for task in tasks for name in task.datasets()}
     for name in settings.datasets:
@@ -188,11 +188,11 @@ def _rooms(settings: Settings, registry: Registry) -> list[_Room]:
         chosen = (
             [name for name in settings.datasets if name in cards] if settings.datasets else preset.datasets
         )
-        rooms += [_Room(task, name, cards[name], preset, name in preset.datasets) for name in chosen]
+        rooms += [Room(task, name, cards[name], preset, name in preset.datasets) for name in chosen]
     return rooms
 
 
-def _pairs(settings: Settings, room: _Room) -> dict[str, Pair]:
+def _pairs(settings: Settings, room: Room) -> dict[str, Pair]:
     known = room.task.pairs(room.name)
     if not settings.pairs:
         return {name: known[name] for name in room.preset.pairs if name in known}
@@ -200,7 +200,7 @@ def _pairs(settings: Settings, room: _Room) -> dict[str, Pair]:
     return {name: pair for name, pair in found.items() if pair is not None}
 
 
-def _check_pairs(settings: Settings, rooms: list[_Room]) -> None:
+def _check_pairs(settings: Settings, rooms: list[Room]) -> None:
     known = {name for room in rooms for name in room.task.pairs(room.name)}
     for name in settings.pairs:
         if not any(name in _pairs(settings, room) for room in rooms):
@@ -213,7 +213,7 @@ def _check_pairs(settings: Settings, rooms: list[_Room]) -> None:
 
 
 def _conditions(
-    settings: Settings, room: _Room, names: tuple[str, ...], registry: Registry
+    settings: Settings, room: Room, names: tuple[str, ...], registry: Registry
 ) -> Iterator[tuple[SplitSettings, tuple[str, ...]]]:
     """The conditions of a dataset with their baselines; few labels bring their companions along."""
     preset = room.preset

@@ -22,13 +22,19 @@ def inference_cost(learner: Learner, batch: Batch) -> dict[str, int]:
     one = {name: x[:1] for name, x in batch.items()}
     was_training = learner.training
     learner.eval()
-    with FlopCounterMode(display=False) as counter:
-        logits, _ = learner.predict(one)
+    with FlopCounterMode(display=False) as everything:
+        logits, seen = learner.predict(one)
     parameters = [p for p in learner.parameters() if p.requires_grad]
-    used = torch.autograd.grad(logits.sum(), parameters, allow_unused=True)
+    gradients = torch.autograd.grad(logits.sum(), parameters, allow_unused=True)
+    used = [p for p, gradient in zip(parameters, gradients, strict=True) if gradient is not None]
+    macs = everything.get_total_flops() // 2
+    head = learner.network.head
+    if head is not None and not {id(p) for p in head.parameters()} & {id(p) for p in used}:
+        with FlopCounterMode(display=False) as unused:
+            head(seen.embedding)
+        macs -= unused.get_total_flops() // 2
     learner.train(was_training)
-    count = sum(p.numel() for p, gradient in zip(parameters, used, strict=True) if gradient is not None)
-    return {"parameters": count, "macs": counter.get_total_flops() // 2}
+    return {"parameters": sum(p.numel() for p in used), "macs": macs}
 
 
 def peak_memory_mb(device: torch.device) -> float:

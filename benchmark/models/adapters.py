@@ -219,7 +219,7 @@ def _stages(model: nn.Module, outputs: dict[str, Any], shape: tuple[int, int, in
         path for path in outputs if any(True for _ in model.get_submodule(path).parameters(False))
     ]
     classifier = parametrised[-1].partition(".")[0]
-    stages: dict[tuple[int, int], Tap] = {}
+    found: list[tuple[str, tuple[int, int, int]]] = []
     for path, output in outputs.items():
         if path not in trunk or path.partition(".")[0] == classifier:
             continue
@@ -227,21 +227,34 @@ def _stages(model: nn.Module, outputs: dict[str, Any], shape: tuple[int, int, in
         if "Pool" in kind and "Adaptive" in kind:
             break
         is_pooling = "Pool" in kind and not any(True for _ in trunk[path].parameters())
-        if is_pooling or not isinstance(output, Tensor) or output.ndim != 4:
-            continue
-        layout, space = _layout(output, shape)
+        if not is_pooling and isinstance(output, Tensor) and output.ndim == 4:
+            found.append((path, tuple(output.shape[1:])))
+    stages: dict[tuple[int, int], Tap] = {}
+    layouts = _layouts([each for _, each in found], shape)
+    for (path, extents), layout in zip(found, layouts, strict=True):
+        space = extents[:2] if layout == "BHWC" else extents[1:]
         if all(math.prod(space) <= math.prod(other) for other in stages):
             stages[space] = Tap(path, layout)
     return tuple(stages.values())
 
 
-def _layout(output: Tensor, shape: tuple[int, int, int]) -> tuple[str, tuple[int, int]]:
-    """Which axes of a 4-d output are space: those in the image's proportions; (layout, (height, width))."""
+def _layouts(extents: Sequence[tuple[int, int, int]], shape: tuple[int, int, int]) -> list[str]:
+    """Per 4-d output, of these extents behind the batch axis, where its space is: in the image's proportions.
+
+    Where both readings fit or none, the output is read like the one before it; the first ones like the first
+    that is clear.
+    """
     _, height, width = shape
-    first, second, third = output.shape[1:]
-    if second * width != third * height and first * width == second * height:
-        return "BHWC", (first, second)
-    return "BCHW", (second, third)
+    clear: list[str | None] = []
+    for first, second, third in extents:
+        first_two, last_two = first * width == second * height, second * width == third * height
+        clear.append(None if first_two == last_two else "BHWC" if first_two else "BCHW")
+    layout = next((each for each in clear if each), "BCHW")
+    layouts = []
+    for each in clear:
+        layout = each or layout
+        layouts.append(layout)
+    return layouts
 
 
 def _token_stages(model: nn.Module, outputs: dict[str, Any]) -> tuple[Tap, ...]:

@@ -13,7 +13,7 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
-from benchmark.contracts import Activations, Batch, Progress, Recipe
+from benchmark.contracts import Activations, Batch, Distiller, Progress, Recipe
 from benchmark.data.batches import TrainStream
 from benchmark.models import Network
 from benchmark.seeds import RandomStream
@@ -64,6 +64,12 @@ class Track:
         self.parameters = self.parameters or [p for p in self.learner.parameters() if p.requires_grad]
         self.optimizer = make_optimizer(self.parameters, self.recipe)
         self._sums: dict[str, Tensor] = {}
+
+    @property
+    def uses_teacher(self) -> bool:
+        """Whether its terms depend on the teacher at all; where nobody's do, there is no teacher pass."""
+        own = type(self.learner.distiller).forward is not Distiller.forward
+        return own or self.learner.prelude is not None
 
     def step(self, fabric: Fabric, teacher: Activations | None, batch: Batch, progress: Progress) -> None:
         """One step on one batch, on the learner's own random stream."""
@@ -141,12 +147,13 @@ class Loop:
         if self.display is not None:
             self.display.epoch(epoch, self.epochs, steps)
         batches = self.stream.epoch(epoch)
+        needed = self.teacher is not None and any(track.uses_teacher for track in active)
         for number in range(steps):
             progress = Progress(epoch, self.epochs, epoch * steps + number, self.epochs * steps)
             with watch.measure("data"):
                 batch = next(batches)
             with watch.measure("teacher"):
-                seen = self._teacher_pass(batch)
+                seen = self._teacher_pass(batch) if needed else None
             for track in active:
                 if track.status == "training":
                     with watch.measure(track.name):
@@ -163,9 +170,7 @@ class Loop:
                 self.log(track)
 
     @torch.no_grad()
-    def _teacher_pass(self, batch: Batch) -> Activations | None:
-        if self.teacher is None:
-            return None
+    def _teacher_pass(self, batch: Batch) -> Activations:
         with self.fabric.autocast():
             return look(self.teacher, batch, self.teacher_modalities)
 

@@ -1,7 +1,8 @@
 """How the losses that train here are computed on a golden file: one adapter per baseline.
 
-An adapter takes a file's arrays and returns our values under the names that the file uses for its own. Everything that
-may differ between files of a baseline (sizes, temperatures, bank size, number of negatives) is read from the file.
+An adapter takes a file's arrays and returns our values under the names that the file uses for its own.
+Everything that may differ between files of a baseline (sizes, temperatures, bank size, number of negatives)
+is read from the file.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ ADAPTERS: dict[str, Adapter] = {}
 
 
 def adapter(stem: str) -> Callable[[Adapter], Adapter]:
-    """Registers an adapter for the files whose name is `stem`, or `stem` and something that isn't a letter."""
+    """Registers an adapter for files named `stem`, or `stem` and then something that isn't a letter."""
 
     def register(function: Adapter) -> Adapter:
         ADAPTERS[stem] = function

@@ -1,7 +1,7 @@
 import matplotlib
 import numpy as np
 import pytest
-from conftest import all_records, make_record, write_run
+from fake_records import all_records, make_record, write_run
 
 from benchmark.reporting import history_frame, load_records
 from benchmark.reporting.figures import comparison_figure, curves_figure, save_figures

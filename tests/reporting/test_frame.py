@@ -3,7 +3,7 @@ import subprocess
 import sys
 
 import pandas as pd
-from conftest import all_records, make_record, write_run
+from fake_records import all_records, make_record, write_run
 
 from benchmark.reporting import history_frame, load_records, tidy_frame
 from benchmark.reporting.frame import save_frame

@@ -2,7 +2,7 @@ import io
 
 import pandas as pd
 import pytest
-from conftest import make_record, write_run
+from fake_records import make_record, write_run
 from rich.console import Console
 
 from benchmark.errors import UserError

@@ -6,7 +6,7 @@ import statistics
 import subprocess
 
 import pytest
-from conftest import all_records, make_record
+from fake_records import all_records, make_record
 from rich.console import Console
 
 from benchmark.reporting.render import latex_escape, print_table, to_latex, to_markdown, to_text

@@ -1,0 +1,90 @@
+"""KD, pseudo-labels and FitNet: dense logits, labels that may not be used, and shapes of every dimension."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from baselines._projection import ConvReg
+from baselines.fitnet import FitNet
+from baselines.kd import KD, kd_loss, valid_pixels
+from baselines.pseudo_label import PseudoLabel, pseudo_label_loss
+from benchmark import NotApplicable
+from benchmark.contracts import IGNORE
+
+
+def test_dense_kd_treats_pixels_as_rows():
+    student, teacher = torch.randn(2, 3, 7, 4, 5)
+    rows = [logits.permute(0, 2, 3, 1).reshape(-1, 7) for logits in (student, teacher)]
+    torch.testing.assert_close(kd_loss(student, teacher, 3.0), kd_loss(*rows, 3.0))
+
+
+def test_dense_kd_leaves_out_the_pixels_that_a_usable_label_marks_as_void():
+    label = torch.zeros(2, 2, 2, dtype=torch.int64)
+    label[:, 0, 0] = IGNORE
+    batch = {"label": label, "labelled": torch.tensor([True, False])}
+    valid = valid_pixels(batch)
+    assert valid.sum() == 7  # three of the labelled sample, four of the other
+    student, teacher = torch.randn(2, 2, 5, 2, 2)
+    rows = [logits.permute(0, 2, 3, 1)[valid] for logits in (student, teacher)]
+    torch.testing.assert_close(kd_loss(student, teacher, 2.0, valid), kd_loss(*rows, 2.0))
+
+
+def test_kd_is_zero_for_equal_logits_and_ignores_a_shift_of_them():
+    student, teacher = torch.randn(2, 6, 9)
+    assert kd_loss(teacher, teacher, 4.0).item() == pytest.approx(0, abs=1e-6)
+    torch.testing.assert_close(kd_loss(student + 3, teacher - 1, 4.0), kd_loss(student, teacher, 4.0))
+
+
+def test_kd_alone_and_in_a_composition_have_their_published_weights(context):
+    assert (KD(context).task_weight, KD(context).weight) == (0.1, 0.9)
+    assert KD.in_composition == {"task_weight": 1.0, "weight": 1.0}
+
+
+def test_pseudo_labels_stand_where_no_label_may_be_used():
+    student, teacher = torch.randn(2, 4, 3)
+    label, labelled = torch.tensor([0, 1, 2, 0]), torch.tensor([True, False, True, False])
+    target = torch.tensor([0, teacher[1].argmax(), 2, teacher[3].argmax()])
+    expected = F.cross_entropy(student, target)
+    torch.testing.assert_close(pseudo_label_loss(student, teacher, label, labelled), expected)
+    hidden = torch.where(labelled, label, IGNORE)
+    torch.testing.assert_close(pseudo_label_loss(student, teacher, hidden, labelled), expected)
+
+
+def test_pseudo_labels_need_a_sample_without_label(context):
+    assert PseudoLabel(context).task_weight == 0
+    with pytest.raises(NotApplicable, match="nothing to pseudo-label"):
+        PseudoLabel(replace(context, train_labels=torch.zeros(40, dtype=torch.int64)))
+
+
+@pytest.mark.parametrize(
+    ("student", "teacher"),
+    [
+        ((4, 8, 8), (6, 4, 4)),
+        ((4, 2, 2), (6, 1, 1)),
+        ((4, 4, 4), (6, 8, 8)),
+        ((4, 7, 7), (6, 7, 7)),
+        ((4, 9, 7), (6, 5, 7)),
+        ((4, 10), (6, 5)),
+        ((4, 6), (6, 12)),
+        ((4, 8, 6, 6), (6, 4, 6, 3)),
+        ((4, 4, 3, 3), (6, 4, 6, 6)),
+    ],
+)
+def test_the_regressor_meets_the_teachers_shape_in_one_two_and_three_dimensions(student, teacher):
+    assert ConvReg(student, teacher)(torch.randn(2, *student)).shape == (2, *teacher)
+
+
+@pytest.mark.parametrize(
+    ("student", "teacher", "named"),
+    [((4, 3, 3), (6, 8, 8), "3x3"), ((4, 8), (6, 8, 8), "8x8"), ((4, 8, 4), (6, 4, 8), "8x4")],
+)
+def test_sizes_without_a_regressor_are_not_applicable_and_named(student, teacher, named):
+    with pytest.raises(NotApplicable, match=named):
+        ConvReg(student, teacher)
+
+
+def test_a_hint_layer_that_is_not_there_is_not_applicable(context):
+    with pytest.raises(NotApplicable, match="hint layer 4"):
+        FitNet(context, hint_layer=4)

@@ -1,0 +1,162 @@
+"""The memory bank: which negatives are drawn, how often, and how its rows move."""
+
+import pytest
+import torch
+from scipy.stats import chi2
+from torch.nn import functional as F
+
+from baselines._memory import MemoryBank
+from benchmark import NotApplicable
+from benchmark.contracts import IGNORE
+
+LABELS = torch.tensor([0, 1, 2, IGNORE, 0, 0, IGNORE, 1, 2, 2, 0, IGNORE, 1, 0, IGNORE, 2, 0, 1])
+
+
+def bank_of(labels=LABELS, negatives=8, **options) -> MemoryBank:
+    torch.manual_seed(0)
+    return MemoryBank(labels, 6, negatives=negatives, momentum=0.5, **options)
+
+
+def admissible(labels: torch.Tensor, anchor: int, negatives_from: str) -> set[int]:
+    """What an anchor may be contrasted with, by the definition."""
+    known = negatives_from == "other_classes" and labels[anchor] != IGNORE
+    return {i for i in range(len(labels)) if i != anchor and not (known and labels[i] == labels[anchor])}
+
+
+@pytest.mark.parametrize("negatives_from", ["other_classes", "other_samples"])
+@pytest.mark.parametrize("negatives", [1, 5, 16384])
+def test_negatives_are_distinct_admissible_rows(negatives_from, negatives):
+    memory = bank_of(negatives=negatives, negatives_from=negatives_from)
+    index = torch.arange(len(LABELS))
+    for _ in range(50):
+        rows = memory.draw(index)
+        assert rows.dtype == torch.int64
+        assert torch.equal(rows[:, 0], index)
+        for anchor, drawn in zip(index.tolist(), rows[:, 1:].tolist(), strict=True):
+            assert len(set(drawn)) == len(drawn) == memory.num_negatives
+            assert set(drawn) <= admissible(LABELS, anchor, negatives_from)
+
+
+def test_the_number_of_negatives_is_clipped_to_the_fewest_that_an_anchor_has():
+    assert bank_of(negatives=16384).num_negatives == len(LABELS) - 6  # class 0 has six known rows
+    assert bank_of(negatives=16384, negatives_from="other_samples").num_negatives == len(LABELS) - 1
+    assert bank_of(negatives=3).num_negatives == 3
+
+
+def test_a_bank_without_negatives_is_not_applicable():
+    with pytest.raises(NotApplicable, match="one class"):
+        bank_of(torch.zeros(5, dtype=torch.int64))
+
+
+@pytest.mark.parametrize("negatives_from", ["other_classes", "other_samples"])
+@pytest.mark.parametrize("negatives", [4, 11])
+def test_negatives_are_uniform_over_the_admissible_rows(negatives_from, negatives):
+    memory = bank_of(negatives=negatives, negatives_from=negatives_from)
+    index = torch.arange(len(LABELS))
+    draws = 3000
+    counts = torch.zeros(len(LABELS), len(LABELS))
+    for _ in range(draws):
+        rows = memory.draw(index)[:, 1:]
+        counts.scatter_add_(1, rows, torch.ones_like(rows, dtype=torch.float32))
+    for anchor in index.tolist():
+        allowed = sorted(admissible(LABELS, anchor, negatives_from))
+        expected = draws * memory.num_negatives / len(allowed)
+        # Without replacement the counts vary less than Poisson ones by 1 - M/A; A - 1 degrees of freedom.
+        variance = expected * (1 - memory.num_negatives / len(allowed)) * len(allowed) / (len(allowed) - 1)
+        if variance > 0:
+            statistic = ((counts[anchor, allowed] - expected) ** 2).sum().item() / variance
+            assert statistic < chi2.ppf(1 - 1e-4, len(allowed) - 1)
+        else:
+            assert (counts[anchor, allowed] == expected).all()
+
+
+@pytest.mark.parametrize("negatives_from", ["other_classes", "other_samples"])
+def test_pairs_of_rows_come_up_together_as_in_independent_draws(negatives_from):
+    memory = bank_of(negatives=4, negatives_from=negatives_from)
+    first, second = 3, 6  # both without a label: 17 admissible rows each
+    draws = 4000
+    together = torch.zeros(len(LABELS), len(LABELS))
+    for _ in range(draws):
+        rows = memory.draw(torch.tensor([first, second]))[:, 1:]
+        together[rows[0][:, None], rows[1]] += 1
+    expected = draws * (4 / 17) ** 2
+    mask = torch.ones_like(together, dtype=torch.bool)
+    mask[first], mask[:, second] = False, False
+    deviation = (together[mask] - expected) / (expected * (1 - (4 / 17) ** 2)) ** 0.5
+    assert deviation.abs().max() < 5
+    assert 0.7 < deviation.square().mean() < 1.3
+
+
+def test_draws_follow_torchs_global_state():
+    memory = bank_of()
+    torch.manual_seed(3)
+    first = memory.draw(torch.arange(4))
+    torch.manual_seed(3)
+    assert torch.equal(first, memory.draw(torch.arange(4)))
+    assert not torch.equal(first, memory.draw(torch.arange(4)))
+
+
+def test_both_ways_of_scoring_agree_in_value_and_gradient():
+    memory = bank_of(torch.arange(200) % 5, negatives=16)
+    anchors = torch.randn(4, 6)
+    rows = memory.draw(torch.arange(4))
+    results = []
+    for batch in (1, 4):  # one anchor has fewer rows than the bank, so its vectors are gathered
+        leaf = anchors.clone().requires_grad_()
+        scores = torch.cat(
+            [memory.scores(leaf[i : i + batch], "teacher", rows[i : i + batch]) for i in range(0, 4, batch)]
+        )
+        scores.square().sum().backward()
+        results.append((scores.detach(), leaf.grad))
+    every = memory.scores(anchors.repeat(10, 1), "teacher", rows.repeat(10, 1))  # the whole bank at once
+    for scores, gradient in results:
+        torch.testing.assert_close(scores, every[:4])
+        torch.testing.assert_close(scores, torch.einsum("bd,bmd->bm", anchors, memory.teacher[rows]))
+        expected = torch.einsum("bm,bmd->bd", 2 * scores, memory.teacher[rows])
+        torch.testing.assert_close(gradient, expected)
+
+
+def test_the_gradient_is_of_the_rows_as_they_were_scored():
+    memory = bank_of(negatives=16384)
+    index = torch.arange(6)
+    rows = memory.draw(index)
+    anchors = torch.randn(6, 6, requires_grad=True)
+    before = memory.teacher.clone()
+    scores = memory.scores(anchors, "teacher", rows)
+    memory.update(index, torch.randn(6, 6), torch.randn(6, 6), normalize=False)
+    scores.sum().backward()
+    torch.testing.assert_close(anchors.grad, before[rows].sum(1))
+
+
+@pytest.mark.parametrize("normalize", [True, False])
+def test_rows_move_by_momentum_and_only_those_of_the_batch(normalize):
+    memory = bank_of()
+    before = memory.student.clone(), memory.teacher.clone()
+    index = torch.tensor([4, 0, 9])
+    values = torch.randn(2, 3, 6)
+    memory.update(index, *values, normalize=normalize)
+    for after, old, value in zip((memory.student, memory.teacher), before, values, strict=True):
+        expected = old.clone()
+        expected[index] = 0.5 * old[index] + 0.5 * value
+        if normalize:
+            expected[index] = F.normalize(expected[index], dim=1)
+        torch.testing.assert_close(after, expected)
+
+
+def test_nothing_moves_in_eval_mode():
+    memory = bank_of().eval()
+    before = {name: value.clone() for name, value in memory.state_dict().items()}
+    memory.normalizer("student", torch.randn(3, 9))
+    memory.update(torch.tensor([1]), torch.randn(1, 6), torch.randn(1, 6), normalize=True)
+    for name, value in memory.state_dict().items():
+        assert torch.equal(value, before[name])
+
+
+def test_the_normalizer_is_set_once_and_outside_any_graph():
+    memory = bank_of()
+    scores = torch.randn(3, 9, requires_grad=True)
+    first = memory.normalizer("student", scores)
+    torch.testing.assert_close(first, len(LABELS) * scores.detach().exp().mean())
+    assert torch.equal(memory.normalizer("student", scores + 1), first)
+    assert not memory.student_normalizer.requires_grad
+    assert memory.teacher_normalizer == 0

@@ -1,0 +1,96 @@
+"""`a+b`: terms side by side, published weights, and who may bring a prediction of its own."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from benchmark import Activations, Context, Distiller, NotApplicable, Progress, Shapes, baseline
+from benchmark.plugins import Registry
+from benchmark.training.composition import build_distiller, check_needs, learns_from, resolve_hyperparameters
+
+SHAPES = Shapes((6,), (8,), ((4, 8, 8), (8, 4, 4), (8, 4, 4)))
+CONTEXT = Context(SHAPES, SHAPES, 6, 40, torch.arange(40) % 6)
+HERE = Progress(0, 2, 0, 10)
+
+
+def batch_of(size: int = 12) -> dict[str, torch.Tensor]:
+    index = torch.arange(size)
+    return {"index": index, "label": index % 6, "labelled": torch.ones(size, dtype=torch.bool)}
+
+
+def activations(size: int = 12) -> Activations:
+    return Activations(torch.randn(size, 6), torch.randn(size, 8), tuple(torch.randn(size, *s) for s in SHAPES.maps))
+
+
+def test_published_weights_of_crd_plus_kd(registry: Registry) -> None:
+    values = resolve_hyperparameters(registry.parts("crd+kd"), {}, {})
+    assert (values["task_weight"], values["kd.weight"], values["crd.weight"]) == (1.0, 1.0, 0.8)
+    alone = resolve_hyperparameters(registry.parts("kd"), {}, {})
+    assert (alone["task_weight"], alone["weight"]) == (0.1, 0.9)
+
+
+def test_the_pair_beats_the_default_and_the_user_beats_the_pair(registry: Registry) -> None:
+    published = {"kd": {"temperature": 6.0}}
+    assert resolve_hyperparameters(registry.parts("kd"), published, {})["temperature"] == 6.0
+    assert resolve_hyperparameters(registry.parts("crd+kd"), published, {})["kd.temperature"] == 6.0
+    assert resolve_hyperparameters(registry.parts("kd"), published, {"temperature": 2.0})["temperature"] == 2.0
+
+
+def test_terms_of_a_composition_are_those_of_its_parts(registry: Registry) -> None:
+    parts = registry.parts("lckt+kd")
+    together = build_distiller(parts, CONTEXT, resolve_hyperparameters(parts, {}, {}))
+    teacher, student, batch = activations(), activations(), batch_of()
+    terms = together(teacher, student, batch, HERE)
+    for part in parts:
+        values = resolve_hyperparameters((part,), {}, {}) | part.distiller.in_composition
+        own = build_distiller((part,), CONTEXT, values)(teacher, student, batch, HERE)
+        for name, value in own.items():
+            torch.testing.assert_close(terms[name], value)
+    assert together.task_weight == 1.0
+
+
+def test_two_heads_of_their_own_do_not_compose() -> None:
+    @baseline("first_head", title="First")
+    class First(Distiller):
+        def predict(self, student):
+            return student.logits * 2
+
+    @baseline("second_head", title="Second")
+    class Second(First):
+        def predict(self, student):
+            return student.logits * 3
+
+    from benchmark.plugins import registry
+
+    parts = registry.parts("first_head+second_head")
+    with pytest.raises(NotApplicable, match="first_head and second_head"):
+        build_distiller(parts, CONTEXT, resolve_hyperparameters(parts, {}, {}))
+    one = registry.parts("first_head+kd")
+    student = activations()
+    built = build_distiller(one, CONTEXT, resolve_hyperparameters(one, {}, {}))
+    assert built.predict(student).equal(student.logits * 2)
+
+
+def test_a_composition_has_the_teacher_that_its_part_asks_for(registry: Registry) -> None:
+    @baseline("from_nothing", title="From nothing")
+    class FromNothing(Distiller):
+        learns_from = "untrained"
+
+    assert learns_from(registry.parts("from_nothing+kd")) == "untrained"
+    assert learns_from(registry.parts("crd+kd")) == "trained"
+
+
+@pytest.mark.parametrize(
+    ("needs", "change", "reason"),
+    [
+        ("logits", {"student": Shapes((7,), (8,))}, "logits of the teacher"),
+        ("maps", {"student": Shapes((6,), (8,))}, "the student shows no maps"),
+        ("preactivations", {}, "the teacher shows no preactivations"),
+        ("labels", {"train_labels": torch.full((40,), -1)}, "no training label"),
+    ],
+)
+def test_what_a_baseline_needs_is_asked_of_the_networks_and_the_data(needs: str, change: dict, reason: str) -> None:
+    fields = {name: getattr(CONTEXT, name) for name in CONTEXT.__dataclass_fields__}
+    with pytest.raises(NotApplicable, match=reason):
+        check_needs(frozenset({needs}), Context(**fields | change))
