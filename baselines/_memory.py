@@ -18,8 +18,7 @@ class MemoryBank(nn.Module):
     labels           [N] int64, IGNORE where the label may not be used
     negatives        how many are wanted per anchor; `num_negatives` is what every anchor can have
     negatives_from   "other_classes": an anchor excludes the rows known to be of its class; one without a
-    usable label
-                     excludes itself. "other_samples": every anchor excludes itself only
+                     usable label excludes itself. "other_samples": every anchor excludes itself only
     momentum         share of the old row that an update keeps
 
     Rows start uniform in +-sqrt(3 / dimension) (unit length on average) and are not normalised, as in CRD.

@@ -1,5 +1,6 @@
 """A tiny context and tiny batches for baselines."""
 
+from collections.abc import Iterator
 from types import SimpleNamespace
 
 import pytest
@@ -36,6 +37,15 @@ def tiny_student(seed: int = 2) -> Activations:
 def tiny_batch() -> dict[str, torch.Tensor]:
     index = torch.arange(BATCH) * 3
     return {"index": index, "label": index % CLASSES, "labelled": index % 2 == 0}
+
+
+@pytest.fixture(autouse=True, scope="session")
+def one_thread() -> Iterator[None]:
+    """On tensors this small, waiting for a second thread takes longer than the work."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture
