@@ -120,7 +120,9 @@ def _random(template: Data, speed: Speed) -> Data:
     return dataclasses.replace(template, train=train, classes=tuple(map(str, range(speed.classes))))
 
 
-def time_training(cohort: Cohort, runs: tuple[Run, ...], teacher: Teacher, fabric: Fabric, steps: int) -> Timing:
+def time_training(
+    cohort: Cohort, runs: tuple[Run, ...], teacher: Teacher, fabric: Fabric, steps: int
+) -> Timing:
     """Milliseconds per step of `runs` trained together, after two steps that nobody times."""
     training = CohortTraining(cohort, runs, teacher, fabric)
     if training.unsuited:
@@ -193,7 +195,9 @@ def show(together: list[Timing], alone: dict[str, list[Timing]], console: Consol
     table.add_row("parts / one by one", f"{parts:.1f}", f"{sum(solo.values()):.1f}", "")
     table.add_row("cohort", f"{wall:.1f}", "", f"{together[-1].memory_mb:.0f}")
     console.print(table)
-    console.print(f"cohort / (one teacher pass + own steps + one data pass): {wall / parts:.3f}", highlight=False)
+    console.print(
+        f"cohort / (one teacher pass + own steps + one data pass): {wall / parts:.3f}", highlight=False
+    )
     console.print(f"cohort / runs one by one: {wall / sum(solo.values()):.3f}", highlight=False)
     console.print(
         "Peak memory: what torch allocated on a CUDA device; on a CPU the process's high-water mark so far.",

@@ -185,7 +185,7 @@ def curves_figure(panels: list[Panel], by_run: dict[str, pd.DataFrame], styles: 
         axes.set_ylabel(textwrap.fill(name, 30))
         axes.xaxis.set_major_locator(MaxNLocator(6, integer=True, min_n_ticks=1))
         if frames and max(frame["epoch"].max() for frame in frames) == 0:
-            axes.set_xlim(-0.5, 0.5)
+            axes.set_xlim(0.5, 1.5)
     handles = [Line2D([], [], label=_wrapped(label), **style) for label, style in drawn.items()]
     handles.append(Patch(color="#BBBBBB", label="seeds, lowest to highest"))
     if diverged:
@@ -213,7 +213,7 @@ def _draw_curve(
         frame = by_run.get(record["id"])
         if frame is None or key not in frame or frame[key].isna().all():
             continue
-        values = frame.set_index("epoch")[key].astype(float) * scale
+        values = frame.set_index(frame["epoch"] + 1)[key].astype(float) * scale
         curve = values[np.isfinite(values)]
         drawn = True
         if record["status"] == "finished":

@@ -82,7 +82,7 @@ class Executor:
                 )
                 continue
             if outcome.learner is not None:
-                save_weights(outcome.learner, folder.path / "weights.safetensors")
+                save_weights(outcome.learner.finished_weights(), folder.path / "weights.safetensors")
             if outcome.arrays:
                 folder.save_arrays(outcome.arrays)
             folder.finish(make_record(cohort, outcome, teacher, self.fabric.device))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -12,12 +13,10 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 
-def save_weights(module: nn.Module, file: Path) -> None:
-    """Writes a module's state to `file`: whole or not at all."""
+def save_weights(state: Mapping[str, Tensor], file: Path) -> None:
+    """Writes a state dict to `file`: whole or not at all."""
     temporary = file.with_name(f".{file.name}.{os.getpid()}")
-    save_file(
-        {name: value.detach().cpu().contiguous() for name, value in module.state_dict().items()}, temporary
-    )
+    save_file({name: value.detach().cpu().contiguous() for name, value in state.items()}, temporary)
     temporary.replace(file)
 
 

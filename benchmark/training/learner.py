@@ -37,6 +37,14 @@ class Learner(nn.Module):
         student = look(self.network, batch, self.modalities)
         return self.distiller.predict(student), student
 
+    def finished_weights(self) -> dict[str, Tensor]:
+        """What is worth keeping when training is over: the student's state, the distiller's parameters.
+
+        The distiller's buffers (memory banks can be larger than the student) serve training alone.
+        """
+        student = {f"network.{name}": value for name, value in self.network.state_dict().items()}
+        return student | {f"distiller.{name}": value for name, value in self.distiller.named_parameters()}
+
 
 def look(network: Network, batch: Batch, modalities: tuple[str, ...]) -> Activations:
     """One forward pass over the modalities that a network sees, in its own memory format."""

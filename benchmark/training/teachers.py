@@ -117,7 +117,7 @@ class Teachers:
                 f"teacher {spec.architecture} on {data.name}: {track.reason}; lower its learning rate with "
                 f"--set teacher_recipe.learning_rate={spec.recipe.learning_rate / 5:g}"
             )
-        save_weights(network, folder.path / "weights.safetensors")
+        save_weights(network.state_dict(), folder.path / "weights.safetensors")
         folder.finish(_record(spec, network, watch.seconds("teacher")))
 
     def _evaluated(self, cohort: Cohort, network: Network) -> Teacher:

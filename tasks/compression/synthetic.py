@@ -79,6 +79,8 @@ def shapes(num_samples: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
 
 NOISE = 14
 HUE_SPREAD = 0.2
+SAT = (0.3, 0.3)
+VAL = 0.7
 DARK = (0, 130)
 BRIGHT = (110, 256)
 STROKE = (0, 256)
@@ -100,7 +102,7 @@ def _scene(figure: str, random: np.random.Generator) -> np.ndarray:
     for _ in range(random.integers(DISTRACTORS + 1)):
         _fill(canvas, FIGURES[names[random.integers(len(names))]], _colour(random, DARK), random, radius=(2.0, 3.5), spread=14.0)
     hue = CLASSES.index(figure) / len(CLASSES) + HUE_SPREAD * (2 * random.random() - 1)
-    tint = colorsys.hsv_to_rgb(hue % 1, 0.4 + 0.5 * random.random(), 0.6 + 0.4 * random.random())
+    tint = colorsys.hsv_to_rgb(hue % 1, SAT[0] + SAT[1] * random.random(), VAL + (1 - VAL) * random.random())
     colour = tuple(round(255 * c) for c in tint)
     _fill(canvas, FIGURES[figure], colour, random, radius=RADIUS, spread=SPREAD)
     if random.random() < OCCLUSION:

@@ -98,4 +98,4 @@ def test_a_curve_that_ends_in_infinity_is_drawn_up_to_there(tmp_path):
     by_run = dict(tuple(history_frame(tmp_path, loaded).frame.groupby("id")))
     panels = task_panels(task_blocks(loaded)["compression"])
     axes = curves_figure(panels, by_run, {panels[0].label(panels[0].rows[0]): line_style(0)}).axes[0]
-    assert list(axes.lines[0].get_xdata()) == [0, 1, 2, 3]
+    assert list(axes.lines[0].get_xdata()) == [1, 2, 3, 4]
