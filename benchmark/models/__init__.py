@@ -14,6 +14,9 @@ __all__ = ["Builder", "Network", "architecture", "architectures", "build", "load
 Builder = Callable[[Sequence[tuple[int, ...]], int], Network]
 """(input shapes without the batch axis, one per modality; number of classes) -> network"""
 
+LIBRARIES = ("torchvision", "timm")
+"""Prefixes of names whose networks are another library's."""
+
 _builders: dict[str, Builder] = {}
 
 
@@ -37,6 +40,11 @@ def architectures() -> tuple[str, ...]:
     return tuple(_builders)
 
 
+def is_architecture(name: str) -> bool:
+    """Whether `build` would look for a network of this name (a library's own models are not asked for)."""
+    return name in architectures() or name.partition(":")[0] in LIBRARIES
+
+
 def build(name: str, shapes: Sequence[tuple[int, ...]], num_classes: int) -> Network:
     """Builds an untrained network.
 
@@ -46,7 +54,7 @@ def build(name: str, shapes: Sequence[tuple[int, ...]], num_classes: int) -> Net
     Raises UserError for an unknown name, and for inputs that the architecture can't take.
     """
     library, separator, model = name.partition(":")
-    if separator and library in ("torchvision", "timm"):
+    if separator and library in LIBRARIES:
         adapters = import_module("benchmark.models.adapters")
         make = adapters.from_torchvision if library == "torchvision" else adapters.from_timm
         return make(model, shapes, num_classes)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from benchmark.contracts import Activations
 from benchmark.models import architecture
-from benchmark.models.network import Network
+from benchmark.models.network import Network, image_shape
 
 CONVOLUTIONS = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
 NORMS = {1: nn.BatchNorm1d, 2: nn.BatchNorm2d, 3: nn.BatchNorm3d}
@@ -46,9 +48,11 @@ class Stage(nn.Module):
 class ConvEncoder(Network):
     """A stem, then stages that halve the resolution and double the width, then the mean over space.
 
-    One input [B, in_channels, *space] of `dimensions` spatial axes. Stage i has width * 2**i channels and `depth`
-    convolutions; the embedding has as many entries as the last stage has channels.
+    One input [B, in_channels, *space] of `dimensions` spatial axes. Stage i has width * 2**i channels and
+    `depth` convolutions; the embedding has as many entries as the last stage has channels.
     """
+
+    memory_format = torch.channels_last
 
     def __init__(
         self,
@@ -80,3 +84,16 @@ class ConvEncoder(Network):
             maps.append(F.relu(preactivations[-1]))
         embedding = maps[-1].flatten(2).mean(2)
         return Activations(self.classifier(embedding), embedding, tuple(maps), tuple(preactivations))
+
+
+def _register(width: int) -> None:
+    name = f"conv2d_{width}"
+
+    @architecture(name)
+    def build(shapes: Sequence[tuple[int, ...]], num_classes: int) -> ConvEncoder:
+        channels, _, _ = image_shape(name, shapes)
+        return ConvEncoder(channels, num_classes, dimensions=2, width=width)
+
+
+for _width in (8, 16, 32, 64):
+    _register(_width)

@@ -27,12 +27,12 @@ class PlainDisplay:
         """Prints a line."""
         self._console.print(line, markup=False, highlight=False, soft_wrap=True)
 
-    def grid(self, done: int, total: int) -> None:
-        """Says how many runs of the grid are recorded."""
+    def grid(self, done: int, total: int, underway: int = 0) -> None:
+        """Says how many runs of the grid are recorded; `underway` more train in the cohort that follows."""
         self.say(f"[{done}/{total} runs]")
 
-    def training(self, title: str) -> PlainDisplay:
-        """Announces a teacher or a cohort; its epochs follow."""
+    def training(self, title: str, counts: bool = False) -> PlainDisplay:
+        """Announces a teacher, or the cohort that is underway (it `counts`); its epochs follow."""
         self._title, self._began = title, time.monotonic()
         self.say(title)
         return self
@@ -62,7 +62,9 @@ class LiveDisplay(PlainDisplay):
             TimeRemainingColumn(),
             console=console,
             transient=True,
+            speed_estimate_period=3600,
         )
+        self._recorded, self._underway, self._counts = 0, 0, False
         self._grid = self._progress.add_task("runs", total=None)
         self._epochs = self._progress.add_task("epochs", total=None, visible=False)
         self._steps = self._progress.add_task("steps", total=None, visible=False)
@@ -74,10 +76,12 @@ class LiveDisplay(PlainDisplay):
     def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._progress.stop()
 
-    def grid(self, done: int, total: int) -> None:
+    def grid(self, done: int, total: int, underway: int = 0) -> None:
+        self._recorded, self._underway = done, underway
         self._progress.update(self._grid, completed=done, total=total)
 
-    def training(self, title: str) -> LiveDisplay:
+    def training(self, title: str, counts: bool = False) -> LiveDisplay:
+        self._counts = counts
         self._progress.reset(self._epochs, description=title, visible=True)
         return self
 
@@ -90,6 +94,9 @@ class LiveDisplay(PlainDisplay):
 
     def epoch_done(self, epoch: int, epochs: int, line: str) -> None:
         self._progress.update(self._epochs, completed=epoch + 1, total=epochs)
+        if self._counts:
+            share = self._underway * (epoch + 1) / epochs
+            self._progress.update(self._grid, completed=self._recorded + share)
 
 
 def make_display(console: Console) -> PlainDisplay:

@@ -40,7 +40,7 @@ class Executor:
         teachers = Teachers(self.teachers, self.fabric, self.display.training, self.display.say)
         for cohort in cohorts:
             if runs := pending[id(cohort)]:
-                self.display.grid(done, total)
+                self.display.grid(done, total, len(runs))
                 self._cohort(cohort, runs, teachers)
                 done += len(runs)
         self.display.grid(done, total)
@@ -72,7 +72,8 @@ class Executor:
             folders[run.id].log_epoch(epoch)
 
         training = CohortTraining(cohort, runs, teacher, self.fabric)
-        for outcome in training.train(self.display.training(f"{cohort.title}: {len(runs)} runs"), log):
+        display = self.display.training(f"{cohort.title}: {len(runs)} runs", counts=True)
+        for outcome in training.train(display, log):
             folder = folders[outcome.run.id]
             if outcome.status == "failed":
                 (folder.path / "error.txt").write_text(outcome.reason)

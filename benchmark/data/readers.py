@@ -1,0 +1,200 @@
+"""Reads image classification data in the layouts that users have: parquet tables, pickled CIFAR, class
+folders."""
+
+from __future__ import annotations
+
+import hashlib
+import pickle
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+from torch import Tensor
+
+from benchmark.contracts import Samples
+from benchmark.errors import UserError
+
+IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".ppm", ".tif", ".tiff")
+IMAGE_COLUMNS = ("img", "image")
+
+Table = tuple[Tensor, Tensor]
+"""Images [N, 3, H, W] uint8 RGB and labels [N] int64."""
+
+
+def candidate_folders(data_dir: Path | None, name: str, layouts: str) -> list[Path]:
+    """Where a dataset may be: DATA_DIR/name, or DATA_DIR itself. Raises UserError where there is no such
+    folder."""
+    if data_dir is None:
+        raise UserError(f"{name} is real data: give --data-dir DIR with {layouts}")
+    if not data_dir.is_dir():
+        raise UserError(f"--data-dir {data_dir} is no folder; {name} needs {layouts}")
+    return [folder for folder in (data_dir / name, data_dir) if folder.is_dir()]
+
+
+def not_found(data_dir: Path, name: str, layouts: str) -> UserError:
+    """The error for a folder that holds no dataset of this name."""
+    state = "is empty" if not any(data_dir.iterdir()) else "holds none"
+    return UserError(f"{name} not found: --data-dir {data_dir} {state}; expected {layouts}")
+
+
+def parquet_files(folder: Path, split: str) -> list[Path]:
+    """The parquet files of a split: one file or numbered shards, in `folder`, its data/ or its
+    plain_text/."""
+    for place in (folder, folder / "data", folder / "plain_text"):
+        files = sorted([*place.glob(f"{split}.parquet"), *place.glob(f"{split}-*.parquet")])
+        if files:
+            return files
+    return []
+
+
+def read_parquet(files: Iterable[Path], label_columns: tuple[str, ...] = ("label",)) -> Table:
+    """Reads image tables as on the Hugging Face hub: a column of {bytes, path} structs and one of labels.
+
+    Raises UserError for a damaged file, a missing column, and an image that can't be decoded (by row) or has
+    another size than the first one.
+    """
+    images: list[np.ndarray] = []
+    labels: list[np.ndarray] = []
+    for file in files:
+        try:
+            table = pq.read_table(file)
+        except (pa.ArrowException, OSError) as error:
+            reason = " ".join(str(error).split())
+            raise UserError(f"{file} is truncated or no parquet file: fetch it again ({reason})") from error
+        struct = table.column(_column(file, table, IMAGE_COLUMNS)).combine_chunks()
+        if not pa.types.is_struct(struct.type) or struct.type.get_field_index("bytes") < 0:
+            raise UserError(
+                f"{file}: the image column must hold structs with a field 'bytes', not {struct.type}"
+            )
+        encoded = pa.compute.struct_field(struct, "bytes").to_pylist()
+        images.append(_stack(decode_all(encoded, lambda row, file=file: f"{file}: the image of row {row}")))
+        labels.append(table.column(_column(file, table, label_columns)).to_numpy())
+    _check_sizes(images, files)
+    return _tensors(np.concatenate(images), np.concatenate(labels))
+
+
+def decode_all(encoded: list[bytes | None], name: Callable[[int], str]) -> list[np.ndarray]:
+    """Decodes images to uint8 [H, W, 3] RGB, in threads. Raises UserError that names the first one that
+    can't be."""
+
+    def decode(row: int) -> np.ndarray | None:
+        content = encoded[row]
+        image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR) if content else None
+        return None if image is None else cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+
+    with ThreadPoolExecutor() as pool:
+        images = list(pool.map(decode, range(len(encoded)), chunksize=256))
+    for row, image in enumerate(images):
+        if image is None:
+            raise UserError(f"{name(row)} can't be decoded: mend or remove it")
+        if image.shape != images[0].shape:
+            sizes = [f"{shape[1]} x {shape[0]}" for shape in (image.shape, images[0].shape)]
+            raise UserError(f"{name(row)} is {sizes[0]} pixels, the first one {sizes[1]}: sizes must agree")
+    return images
+
+
+def read_pickled_cifar(
+    folder: Path, dataset: Callable[..., object], download: bool
+) -> tuple[Table, Table] | None:
+    """Train and test of torchvision's CIFAR10 or CIFAR100 under `folder`; None where they aren't there.
+
+    With `download` they are fetched into `folder` first. Raises UserError where that fails or a file is
+    damaged.
+    """
+    try:
+        parts = [dataset(str(folder), train=train, download=download) for train in (True, False)]
+    except (pickle.UnpicklingError, EOFError, KeyError, ValueError) as error:
+        raise UserError(
+            f"{folder}: a file of {dataset.__name__} is damaged: fetch it again ({error})"
+        ) from error
+    except (RuntimeError, OSError) as error:
+        if download:
+            raise UserError(f"{dataset.__name__} can't be downloaded to {folder}: {error}") from error
+        return None
+    train, test = (_tensors(part.data, np.asarray(part.targets)) for part in parts)
+    return train, test
+
+
+def read_class_folders(folder: Path, size: int) -> tuple[Table, Table, tuple[str, ...]] | None:
+    """Train, test and class names of a tree of images, one folder per class; None where there is none.
+
+    Either train/<class>/ with test/<class>/ (or val/, valid/), or <class>/ alone: then a fifth of every
+    class, spread evenly over the sorted file names, is the test split. Images are resized to `size` x `size`.
+    """
+    tests = [folder / name for name in ("test", "val", "valid") if (folder / name).is_dir()]
+    if (folder / "train").is_dir() and tests:
+        trained, tested = _class_files(folder / "train"), _class_files(tests[0])
+        if extra := sorted(tested.keys() - trained.keys()):
+            raise UserError(f"{tests[0]} has the class {extra[0]!r}, which {folder / 'train'} lacks")
+    else:
+        files = _class_files(folder)
+        trained = {name: [f for i, f in enumerate(each) if i % 5 != 4] for name, each in files.items()}
+        tested = {name: each[4::5] for name, each in files.items()}
+    if not any(trained.values()) or not any(tested.values()):
+        return None
+    classes = tuple(sorted(trained))
+    return _read_files(trained, classes, size), _read_files(tested, classes, size), classes
+
+
+def fingerprint(parts: Mapping[str, Samples]) -> str:
+    """16 hexadecimal digits of the SHA-256 over names and contents of splits."""
+    digest = hashlib.sha256()
+    for split, samples in parts.items():
+        for name, tensor in (*samples.modalities.items(), ("labels", samples.labels)):
+            digest.update(f"{split}/{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
+            digest.update(tensor.contiguous().numpy().data)
+    return digest.hexdigest()[:16]
+
+
+def _class_files(folder: Path) -> dict[str, list[Path]]:
+    classes = sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+    files = {
+        path.name: sorted(file for file in path.rglob("*") if file.suffix.lower() in IMAGE_SUFFIXES)
+        for path in classes
+    }
+    return {name: each for name, each in files.items() if each}
+
+
+def _read_files(files: Mapping[str, list[Path]], classes: tuple[str, ...], size: int) -> Table:
+    listed = [(file, classes.index(name)) for name, each in files.items() for file in each]
+
+    def read(file: Path) -> np.ndarray:
+        content = np.frombuffer(file.read_bytes(), np.uint8)
+        image = cv2.imdecode(content, cv2.IMREAD_COLOR) if content.size else None
+        if image is None:
+            raise UserError(f"{file} can't be decoded: mend or remove it")
+        image = cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+        return cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA)
+
+    with ThreadPoolExecutor() as pool:
+        images = list(pool.map(read, [file for file, _ in listed]))
+    return _tensors(np.stack(images), np.array([label for _, label in listed]))
+
+
+def _column(file: Path, table: pa.Table, names: tuple[str, ...]) -> str:
+    found = [name for name in names if name in table.column_names]
+    if not found:
+        wanted, there = " or ".join(names), ", ".join(table.column_names)
+        raise UserError(f"{file} has no column {wanted}; its columns: {there}")
+    return found[0]
+
+
+def _stack(images: list[np.ndarray]) -> np.ndarray:
+    return np.stack(images) if images else np.empty((0, 0, 0, 3), np.uint8)
+
+
+def _check_sizes(images: list[np.ndarray], files: Iterable[Path]) -> None:
+    for file, part in zip(files, images, strict=True):
+        if part.shape[1:] != images[0].shape[1:]:
+            raise UserError(f"{file}: its images have another size than those of the first file")
+
+
+def _tensors(images: np.ndarray, labels: np.ndarray) -> Table:
+    """uint8 [N, H, W, 3] and labels as tensors [N, 3, H, W] and [N] int64."""
+    moved = np.ascontiguousarray(images.transpose(0, 3, 1, 2))
+    return torch.from_numpy(moved), torch.from_numpy(labels.astype(np.int64))

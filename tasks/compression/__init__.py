@@ -1,0 +1,39 @@
+"""Compression: a small student learns to classify images from a large teacher that sees the same ones."""
+
+from __future__ import annotations
+
+from benchmark import DatasetCard, Pair, Preset, Task, task
+from benchmark.models import is_architecture
+from tasks.compression import datasets, pairs
+
+
+@task("compression", title="Model compression")
+class Compression(Task):
+    """Image classification; teacher and student see the same RGB image."""
+
+    def datasets(self) -> dict[str, DatasetCard]:
+        return datasets.cards()
+
+    def pairs(self, dataset: str) -> dict[str, Pair]:
+        return pairs.pairs()
+
+    def custom_pair(self, dataset: str, name: str) -> Pair | None:
+        """TEACHER-STUDENT for any two architectures, `torchvision:NAME` and `timm:NAME` among them."""
+        teacher, dash, student = name.partition("-")
+        known = dash and is_architecture(teacher) and is_architecture(student)
+        return pairs.custom(teacher, student) if known else None
+
+    def presets(self) -> dict[str, Preset]:
+        published = tuple(f"{teacher}-{student}" for teacher, student in pairs.CRD_BENCHMARK)
+        return {
+            "quick": Preset(
+                ("shapes",),
+                ("conv2d_32-conv2d_8",),
+                epochs=30,
+                teacher_epochs=10,
+                train_samples=1000,
+                teacher_samples=4000,
+            ),
+            "standard": Preset(("cifar100",), published[:1] + published[5:6], epochs=60, teacher_epochs=60),
+            "paper": Preset(("cifar100",), published, seeds=(0, 1, 2, 3, 4), validation=0.0),
+        }
