@@ -6,11 +6,10 @@ from dataclasses import dataclass
 import pandas as pd
 
 from benchmark.reporting.frame import Record, condition_names, typed_frame
-from benchmark.reporting.rows import Block, Row, headlines, merge_metrics, task_blocks
+from benchmark.reporting.rows import Block, Row, headlines, merge_metrics, task_blocks, varying_conditions
 from benchmark.reporting.statistics import Summary
 from benchmark.reporting.words import (
     all_notes,
-    dataset_title,
     decimals_of,
     failures,
     metric_name,
@@ -115,7 +114,7 @@ def _headline_columns(name: str, metric: dict, anchor: str) -> list[Column]:
     unit = (
         metric_name({**metric, "direction": ""}, name)
         if anchor.endswith(",")
-        else f"({metric.get('unit', '')})"
+        else f"({'points' if metric.get('unit') == '%' else metric.get('unit', '')})"
     )
     return [
         Column(f"{words}\nlast epoch", _summary_cell(f"test@last/{name}", decimals)),
@@ -140,6 +139,19 @@ def _summary_cell(key: str, decimals: int) -> Callable[[Row], str]:
     return lambda row: show_summary(row.values.get(key), decimals, row_n(row))
 
 
+def _common_conditions(records: list[Record]) -> str:
+    """The condition that all records share, in words: `epochs 10, train samples 5000`."""
+    varying = varying_conditions(records)
+    shared = {
+        name: records[0]["condition"].get(name) for name in condition_names(records) if name not in varying
+    }
+    return ", ".join(
+        f"{name.replace('_', ' ')} {show_value(value)}"
+        for name, value in shared.items()
+        if value is not None and value != ""
+    )
+
+
 def _caption(blocks: list[Block], records: list[Record]) -> list[str]:
     rows = [row for block in blocks for row in block.rows]
     sentences = [
@@ -153,13 +165,8 @@ def _caption(blocks: list[Block], records: list[Record]) -> list[str]:
     sentences.append("All numbers, and every interval over student seeds, are conditional on the teacher.")
     if any(row.count("diverged") for row in rows if not row.is_teacher):
         sentences.append("Means leave out runs that diverged; the status column counts them.")
-    sizes = {
-        f"{dataset_title(r['about'], r['run']['dataset'])} {r['about']['num_test']:,}"
-        for r in records
-        if "num_test" in r["about"]
-    }
-    if sizes:
-        sentences.append(f"Test samples: {'; '.join(sorted(sizes))}.")
+    if common := _common_conditions(records):
+        sentences.append(f"All runs: {common}.")
     if any("step_ms" in record.get("measurements", {}) for record in records):
         sentences.append(
             "Milliseconds per step are the student's own; the teacher's share is its pass divided by the runs"

@@ -1,7 +1,8 @@
 """The embedded dataset: twelve geometric figures among clutter, drawn the same way everywhere from one seed.
 
-The figures are frozen: how hard they are was set so that a small student trained on a few hundred samples stays
-well below its teacher, and the teacher below the ceiling. A change here changes every number made with them.
+The figures are frozen: how hard they are was set so that a small student trained on a few hundred samples
+stays well below its teacher, and the teacher below the ceiling. A change here changes every number made
+with them.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import numpy as np
 
 SIDE = 32
 OVERSAMPLING = 4
-"""Figures are drawn without anti-aliasing on a finer grid and averaged in integers: the same on every platform."""
+"""Figures are drawn without anti-aliasing on a finer grid and averaged in integers: the same everywhere."""
 
 SUBPIXEL_BITS = 4
 CHUNK = 500
@@ -79,7 +80,7 @@ CLASSES = tuple(FIGURES)
 
 
 def shapes(num_samples: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Draws images: (uint8 [num_samples, 3, 32, 32] RGB, int64 [num_samples] labels), equally many per class."""
+    """Draws N = num_samples images, equally many per class: (uint8 [N, 3, 32, 32] RGB, int64 [N] labels)."""
     random = np.random.Generator(np.random.PCG64(seed))
     labels = random.permutation(np.arange(num_samples) % len(CLASSES))
     images = np.empty((num_samples, 3, SIDE, SIDE), np.uint8)

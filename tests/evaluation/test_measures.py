@@ -84,7 +84,9 @@ def test_the_supervised_loss_is_the_mean_over_labelled_samples_and_zero_without_
     logits, label = torch.randn(6, 4, requires_grad=True), torch.tensor([0, 1, 2, 3, 0, 1])
     labelled = torch.tensor([True, False, True, False, False, True])
     expected = -sum(float(logits[i].detach().log_softmax(0)[label[i]]) for i in (0, 2, 5)) / 3
-    assert math.isclose(float(supervised_cross_entropy(logits, label, labelled).detach()), expected, rel_tol=1e-6)
+    assert math.isclose(
+        float(supervised_cross_entropy(logits, label, labelled).detach()), expected, rel_tol=1e-6
+    )
     nothing = supervised_cross_entropy(logits, label, torch.zeros(6, dtype=torch.bool))
     nothing.backward()
     assert float(nothing.detach()) == 0.0

@@ -170,7 +170,7 @@ def test_n_is_printed_for_rows_and_differences():
     row = next(row for row in students(table) if row.title == "FitNet" and row.count("diverged"))
     shown = cells(table, row)
     assert shown["n"] == "2"
-    assert shown["difference to Scratch (%)"].endswith("(n=2)")
+    assert shown["difference to Scratch (points)"].endswith("(n=2)")
 
 
 def test_synthetic_data_and_numbers_of_test_samples_are_labelled():

@@ -20,7 +20,9 @@ def batch_of(size: int = 12) -> dict[str, torch.Tensor]:
 
 
 def activations(size: int = 12) -> Activations:
-    return Activations(torch.randn(size, 6), torch.randn(size, 8), tuple(torch.randn(size, *s) for s in SHAPES.maps))
+    return Activations(
+        torch.randn(size, 6), torch.randn(size, 8), tuple(torch.randn(size, *s) for s in SHAPES.maps)
+    )
 
 
 def test_published_weights_of_crd_plus_kd(registry: Registry) -> None:
@@ -34,7 +36,9 @@ def test_the_pair_beats_the_default_and_the_user_beats_the_pair(registry: Regist
     published = {"kd": {"temperature": 6.0}}
     assert resolve_hyperparameters(registry.parts("kd"), published, {})["temperature"] == 6.0
     assert resolve_hyperparameters(registry.parts("crd+kd"), published, {})["kd.temperature"] == 6.0
-    assert resolve_hyperparameters(registry.parts("kd"), published, {"temperature": 2.0})["temperature"] == 2.0
+    assert (
+        resolve_hyperparameters(registry.parts("kd"), published, {"temperature": 2.0})["temperature"] == 2.0
+    )
 
 
 def test_terms_of_a_composition_are_those_of_its_parts(registry: Registry) -> None:
@@ -90,7 +94,9 @@ def test_a_composition_has_the_teacher_that_its_part_asks_for(registry: Registry
         ("labels", {"train_labels": torch.full((40,), -1)}, "no training label"),
     ],
 )
-def test_what_a_baseline_needs_is_asked_of_the_networks_and_the_data(needs: str, change: dict, reason: str) -> None:
+def test_what_a_baseline_needs_is_asked_of_the_networks_and_the_data(
+    needs: str, change: dict, reason: str
+) -> None:
     fields = {name: getattr(CONTEXT, name) for name in CONTEXT.__dataclass_fields__}
     with pytest.raises(NotApplicable, match=reason):
         check_needs(frozenset({needs}), Context(**fields | change))

@@ -1,0 +1,182 @@
+"""Readers: the layouts that users have, and what is said when they are damaged."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import torch
+from torchvision.datasets import CIFAR10
+
+from benchmark import Samples, UserError
+from benchmark.data import readers
+
+COLOURS = np.random.default_rng(0).integers(0, 256, (12, 3), dtype=np.uint8)
+
+
+def encoded(colour: np.ndarray, size: int = 32, kind: str = ".png") -> bytes:
+    """A plain image of one RGB colour."""
+    return cv2.imencode(kind, np.full((size, size, 3), colour[::-1], np.uint8))[1].tobytes()
+
+
+def write_parquet(
+    file: Path,
+    images: list[bytes | None],
+    labels: list[int],
+    image_column: str = "img",
+    label_column: str = "label",
+) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    rows = [{"bytes": image, "path": None} for image in images]
+    pq.write_table(pa.table({image_column: rows, label_column: labels}), file)
+
+
+def plain(count: int) -> tuple[list[bytes], list[int]]:
+    return [encoded(COLOURS[i]) for i in range(count)], [i % 3 for i in range(count)]
+
+
+@pytest.mark.parametrize("place", [".", "data", "plain_text"])
+def test_parquet_is_read_in_one_file_and_in_shards(tmp_path: Path, place: str) -> None:
+    images, labels = plain(12)
+    folder = tmp_path / place
+    if place == ".":
+        write_parquet(folder / "train.parquet", images, labels)
+    else:
+        write_parquet(folder / "train-00000-of-00002.parquet", images[:7], labels[:7], "image", "fine_label")
+        write_parquet(folder / "train-00001-of-00002.parquet", images[7:], labels[7:], "image", "fine_label")
+    files = readers.parquet_files(tmp_path, "train")
+    pixels, read = readers.read_parquet(files, ("label", "fine_label"))
+    assert read.tolist() == labels
+    assert pixels.shape == (12, 3, 32, 32)
+    assert pixels[:, :, 5, 5].equal(torch.from_numpy(COLOURS))
+
+
+def test_a_truncated_parquet_is_named(tmp_path: Path) -> None:
+    file = tmp_path / "train.parquet"
+    write_parquet(file, *plain(12))
+    file.write_bytes(file.read_bytes()[:-40])
+    with pytest.raises(UserError, match=r"train\.parquet is truncated"):
+        readers.read_parquet([file])
+
+
+@pytest.mark.parametrize("bad", [b"no image", b"", None])
+def test_an_image_that_cannot_be_decoded_is_named_by_row(tmp_path: Path, bad: bytes | None) -> None:
+    images, labels = plain(12)
+    write_parquet(tmp_path / "train.parquet", [*images[:4], bad, *images[5:]], labels)
+    with pytest.raises(UserError, match=r"train\.parquet: the image of row 4 can't be decoded"):
+        readers.read_parquet([tmp_path / "train.parquet"])
+
+
+def test_an_image_of_another_size_is_named_by_row(tmp_path: Path) -> None:
+    images, labels = plain(12)
+    write_parquet(tmp_path / "train.parquet", [*images[:9], encoded(COLOURS[9], 16), *images[10:]], labels)
+    with pytest.raises(UserError, match="row 9 is 16 x 16 pixels, the first one 32 x 32"):
+        readers.read_parquet([tmp_path / "train.parquet"])
+
+
+def test_a_missing_column_is_named_with_those_there(tmp_path: Path) -> None:
+    write_parquet(tmp_path / "train.parquet", *plain(3), label_column="coarse_label")
+    with pytest.raises(UserError, match=r"no column label; its columns: img, coarse_label"):
+        readers.read_parquet([tmp_path / "train.parquet"])
+
+
+def write_cifar10(folder: Path, monkeypatch: pytest.MonkeyPatch) -> np.ndarray:
+    """CIFAR-10 of 12 images in torchvision's pickles; torchvision's checksums can't hold for them."""
+    monkeypatch.setattr(
+        CIFAR10, "_check_integrity", lambda self: (Path(self.root) / self.base_folder).is_dir()
+    )
+    monkeypatch.setattr("torchvision.datasets.cifar.check_integrity", lambda *_: True)
+    base = folder / CIFAR10.base_folder
+    base.mkdir(parents=True)
+    pixels = np.random.default_rng(1).integers(0, 256, (12, 3, 32, 32), dtype=np.uint8)
+    names = [name for name, _ in CIFAR10.train_list]
+    for number, name in enumerate([*names, "test_batch"]):
+        rows = pixels[2 * number : 2 * number + 2]
+        (base / name).write_bytes(pickle.dumps({"data": rows.reshape(2, -1), "labels": [number % 10, 1]}))
+    (base / "batches.meta").write_bytes(pickle.dumps({"label_names": list("abcdefghij")}))
+    return pixels
+
+
+def test_torchvision_pickles_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pixels = write_cifar10(tmp_path, monkeypatch)
+    train, test = readers.read_pickled_cifar(tmp_path, CIFAR10, download=False)
+    assert train[0].equal(torch.from_numpy(pixels[:10]))
+    assert test[0].equal(torch.from_numpy(pixels[10:]))
+    assert train[1].tolist() == [0, 1, 1, 1, 2, 1, 3, 1, 4, 1]
+
+
+def test_a_damaged_pickle_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_cifar10(tmp_path, monkeypatch)
+    (tmp_path / CIFAR10.base_folder / "data_batch_3").write_bytes(b"\x80")
+    with pytest.raises(UserError, match="CIFAR10 is damaged"):
+        readers.read_pickled_cifar(tmp_path, CIFAR10, download=False)
+
+
+def test_a_folder_without_pickles_holds_none(tmp_path: Path) -> None:
+    assert readers.read_pickled_cifar(tmp_path, CIFAR10, download=False) is None
+
+
+def write_tree(folder: Path, counts: dict[str, int]) -> None:
+    for number, (name, count) in enumerate(counts.items()):
+        (folder / name).mkdir(parents=True)
+        for i in range(count):
+            (folder / name / f"{i:03d}.png").write_bytes(encoded(COLOURS[number], 40))
+
+
+def test_class_folders_with_a_test_folder(tmp_path: Path) -> None:
+    write_tree(tmp_path / "train", {"cat": 4, "dog": 3})
+    write_tree(tmp_path / "val", {"cat": 2, "dog": 1})
+    (images, labels), (_, tested), classes = readers.read_class_folders(tmp_path, 32)
+    assert classes == ("cat", "dog")
+    assert labels.tolist() == [0] * 4 + [1] * 3
+    assert tested.tolist() == [0, 0, 1]
+    assert images.shape == (7, 3, 32, 32)
+    assert images[5, :, 3, 3].equal(torch.from_numpy(COLOURS[1]))
+
+
+def test_class_folders_alone_give_every_fifth_image_to_the_test_split(tmp_path: Path) -> None:
+    write_tree(tmp_path, {"cat": 10, "dog": 5})
+    (_, labels), (_, tested), _ = readers.read_class_folders(tmp_path, 16)
+    assert torch.bincount(labels).tolist() == [8, 4]
+    assert torch.bincount(tested).tolist() == [2, 1]
+
+
+def test_a_class_that_only_the_test_folder_has_is_refused(tmp_path: Path) -> None:
+    write_tree(tmp_path / "train", {"cat": 2})
+    write_tree(tmp_path / "test", {"cat": 1, "emu": 1})
+    with pytest.raises(UserError, match="'emu'"):
+        readers.read_class_folders(tmp_path, 32)
+
+
+def test_an_undecodable_file_is_named(tmp_path: Path) -> None:
+    write_tree(tmp_path, {"cat": 10})
+    (tmp_path / "cat" / "003.png").write_bytes(b"nothing")
+    with pytest.raises(UserError, match=r"003\.png can't be decoded"):
+        readers.read_class_folders(tmp_path, 32)
+
+
+def test_the_fingerprint_changes_with_any_pixel_label_and_shape() -> None:
+    images, labels = torch.zeros(4, 3, 2, 2, dtype=torch.uint8), torch.arange(4)
+
+    def of(images: torch.Tensor, labels: torch.Tensor) -> str:
+        return readers.fingerprint({"train": Samples({"rgb": images}, labels)})
+
+    changed = images.clone()
+    changed[3, 2, 1, 1] = 1
+    assert (
+        len(
+            {
+                of(images, labels),
+                of(changed, labels),
+                of(images, labels.flip(0)),
+                of(images.view(4, 3, 4, 1), labels),
+            }
+        )
+        == 4
+    )
+    assert of(images, labels) == of(images.clone(), labels.clone())
