@@ -10,6 +10,7 @@ import torch
 from safetensors.torch import load_file
 
 from benchmark import Distiller, baseline
+from benchmark.training import loop
 from tests.command import numbers, records, run
 
 THREE = ("kd", "crd", "wcord")
@@ -102,3 +103,26 @@ def test_seeds_differ_and_students_of_one_seed_start_alike(tmp_path: Path) -> No
     run(tmp_path, "--seeds", "0", "1", baselines=("scratch",))
     first, second = (numbers(record) for record in records(tmp_path).values())
     assert first["test@last"] != second["test@last"]
+
+
+def test_killed_and_started_again_a_command_leaves_the_same_numbers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(tmp_path / "whole", "--seeds", "0", "1", baselines=THREE)
+    epochs = iter(range(100))
+    one_epoch = loop.Loop._one_epoch
+
+    def dies(self, *arguments):
+        if next(epochs) == 6:  # three of the teacher, two of the first cohort, one of the second
+            raise KeyboardInterrupt
+        return one_epoch(self, *arguments)
+
+    with monkeypatch.context() as killer:
+        killer.setattr(loop.Loop, "_one_epoch", dies)
+        assert run(tmp_path / "killed", "--seeds", "0", "1", baselines=THREE) == 130
+    assert len(records(tmp_path / "killed")) == 3
+    run(tmp_path / "killed", "--seeds", "0", "1", baselines=THREE)
+    whole, killed = records(tmp_path / "whole"), records(tmp_path / "killed")
+    assert {slug: numbers(record) for slug, record in whole.items()} == {
+        slug: numbers(record) for slug, record in killed.items()
+    }

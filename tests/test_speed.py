@@ -1,0 +1,46 @@
+"""The speed command: every part is timed, and a cohort is cheaper than its runs one by one."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+from rich.console import Console
+
+from benchmark.errors import UserError
+from benchmark.plugins import Registry
+from benchmark.speed import Speed, make_cohort, measure, show
+
+NAMES = ("scratch", "kd", "wcord")
+
+
+def test_every_part_is_timed_and_printed(registry: Registry) -> None:
+    speed = Speed("tiny_big-tiny_small", NAMES, steps=4, repeats=1, samples=240, classes=6, device="cpu")
+    together, alone = measure(speed, registry)
+    assert set(alone) == set(NAMES)
+    (cohort,) = together
+    assert set(cohort.own) == set(NAMES)
+    assert all(milliseconds > 0 for milliseconds in (*cohort.own.values(), cohort.teacher, cohort.data))
+    assert cohort.wall >= cohort.teacher + cohort.data + sum(cohort.own.values())
+    text = io.StringIO()
+    show(together, alone, Console(file=text, width=100))
+    for name in (*NAMES, "teacher pass", "cohort / runs one by one", "peak memory"):
+        assert name in text.getvalue()
+
+
+def test_a_run_that_learns_from_no_teacher_pays_for_none(registry: Registry) -> None:
+    speed = Speed(
+        "tiny_big-tiny_small", ("scratch", "kd"), steps=4, repeats=1, samples=240, classes=6, device="cpu"
+    )
+    _, alone = measure(speed, registry)
+    assert alone["scratch"][0].teacher < 0.5 * alone["kd"][0].teacher
+
+
+def test_the_samples_and_classes_are_those_asked_for(registry: Registry) -> None:
+    cohort = make_cohort(Speed("tiny_big-tiny_small", NAMES, samples=100, classes=9), registry)
+    assert (len(cohort.splits.train), len(cohort.data.classes)) == (100, 9)
+
+
+def test_an_unknown_pair_is_named_with_the_nearest(registry: Registry) -> None:
+    with pytest.raises(UserError, match="tiny_big-tiny_small"):
+        make_cohort(Speed("tiny_big-tiny_smal"), registry)
