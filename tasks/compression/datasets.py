@@ -9,8 +9,16 @@ import torch
 from torchvision.datasets import CIFAR10, CIFAR100
 
 from benchmark import Data, DatasetCard, Modality, Samples
-from benchmark.data import readers
-from benchmark.data.readers import Table
+from benchmark.data.readers import (
+    Table,
+    candidate_folders,
+    fingerprint,
+    not_found,
+    parquet_files,
+    read_class_folders,
+    read_parquet,
+    read_pickled_cifar,
+)
 from tasks.compression.synthetic import CLASSES, shapes
 
 CIFAR_STATISTICS = {
@@ -56,27 +64,27 @@ def load_cifar(name: str, data_dir: Path | None, download: bool) -> Data:
     layouts = _cifar_layouts(name, dataset)
     if download and data_dir is not None:
         (data_dir / name).mkdir(parents=True, exist_ok=True)
-    for folder in readers.candidate_folders(data_dir, name, layouts):
-        files = [readers.parquet_files(folder, split) for split in ("train", "test")]
+    for folder in candidate_folders(data_dir, name, layouts):
+        files = [parquet_files(folder, split) for split in ("train", "test")]
         if all(files):
-            train, test = (readers.read_parquet(each, ("label", "fine_label")) for each in files)
+            train, test = (read_parquet(each, ("label", "fine_label")) for each in files)
             break
-        if (found := readers.read_pickled_cifar(folder, dataset, download)) is not None:
+        if (found := read_pickled_cifar(folder, dataset, download)) is not None:
             train, test = found
             break
     else:
-        raise readers.not_found(data_dir, name, layouts)
+        raise not_found(data_dir, name, layouts)
     classes = CIFAR10_CLASSES if name == "cifar10" else tuple(f"class {number}" for number in range(100))
     return _data(name, train, test, classes, CIFAR_STATISTICS[name], pad=4)
 
 
 def load_folder(name: str, data_dir: Path | None, download: bool) -> Data:
     """Any tree with a folder per class. Raises UserError where there is none."""
-    for folder in readers.candidate_folders(data_dir, "image_folder", FOLDER_LAYOUTS):
-        if (found := readers.read_class_folders(folder, SIZES[name])) is not None:
+    for folder in candidate_folders(data_dir, "image_folder", FOLDER_LAYOUTS):
+        if (found := read_class_folders(folder, SIZES[name])) is not None:
             train, test, classes = found
             return _data(name, train, test, classes, IMAGENET_STATISTICS, pad=SIZES[name] // 8)
-    raise readers.not_found(data_dir, name, FOLDER_LAYOUTS)
+    raise not_found(data_dir, name, FOLDER_LAYOUTS)
 
 
 FOLDER_LAYOUTS = (
@@ -111,7 +119,7 @@ def _data(
         test=parts["test"],
         classes=classes,
         modalities={"rgb": Modality(tuple(train[0].shape[1:]), *statistics, scale=255.0)},
-        fingerprint=readers.fingerprint(parts),
+        fingerprint=fingerprint(parts),
         synthetic=synthetic,
         pad=pad,
         flip=True,
