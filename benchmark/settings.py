@@ -138,12 +138,32 @@ def flag(name: str) -> str:
 def parse(arguments: list[str]) -> Settings:
     """Settings from the command line and, where it names one, a YAML file. Exits with 2 on malformed
     flags."""
+    arguments = _merged(arguments)
     settings = tyro.cli(Settings, args=arguments, prog="run_all.py")
     if settings.config is not None:
         from_file = tyro.cli(Settings, args=_as_arguments(settings.config), prog=str(settings.config))
         settings = tyro.cli(Settings, args=arguments, default=from_file, prog="run_all.py")
     settings.check()
     return settings
+
+
+def _merged(arguments: list[str]) -> list[str]:
+    """The same arguments with every list flag once: `--set a --set b` means `--set a b`, not its last one."""
+    lists = {flag(field.name) for field in fields(Settings) if str(field.type).startswith("tuple")}
+    merged: dict[str, list[str]] = {}
+    rest: list[str] = []
+    target = rest
+    for argument in arguments:
+        name, equals, value = argument.partition("=")
+        name = flag(name.lstrip("-")) if name.startswith("--") else name
+        if name in lists:
+            target = merged.setdefault(name, [])
+            target += [value] if equals else []
+            continue
+        if argument.startswith("--"):
+            target = rest
+        target.append(argument)
+    return rest + [word for name, values in merged.items() for word in (name, *values)]
 
 
 def _as_arguments(file: Path) -> list[str]:

@@ -10,6 +10,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from benchmark import Distiller, NotApplicable, baseline
 from benchmark.cli import main
 from tests.command import records, run
 from tests.tiny_task import TinyNetwork
@@ -240,3 +241,51 @@ def test_a_report_without_records_says_how_to_get_some(
 def test_a_read_only_results_folder_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     tmp_path.chmod(0o500)
     assert "can't be written" in refused(capsys, "--tasks", "tiny_task", "--results-dir", str(tmp_path / "r"))
+
+
+def test_teacher_seeds_are_teachers_of_their_own(tmp_path: Path) -> None:
+    assert run(tmp_path, "--teacher-seeds", "0", "1", baselines=("scratch", "kd")) == 0
+    found = records(tmp_path).values()
+    assert len({record["provenance"]["teacher_id"] for record in found}) == 2
+    assert {record["condition"]["teacher_seed"] for record in found} == {0, 1}
+    scratch = [r["results"]["test@last"]["top1"] for r in found if r["run"]["baseline"] == "scratch"]
+    assert scratch[0] == scratch[1]
+
+
+def test_a_baseline_has_the_teacher_that_it_learns_from(tmp_path: Path) -> None:
+    for kind in ("untrained", "student_architecture"):
+
+        @baseline(f"from_{kind}", title=f"From {kind}")
+        class FromAnother(Distiller):
+            learns_from = kind
+
+            def forward(self, teacher, student, batch, progress):
+                return {"term": (student.logits - teacher.logits).square().mean()}
+
+    assert run(tmp_path, baselines=("kd", "from_untrained", "from_student_architecture")) == 0
+    about = {record["run"]["baseline"]: record for record in records(tmp_path).values()}
+    assert about["from_untrained"]["about"]["teacher"] == about["kd"]["about"]["teacher"] == "tiny_big"
+    assert about["from_student_architecture"]["about"]["teacher"] == "tiny_small"
+    assert len({record["provenance"]["teacher_id"] for record in about.values()}) == 3
+    assert about["from_untrained"]["condition"]["teacher_epochs"] is None
+
+
+def test_bfloat16_trains_and_is_another_run(tmp_path: Path) -> None:
+    run(tmp_path, baselines=("wcord",))
+    assert run(tmp_path, "--precision", "bf16", baselines=("wcord",)) == 0
+    found = list(records(tmp_path).values())
+    assert [record["status"] for record in found] == ["finished", "finished"]
+    assert {record["condition"]["precision"] for record in found} == {"32", "bf16"}
+
+
+def test_a_baseline_that_a_pair_cannot_meet_is_recorded_with_the_reason(tmp_path: Path) -> None:
+    @baseline("picky", title="Picky")
+    class Picky(Distiller):
+        def __init__(self, context, **options):
+            super().__init__(context, **options)
+            raise NotApplicable("it wants the moon")
+
+    assert run(tmp_path, baselines=("picky", "kd")) == 0
+    status = {r["run"]["baseline"]: (r["status"], r["reason"]) for r in records(tmp_path).values()}
+    assert status == {"picky": ("not_applicable", "it wants the moon"), "kd": ("finished", "")}
+    assert "it wants the moon" in (tmp_path / "t" / "tables" / "tiny_task.md").read_text()

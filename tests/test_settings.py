@@ -1,0 +1,52 @@
+"""The command line, the file and the preset."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from benchmark.settings import Settings, parse
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        "--set kd.weight=1 crd.weight=2",
+        "--set kd.weight=1 --set crd.weight=2",
+        "--set=kd.weight=1 --set=crd.weight=2",
+    ],
+)
+def test_a_list_may_be_given_at_once_or_piece_by_piece(arguments: str) -> None:
+    settings = parse([*arguments.split(), "--epochs", "3", "--dry-run"])
+    assert settings.set == ("kd.weight=1", "crd.weight=2")
+    assert (settings.epochs, settings.dry_run) == (3, True)
+
+
+def test_every_flag_that_is_promised_is_there() -> None:
+    promised = """
+        tasks datasets pairs baselines seeds preset epochs batch_size train_samples label_fraction validation
+        split_seed teacher_data teacher_epochs teacher_samples teacher_seeds teacher_checkpoint data_dir
+        results_dir name device precision set config plugin download list dry_run report_only
+    """
+    assert set(promised.split()) == set(Settings.__dataclass_fields__)
+
+
+def test_a_file_may_say_anything_that_the_command_line_may(tmp_path: Path) -> None:
+    file = tmp_path / "settings.yaml"
+    file.write_text(
+        "tasks: [compression]\nlabel-fraction: 0.5\nseeds: [3, 4]\npreset: standard\ndry_run: true\n"
+        "set:\n  kd: {temperature: 2}\n  recipe.epochs: 7\n"
+    )
+    settings = parse(["--config", str(file)])
+    assert (settings.tasks, settings.label_fraction, settings.seeds) == (("compression",), 0.5, (3, 4))
+    assert (settings.preset, settings.dry_run) == ("standard", True)
+    assert settings.set == ("kd.temperature=2", "recipe.epochs=7")
+
+
+def test_a_wrong_type_in_a_file_is_refused_like_on_the_command_line(tmp_path: Path) -> None:
+    file = tmp_path / "settings.yaml"
+    file.write_text("epochs: many\n")
+    with pytest.raises(SystemExit) as caught:
+        parse(["--config", str(file)])
+    assert caught.value.code == 2
