@@ -159,9 +159,8 @@ def _wait(fabric: Fabric) -> None:
         torch.cuda.synchronize(fabric.device)
 
 
-def measure(speed: Speed, registry: Registry) -> tuple[list[Timing], dict[str, list[Timing]]]:
+def measure(speed: Speed, registry: Registry, fabric: Fabric) -> tuple[list[Timing], dict[str, list[Timing]]]:
     """Timings of the cohort and of every run alone, one of each per repeat, in turns."""
-    fabric = make_fabric(speed.device, speed.precision)
     cohort = make_cohort(speed, registry)
     spec = cohort.teacher
     network = make_network(spec.architecture, cohort.data, spec.modalities, 0, fabric.device)
@@ -175,8 +174,10 @@ def measure(speed: Speed, registry: Registry) -> tuple[list[Timing], dict[str, l
     return together, alone
 
 
-def show(together: list[Timing], alone: dict[str, list[Timing]], console: Console) -> None:
-    """Prints the table and the two ratios."""
+def show(
+    together: list[Timing], alone: dict[str, list[Timing]], console: Console, *, memory_per_run: bool
+) -> None:
+    """Prints the table and the two ratios; only a CUDA device tells the memory of one run from another's."""
     every = [timing for timings in alone.values() for timing in timings]
     teacher = statistics.median(timing.teacher for timing in every if timing.teacher > 0.01)
     data = statistics.median(timing.data for timing in every)
@@ -189,7 +190,8 @@ def show(together: list[Timing], alone: dict[str, list[Timing]], console: Consol
     table.add_row("teacher pass", f"{teacher:.1f}", "", "")
     table.add_row("data", f"{data:.1f}", "", "")
     for name in own:
-        table.add_row(name, f"{own[name]:.1f}", f"{solo[name]:.1f}", f"{alone[name][-1].memory_mb:.0f}")
+        memory = f"{alone[name][-1].memory_mb:.0f}" if memory_per_run else ""
+        table.add_row(name, f"{own[name]:.1f}", f"{solo[name]:.1f}", memory)
     parts = teacher + data + sum(own.values())
     table.add_section()
     table.add_row("parts / one by one", f"{parts:.1f}", f"{sum(solo.values()):.1f}", "")
@@ -199,21 +201,20 @@ def show(together: list[Timing], alone: dict[str, list[Timing]], console: Consol
         f"cohort / (one teacher pass + own steps + one data pass): {wall / parts:.3f}", highlight=False
     )
     console.print(f"cohort / runs one by one: {wall / sum(solo.values()):.3f}", highlight=False)
-    console.print(
-        "Peak memory: what torch allocated on a CUDA device; on a CPU the process's high-water mark so far.",
-        highlight=False,
-    )
+    if not memory_per_run:
+        console.print("Peak memory on a CPU is that of the process, all runs together.", highlight=False)
 
 
 def main() -> int:
     """The command; its exit code."""
     speed = tyro.cli(Speed, prog="python -m benchmark.speed")
     try:
-        together, alone = measure(speed, plugins.load())
+        fabric = make_fabric(speed.device, speed.precision)
+        together, alone = measure(speed, plugins.load(), fabric)
     except UserError as error:
         print(f"benchmark.speed: {error}", file=sys.stderr)
         return 2
-    show(together, alone, Console())
+    show(together, alone, Console(), memory_per_run=fabric.device.type == "cuda")
     return 0
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import time
 from pathlib import Path
@@ -13,7 +14,7 @@ from safetensors.torch import save_file
 from benchmark import Distiller, NotApplicable, baseline
 from benchmark.cli import main
 from tests.command import records, run
-from tests.tiny_task import TinyNetwork
+from tests.tiny_task import TinyNetwork, TinyTask
 
 PLUGIN = """
 import torch.nn.functional as F
@@ -289,3 +290,13 @@ def test_a_baseline_that_a_pair_cannot_meet_is_recorded_with_the_reason(tmp_path
     status = {r["run"]["baseline"]: (r["status"], r["reason"]) for r in records(tmp_path).values()}
     assert status == {"picky": ("not_applicable", "it wants the moon"), "kd": ("finished", "")}
     assert "it wants the moon" in (tmp_path / "t" / "tables" / "tiny_task.md").read_text()
+
+
+def test_a_preset_for_a_shared_teacher_serves_a_disjoint_one_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    preset = dataclasses.replace(TinyTask().presets()["quick"], teacher_samples=240, train_samples=60)
+    monkeypatch.setattr(TinyTask, "presets", lambda self: {"quick": preset})
+    assert run(tmp_path, "--teacher-data", "disjoint") == 0
+    (record,) = records(tmp_path).values()
+    assert (record["about"]["num_teacher"], record["about"]["num_train"]) == (120, 54)

@@ -9,6 +9,7 @@ from rich.console import Console
 
 from benchmark.errors import UserError
 from benchmark.plugins import Registry
+from benchmark.running.local import make_fabric
 from benchmark.speed import Speed, make_cohort, measure, show
 
 NAMES = ("scratch", "kd", "wcord")
@@ -16,15 +17,15 @@ NAMES = ("scratch", "kd", "wcord")
 
 def test_every_part_is_timed_and_printed(registry: Registry) -> None:
     speed = Speed("tiny_big-tiny_small", NAMES, steps=4, repeats=1, samples=240, classes=6, device="cpu")
-    together, alone = measure(speed, registry)
+    together, alone = measure(speed, registry, make_fabric("cpu", "32"))
     assert set(alone) == set(NAMES)
     (cohort,) = together
     assert set(cohort.own) == set(NAMES)
     assert all(milliseconds > 0 for milliseconds in (*cohort.own.values(), cohort.teacher, cohort.data))
     assert cohort.wall >= cohort.teacher + cohort.data + sum(cohort.own.values())
     text = io.StringIO()
-    show(together, alone, Console(file=text, width=100))
-    for name in (*NAMES, "teacher pass", "cohort / runs one by one", "peak memory"):
+    show(together, alone, Console(file=text, width=100), memory_per_run=True)
+    for name in (*NAMES, "teacher pass", "cohort / runs one by one", "peak memory, MB"):
         assert name in text.getvalue()
 
 
@@ -32,7 +33,7 @@ def test_a_run_that_learns_from_no_teacher_pays_for_none(registry: Registry) -> 
     speed = Speed(
         "tiny_big-tiny_small", ("scratch", "kd"), steps=4, repeats=1, samples=240, classes=6, device="cpu"
     )
-    _, alone = measure(speed, registry)
+    _, alone = measure(speed, registry, make_fabric("cpu", "32"))
     assert alone["scratch"][0].teacher < 0.5 * alone["kd"][0].teacher
 
 
