@@ -64,6 +64,11 @@ class Run:
     id: str
 
     @property
+    def code_checksum(self) -> str:
+        """Which version of the baselines' files this run would be trained with."""
+        return "+".join(part.code_checksum for part in self.parts)
+
+    @property
     def slug(self) -> str:
         return f"{self.dataset}-{_plain(self.pair)}-{self.baseline}-seed{self.seed}-{self.id[:8]}"
 

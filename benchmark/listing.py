@@ -6,6 +6,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmark.cohorts import Cohort
+from benchmark.contracts import Task
 from benchmark.grid import order_of
 from benchmark.plugins import Registry
 from benchmark.running.local import Executor
@@ -14,7 +15,7 @@ from benchmark.running.local import Executor
 def print_plugins(registry: Registry, console: Console) -> None:
     """Every task with its datasets and pairs, then every baseline."""
     for task in registry.tasks.values():
-        console.print(_datasets(task.title, task.name, task))
+        console.print(_datasets(task))
         console.print(_pairs(task))
     table = _table(
         "Baselines (a+b composes any two)", "name", "title", "role", "needs", "paper", "hyper-parameters"
@@ -32,15 +33,15 @@ def print_plugins(registry: Registry, console: Console) -> None:
     console.print(f"Headline set (the default): {' '.join(registry.headline)}", highlight=False)
 
 
-def _datasets(title, name, task) -> Table:
-    table = _table(f"Task {name}: {title}", "dataset", "title", "kind", "needs on disk")
+def _datasets(task: Task) -> Table:
+    table = _table(f"Task {task.name}: {task.title}", "dataset", "title", "kind", "needs on disk")
     for dataset, card in task.datasets().items():
         kind = "synthetic, embedded" if card.synthetic else "real"
         table.add_row(dataset, card.title, kind, card.requires or "nothing")
     return table
 
 
-def _pairs(task) -> Table:
+def _pairs(task: Task) -> Table:
     table = _table(f"Pairs of {task.name}", "pair", "teacher sees", "student sees", "epochs", "datasets")
     found: dict[str, list[str]] = {}
     for dataset in task.datasets():
@@ -49,7 +50,8 @@ def _pairs(task) -> Table:
     for name, datasets in found.items():
         pair = task.pairs(datasets[0])[name]
         sees = ["+".join(modalities) for modalities in (pair.teacher_modalities, pair.student_modalities)]
-        table.add_row(name, *sees, str(pair.recipe.epochs), ", ".join(datasets))
+        everywhere = len(datasets) == len(task.datasets())
+        table.add_row(name, *sees, str(pair.recipe.epochs), "all" if everywhere else ", ".join(datasets))
     return table
 
 
@@ -68,6 +70,7 @@ def print_grid(cohorts: list[Cohort], executor: Executor, console: Console) -> N
             " ".join(run.baseline for run in cohort.runs if run.id not in pending) or "-",
         )
     console.print(table)
+    executor.name_outdated()
     console.print(
         f"{len(cohorts)} cohorts, {total} runs: {total - to_do} recorded, {to_do} to do", highlight=False
     )

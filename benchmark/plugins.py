@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import ast
+import hashlib
 import importlib
 import importlib.util
 import inspect
@@ -10,6 +12,7 @@ import sys
 import typing
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
@@ -50,6 +53,12 @@ class Baseline:
     anchor: bool = False
     companion: str = ""
     hyperparameters: dict[str, Hyperparameter] = field(default_factory=dict)
+
+    @cached_property
+    def code_checksum(self) -> str:
+        """16 hexadecimal digits of the SHA-256 of its file's code; comments and layout don't count."""
+        code = ast.dump(ast.parse(self.file.read_text()))
+        return hashlib.sha256(code.encode()).hexdigest()[:16]
 
 
 @dataclass

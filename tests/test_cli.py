@@ -13,6 +13,7 @@ from safetensors.torch import save_file
 
 from benchmark import Distiller, NotApplicable, baseline
 from benchmark.cli import main
+from benchmark.plugins import Registry
 from tests.command import records, run
 from tests.tiny_task import TinyNetwork, TinyTask
 
@@ -300,3 +301,23 @@ def test_a_preset_for_a_shared_teacher_serves_a_disjoint_one_too(
     assert run(tmp_path, "--teacher-data", "disjoint") == 0
     (record,) = records(tmp_path).values()
     assert (record["about"]["num_teacher"], record["about"]["num_train"]) == (120, 54)
+
+
+def test_records_made_with_other_code_of_a_plugin_are_named_and_kept(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], registry: Registry
+) -> None:
+    file = tmp_path / "my_method.py"
+    results = tmp_path / "results"
+    file.write_text(PLUGIN)
+    run(results, "--plugin", str(file), baselines=("my_method",))
+    before = records(results)
+    for content, outdated in (
+        (PLUGIN + "\n# a remark\n", False),
+        (PLUGIN.replace("mse_loss", "l1_loss"), True),
+    ):
+        del registry.baselines["my_method"]
+        file.write_text(content)
+        capsys.readouterr()
+        assert run(results, "--plugin", str(file), baselines=("my_method",)) == 0
+        assert ("my_method: 1 of the records" in capsys.readouterr().out) is outdated
+    assert records(results) == before

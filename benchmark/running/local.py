@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -31,11 +32,13 @@ class Executor:
     fabric: Fabric
     display: PlainDisplay
     failures: list[str] = field(default_factory=list)
+    _outdated: Counter[str] = field(default_factory=Counter)
 
     def execute(self, cohorts: list[Cohort]) -> None:
         """Trains every run without a record. Failures of single baselines are collected, not raised."""
         total = sum(len(cohort.runs) for cohort in cohorts)
         pending = {id(cohort): self.pending(cohort) for cohort in cohorts}
+        self.name_outdated()
         done = total - sum(len(runs) for runs in pending.values())
         teachers = Teachers(self.teachers, self.fabric, self.display.training, self.display.say)
         for cohort in cohorts:
@@ -49,13 +52,25 @@ class Executor:
         """The runs of a cohort that have no valid record; a damaged record is named and counts as none."""
         return tuple(run for run in cohort.runs if not self._recorded(run))
 
+    def name_outdated(self) -> None:
+        """Says which records were made with another version of their baseline's file; they stay as they
+        are."""
+        for name, count in self._outdated.items():
+            self.display.say(
+                f"{name}: {count} of the records found were made with other code of this baseline; "
+                f"delete their folders in {self.folder / 'runs'} to repeat them"
+            )
+
     def _recorded(self, run: Run) -> bool:
         try:
             record = self._folder(run).record()
         except CorruptRecord as problem:
             self.display.say(f"{problem}; this run is repeated")
             return False
-        return record is not None and record.get("id") == run.id
+        found = record is not None and record.get("id") == run.id
+        if found and record["provenance"].get("code_checksum") != run.code_checksum:
+            self._outdated[run.baseline] += 1
+        return found
 
     def _folder(self, run: Run) -> RunFolder:
         return RunFolder(self.folder / "runs" / run.slug)
@@ -125,6 +140,7 @@ def make_record(cohort: Cohort, outcome: Outcome, teacher: Teacher, device: torc
             teacher_id=teacher.spec.id,
             teacher_checksum=teacher.checksum,
             data_fingerprint=cohort.data.fingerprint,
+            code_checksum=run.code_checksum,
         ),
     }
 
