@@ -31,7 +31,7 @@ from benchmark.seeds import generator
 from benchmark.settings import Settings
 from benchmark.training.cohort import CohortTraining
 from benchmark.training.learner import make_network
-from benchmark.training.loop import Loop
+from benchmark.training.loop import DATA_PASS, TEACHER_PASS, Loop
 from benchmark.training.teachers import Teacher
 
 
@@ -147,8 +147,8 @@ def time_training(
     own = {track.name: watch.seconds(track.name) / taken for track in training.tracks}
     return Timing(
         wall / taken,
-        watch.seconds("teacher") / taken,
-        watch.seconds("data") / taken,
+        watch.seconds(TEACHER_PASS) / taken,
+        watch.seconds(DATA_PASS) / taken,
         own,
         peak_memory_mb(fabric.device),
     )

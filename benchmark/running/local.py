@@ -97,7 +97,7 @@ class Executor:
                     f"{outcome.run.slug} failed: {last} (all of it: {folder.path / 'error.txt'})"
                 )
                 continue
-            if outcome.learner is not None:
+            if outcome.status == "finished":
                 save_weights(outcome.learner.finished_weights(), folder.path / "weights.safetensors")
             if outcome.arrays:
                 folder.save_arrays(outcome.arrays)

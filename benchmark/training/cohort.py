@@ -23,7 +23,15 @@ from benchmark.models import Network
 from benchmark.seeds import RandomStream, derive
 from benchmark.training.composition import build_distiller
 from benchmark.training.learner import Learner, describe, look, make_network
-from benchmark.training.loop import Display, Loop, Track
+from benchmark.training.loop import (
+    DATA_PASS,
+    TEACHER_PASS,
+    Display,
+    Loop,
+    Track,
+    describe_error,
+    guard,
+)
 from benchmark.training.stopwatch import Stopwatch
 from benchmark.training.teachers import Teacher
 
@@ -56,6 +64,7 @@ class CohortTraining:
         self.metrics = cohort.task.metrics(len(cohort.data.classes))
         samples = cohort.data.train.subset(cohort.splits.train)
         self.stream = self._stream("train", samples)
+        self.validation = cohort.data.train.subset(cohort.splits.validation)
         self._preludes = lambda: self._stream("prelude", samples)
         self.batch = next(self.stream.epoch(0))
         self.unsuited: list[Outcome] = []
@@ -66,21 +75,22 @@ class CohortTraining:
                 self.tracks.append(self._track(run))
                 self.runs[run.baseline] = run
             except NotApplicable as reason:
-                self.unsuited.append(
-                    Outcome(run, "not_applicable", str(reason), {"teacher": {"test": teacher.test}})
-                )
+                known = {"teacher": {"test": teacher.test}}
+                self.unsuited.append(Outcome(run, "not_applicable", str(reason), known))
+            except Exception as error:
+                self.unsuited.append(Outcome(run, "failed", describe_error(error)))
 
     def train(self, display: Display | None, log: Callable[[Run, Mapping[str, Any]], None]) -> list[Outcome]:
         """Trains and evaluates everyone; `log` gets each epoch of each run as it ends."""
         for track in self.tracks:
-            self._first_stages(track)
+            guard(track, lambda: self._first_stages(track))  # noqa: B023
         loop = Loop(
             self.fabric,
             self.stream,
             self.cohort.recipe.epochs,
             self.teacher.network,
             self.teacher.spec.modalities,
-            self._validate if len(self.cohort.splits.validation) else None,
+            self._validate if len(self.validation) else None,
             display,
             lambda track: log(self.runs[track.name], track.history[-1]),
         )
@@ -149,27 +159,33 @@ class CohortTraining:
                 return
 
     def _validate(self, learner: Learner) -> tuple[dict[str, float], bool]:
-        samples = self.cohort.data.train.subset(self.cohort.splits.validation)
-        predictions = self._predict(learner, samples)
+        predictions = self._predict(learner, self.validation)
         headline = next(iter(self.metrics.values(copy_state=False)))
-        return score(self.metrics, predictions.logits, samples.labels), bool(headline.higher_is_better)
+        return score(self.metrics, predictions.logits, self.validation.labels), bool(
+            headline.higher_is_better
+        )
 
     def _predict(self, learner: Learner, samples: Samples, keep: int = 0) -> Predictions:
         return predict(learner, in_order(self.cohort.data, samples, self.fabric.device), self.fabric, keep)
 
     def _outcome(self, track: Track, watch: Stopwatch) -> Outcome:
-        run = self.runs[track.name]
-        outcome = Outcome(run, track.status, track.reason, self._fixed_results(track), learner=track.learner)
-        outcome.measurements = self._measurements(track, watch)
+        outcome = Outcome(self.runs[track.name], track.status, learner=track.learner)
+        if track.status != "failed":
+            outcome.measurements = self._measurements(track, watch)
+            guard(track, lambda: self._evaluate(track, outcome))
+        outcome.status, outcome.reason = track.status, track.reason
+        return outcome
+
+    def _evaluate(self, track: Track, outcome: Outcome) -> None:
+        outcome.results = self._fixed_results(track)
         if track.status != "finished":
-            return outcome
+            return
         began = time.perf_counter()
         if "validation" in track.history[-1]:
             outcome.results["validation@last"] = track.history[-1]["validation"]
         predictions = self._test(track, outcome)
         outcome.arrays = self._arrays(track, predictions)
         outcome.measurements["evaluation_s"] = time.perf_counter() - began
-        return outcome
 
     def _test(self, track: Track, outcome: Outcome) -> Predictions:
         """Opens the test split for the last weights and for those of the best validation epoch; the last
@@ -203,8 +219,8 @@ class CohortTraining:
         steps, mates = max(1, len(track.history)) * self.stream.steps_per_epoch, len(self.tracks)
         return {
             "step_ms": 1000 * watch.seconds(track.name) / steps,
-            "teacher_share_ms": 1000 * watch.seconds("teacher") / steps / mates,
-            "data_share_ms": 1000 * watch.seconds("data") / steps / mates,
+            "teacher_share_ms": 1000 * watch.seconds(TEACHER_PASS) / steps / mates,
+            "data_share_ms": 1000 * watch.seconds(DATA_PASS) / steps / mates,
             "own_s": watch.seconds(track.name),
             "peak_memory_mb": peak_memory_mb(self.fabric.device),
             "cohort_size": mates,

@@ -21,6 +21,9 @@ from benchmark.training.learner import Learner, look
 from benchmark.training.optimizers import learning_rate, make_optimizer
 from benchmark.training.stopwatch import Stopwatch
 
+TEACHER_PASS, DATA_PASS = "teacher pass", "data pass"
+"""What a stopwatch calls the parts of a step that all learners share."""
+
 
 class Display(Protocol):
     """Who is told how far a training is."""
@@ -125,8 +128,7 @@ class Loop:
     log: Callable[[Track], None] | None = None
 
     def run(self, tracks: Iterable[Track]) -> Stopwatch:
-        """Trains every track in lockstep and returns what the parts cost: "data", "teacher", and each
-        track's name."""
+        """Trains every track in lockstep; returns what the shared passes and each track (by name) cost."""
         tracks, watch = list(tracks), Stopwatch(self.fabric.device)
         for track in tracks:
             track.learner.train()
@@ -150,14 +152,14 @@ class Loop:
         needed = self.teacher is not None and any(track.uses_teacher for track in active)
         for number in range(steps):
             progress = Progress(epoch, self.epochs, epoch * steps + number, self.epochs * steps)
-            with watch.measure("data"):
+            with watch.measure(DATA_PASS):
                 batch = next(batches)
-            with watch.measure("teacher"):
+            with watch.measure(TEACHER_PASS):
                 seen = self._teacher_pass(batch) if needed else None
             for track in active:
                 if track.status == "training":
                     with watch.measure(track.name):
-                        _guarded(track, lambda: track.step(self.fabric, seen, batch, progress))  # noqa: B023
+                        guard(track, lambda: track.step(self.fabric, seen, batch, progress))  # noqa: B023
             if self.display is not None:
                 self.display.step()
         for track in active:
@@ -165,7 +167,7 @@ class Loop:
                 continue
             track.close_epoch(epoch, steps)
             if track.status == "training" and self.validate is not None:
-                track.note_validation(epoch, *self.validate(track.learner))
+                guard(track, lambda: track.note_validation(epoch, *self.validate(track.learner)))  # noqa: B023
             if self.log is not None:
                 self.log(track)
 
@@ -175,16 +177,21 @@ class Loop:
             return look(self.teacher, batch, self.teacher_modalities)
 
 
-def _guarded(track: Track, step: Callable[[], None]) -> None:
+def guard(track: Track, action: Callable[[], object]) -> None:
     """An error in one learner's code ends that learner and nobody else; if its weights are gone, it has
     diverged."""
     try:
-        step()
+        action()
     except Exception as error:
         if all(bool(torch.isfinite(p).all()) for p in track.parameters):
-            track.retire("failed", "".join(traceback.format_exception(error)))
+            track.retire("failed", describe_error(error))
         else:
             track.retire("diverged", f"its weights were not finite: {error}")
+
+
+def describe_error(error: Exception) -> str:
+    """An error with its traceback, as text."""
+    return "".join(traceback.format_exception(error))
 
 
 def summary(tracks: list[Track]) -> str:

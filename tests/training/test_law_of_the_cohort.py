@@ -86,17 +86,19 @@ def test_a_diverging_student_is_retired_and_the_others_go_on_unchanged(tmp_path:
     assert bad["reason"] == "not finite in epoch 2: task, explodes"
 
 
-def test_a_failing_baseline_is_no_record_and_exits_with_1_but_the_others_are_recorded(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("method", ["__init__", "forward", "preludes", "task_loss", "predict", "diagnostics"])
+def test_a_mistake_in_a_baseline_ends_that_run_alone_and_the_command_with_1(
+    method: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    @baseline("breaks", title="Breaks")
-    class Breaks(Distiller):
-        def forward(self, teacher, student, batch, progress):
-            raise KeyError("a mistake in a plugin")
+    def breaks(self, *arguments, **options):
+        raise KeyError("a mistake in a plugin")
 
+    baseline("breaks", title="Breaks")(type("Breaks", (Distiller,), {"__module__": __name__, method: breaks}))
     assert run(tmp_path, baselines=("kd", "breaks")) == 1
     assert "a mistake in a plugin" in capsys.readouterr().out
     assert [record["run"]["baseline"] for record in records(tmp_path).values()] == ["kd"]
+    (error,) = (tmp_path / "t" / "runs").glob("*-breaks-*/error.txt")
+    assert "Traceback" in error.read_text()
 
 
 def test_seeds_differ_and_students_of_one_seed_start_alike(tmp_path: Path) -> None:
