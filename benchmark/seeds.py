@@ -31,6 +31,15 @@ class RandomStream:
             torch.manual_seed(seed)
             self._states = self._read()
 
+    @property
+    def states(self) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """The CPU's and the device's generator state, as of the last time the stream was active."""
+        return self._states
+
+    @states.setter
+    def states(self, states: tuple[torch.Tensor, torch.Tensor | None]) -> None:
+        self._states = states
+
     @contextmanager
     def active(self) -> Iterator[None]:
         """Runs the body on this stream; the caller's global state is back afterwards."""

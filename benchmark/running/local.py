@@ -18,7 +18,7 @@ from benchmark.evaluation.fidelity import FIDELITY
 from benchmark.running.display import PlainDisplay
 from benchmark.running.provenance import provenance
 from benchmark.running.store import CorruptRecord, RunFolder
-from benchmark.training.checkpoint import save_weights
+from benchmark.training.checkpoint import Snapshots, save_weights
 from benchmark.training.cohort import CohortTraining, Outcome
 from benchmark.training.teachers import Teacher, Teachers
 
@@ -79,29 +79,45 @@ class Executor:
         teacher = teachers.get(cohort)
         if self.fabric.device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(self.fabric.device)
-        folders = {run.id: self._folder(run) for run in runs}
+        snapshots = Snapshots(
+            {run.baseline: self._folder(run).snapshot for run in runs},
+            {run.baseline: f"{run.id} {run.code_checksum}" for run in runs},
+            self.display.say,
+        )
+        found = {run.baseline: snapshots.load(run.baseline) for run in runs}
+        # Runs that were stopped at different epochs go on in companies of their own: it makes no difference.
+        for first_epoch in sorted({epoch for epoch, _ in found.values()}):
+            company = tuple(run for run in runs if found[run.baseline][0] == first_epoch)
+            states = {run.baseline: found[run.baseline][1] for run in company if first_epoch}
+            training = CohortTraining(cohort, company, teacher, self.fabric, first_epoch, states)
+            self._train(training, company, snapshots)
+
+    def _train(self, training: CohortTraining, runs: tuple[Run, ...], snapshots: Snapshots) -> None:
+        cohort, folders = training.cohort, {run.id: self._folder(run) for run in runs}
         for run in runs:
-            folders[run.id].begin(_config(cohort, run))
+            history = training.states.get(run.baseline, {}).get("history", ())
+            folders[run.id].begin(_config(cohort, run), history)
 
         def log(run: Run, epoch: Mapping[str, Any]) -> None:
             folders[run.id].log_epoch(epoch)
 
-        training = CohortTraining(cohort, runs, teacher, self.fabric)
         display = self.display.training(f"{cohort.title}: {len(runs)} runs", counts=True)
-        for outcome in training.train(display, log):
-            folder = folders[outcome.run.id]
-            if outcome.status == "failed":
-                (folder.path / "error.txt").write_text(outcome.reason)
-                last = outcome.reason.strip().splitlines()[-1]
-                self.failures.append(
-                    f"{outcome.run.slug} failed: {last} (all of it: {folder.path / 'error.txt'})"
-                )
-                continue
-            if outcome.status == "finished":
-                save_weights(outcome.learner.finished_weights(), folder.path / "weights.safetensors")
-            if outcome.arrays:
-                folder.save_arrays(outcome.arrays)
-            folder.finish(make_record(cohort, outcome, teacher, self.fabric.device))
+        for outcome in training.train(display, log, snapshots.keep):
+            self._write(training, outcome, folders[outcome.run.id])
+
+    def _write(self, training: CohortTraining, outcome: Outcome, folder: RunFolder) -> None:
+        if outcome.status == "failed":
+            (folder.path / "error.txt").write_text(outcome.reason)
+            last = outcome.reason.strip().splitlines()[-1]
+            self.failures.append(
+                f"{outcome.run.slug} failed: {last} (all of it: {folder.path / 'error.txt'})"
+            )
+            return
+        if outcome.status == "finished":
+            save_weights(outcome.learner.finished_weights(), folder.path / "weights.safetensors")
+        if outcome.arrays:
+            folder.save_arrays(outcome.arrays)
+        folder.finish(make_record(training.cohort, outcome, training.teacher, self.fabric.device))
 
 
 def _config(cohort: Cohort, run: Run) -> dict[str, Any]:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
-import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -40,12 +39,24 @@ class RunFolder:
         self.path = path
         self._events: Any = None
 
-    def begin(self, config: Mapping[str, Any]) -> None:
-        """Empties the folder of what an interrupted run left and writes config.json."""
+    def begin(self, config: Mapping[str, Any], history: Iterable[Mapping[str, Any]] = ()) -> None:
+        """Empties the folder of what an interrupted run left and writes config.json.
+
+        With `history` a run goes on from its snapshot: the snapshot stays, and these epochs are logged again.
+        """
         self._close_events()
-        shutil.rmtree(self.path, ignore_errors=True)
         self.path.mkdir(parents=True, exist_ok=True)
+        for file in self.path.iterdir():
+            if file != self.snapshot:
+                file.unlink()
         write_json(self.path / "config.json", config)
+        for epoch in history:
+            self.log_epoch(epoch)
+
+    @property
+    def snapshot(self) -> Path:
+        """Where the state of a run that is under way is kept."""
+        return self.path / "snapshot.pt"
 
     def log_epoch(self, epoch: Mapping[str, Any]) -> None:
         """Appends an epoch to history.jsonl and its scalars to the TensorBoard events."""
@@ -65,9 +76,10 @@ class RunFolder:
         np.savez_compressed(self.path / "arrays.npz", **arrays)
 
     def finish(self, record: Mapping[str, Any]) -> None:
-        """Writes the record, last of all: from here on the run is finished."""
+        """Writes the record, last of all: from here on the run is finished, and its snapshot is of no use."""
         self._close_events()
         write_json(self.path / "record.json", {"schema": SCHEMA, **record})
+        self.snapshot.unlink(missing_ok=True)
 
     def _close_events(self) -> None:
         if self._events is not None:

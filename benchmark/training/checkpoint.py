@@ -1,16 +1,63 @@
-"""Weights of finished networks on disk, in safetensors."""
+"""On disk: weights of finished networks (safetensors), and snapshots of trainings that go on."""
 
 from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    from benchmark.training.loop import Track
+
+
+SNAPSHOT_SECONDS = 60.0
+"""A training that is stopped loses at most this much (or one epoch)."""
+
+
+class Snapshots:
+    """The state of trainings that are under way, a file for each, so that a stopped command goes on from
+    there.
+
+    files        track name -> file
+    identities   track name -> what must agree for a snapshot to be used: the run's id and its code
+    """
+
+    def __init__(self, files: Mapping[str, Path], identities: Mapping[str, str], say: Callable[[str], None]):
+        self._files, self._identities, self._say = files, identities, say
+        self._last = time.monotonic()
+
+    def keep(self, epoch: int, tracks: Iterable[Track]) -> None:
+        """Writes the state of `tracks` after `epoch` epochs, if the last time is long enough ago."""
+        if time.monotonic() - self._last < SNAPSHOT_SECONDS:
+            return
+        for track in tracks:
+            content = {"identity": self._identities[track.name], "epoch": epoch, "track": track.state()}
+            file = self._files[track.name]
+            temporary = file.with_name(f".{file.name}.{os.getpid()}")
+            torch.save(content, temporary)
+            temporary.replace(file)
+        self._last = time.monotonic()
+
+    def load(self, name: str) -> tuple[int, dict[str, Any]]:
+        """How many epochs of a track are done, and its state; 0 and {} where no usable snapshot is there."""
+        try:
+            content = torch.load(self._files[name], map_location="cpu", weights_only=True)
+            if content["identity"] == self._identities[name]:
+                return content["epoch"], content["track"]
+        except FileNotFoundError:
+            pass
+        except Exception as damage:  # torch raises a dozen kinds; whatever it is, training starts over
+            line = next(iter(str(damage).splitlines()), "")
+            self._say(f"{self._files[name]} is damaged ({line}); that training starts over")
+        return 0, {}
 
 
 def save_weights(state: Mapping[str, Tensor], file: Path) -> None:

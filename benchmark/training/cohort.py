@@ -57,10 +57,23 @@ class Outcome:
 
 
 class CohortTraining:
-    """One cohort at work: `runs` (some or all of the cohort's) on one teacher pass."""
+    """One cohort at work: `runs` (some or all of the cohort's) on one teacher pass.
 
-    def __init__(self, cohort: Cohort, runs: tuple[Run, ...], teacher: Teacher, fabric: Fabric):
+    first_epoch   how many epochs these runs have behind them; `states` (baseline -> `Track.state`) are from
+                  there
+    """
+
+    def __init__(
+        self,
+        cohort: Cohort,
+        runs: tuple[Run, ...],
+        teacher: Teacher,
+        fabric: Fabric,
+        first_epoch: int = 0,
+        states: Mapping[str, dict[str, Any]] | None = None,
+    ):
         self.cohort, self.teacher, self.fabric = cohort, teacher, fabric
+        self.first_epoch, self.states = first_epoch, states or {}
         self.metrics = cohort.task.metrics(len(cohort.data.classes))
         samples = cohort.data.train.subset(cohort.splits.train)
         self.stream = self._stream("train", samples)
@@ -80,9 +93,15 @@ class CohortTraining:
             except Exception as error:
                 self.unsuited.append(Outcome(run, "failed", describe_error(error)))
 
-    def train(self, display: Display | None, log: Callable[[Run, Mapping[str, Any]], None]) -> list[Outcome]:
-        """Trains and evaluates everyone; `log` gets each epoch of each run as it ends."""
-        for track in self.tracks:
+    def train(
+        self,
+        display: Display | None,
+        log: Callable[[Run, Mapping[str, Any]], None],
+        keep: Callable[[int, list[Track]], None] | None = None,
+    ) -> list[Outcome]:
+        """Trains and evaluates everyone; `log` gets each epoch of each run as it ends, `keep` as in
+        `Loop`."""
+        for track in self.tracks if not self.first_epoch else ():
             guard(track, lambda: self._first_stages(track))  # noqa: B023
         loop = Loop(
             self.fabric,
@@ -93,6 +112,8 @@ class CohortTraining:
             self._validate if len(self.validation) else None,
             display,
             lambda track: log(self.runs[track.name], track.history[-1]),
+            self.first_epoch,
+            keep,
         )
         watch = loop.run(self.tracks)
         return [*self.unsuited, *(self._outcome(track, watch) for track in self.tracks)]
@@ -120,7 +141,10 @@ class CohortTraining:
         learner = Learner(network, distiller, cohort.pair.student_modalities)
         learner.to(device=device, memory_format=network.memory_format)
         stream = RandomStream(derive(run.seed, "learner"), device)
-        return Track(run.baseline, learner, cohort.recipe, stream)
+        track = Track(run.baseline, learner, cohort.recipe, stream)
+        if run.baseline in self.states:
+            track.restore(self.states[run.baseline])
+        return track
 
     def _context(self, student: Network) -> Context:
         cohort = self.cohort
@@ -216,7 +240,8 @@ class CohortTraining:
         }
 
     def _measurements(self, track: Track, watch: Stopwatch) -> dict[str, Any]:
-        steps, mates = max(1, len(track.history)) * self.stream.steps_per_epoch, len(self.tracks)
+        epochs = max(1, len(track.history) - self.first_epoch)
+        steps, mates = epochs * self.stream.steps_per_epoch, len(self.tracks)
         return {
             "step_ms": 1000 * watch.seconds(track.name) / steps,
             "teacher_share_ms": 1000 * watch.seconds(TEACHER_PASS) / steps / mates,

@@ -110,13 +110,36 @@ class Track:
         if self.best is None or (score > self.best.score if higher_is_better else score < self.best.score):
             self.best = Best(epoch, score, copy.deepcopy(self.learner.state_dict()))
 
+    def state(self) -> dict[str, Any]:
+        """Everything that decides how the training goes on."""
+        return {
+            "learner": self.learner.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "stream": self.stream.states,
+            "history": self.history,
+            "best": None if self.best is None else vars(self.best),
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Goes back to where `state` was taken."""
+        self.learner.load_state_dict(state["learner"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.stream.states = tuple(state["stream"])
+        self.history = list(state["history"])
+        self.best = None if state["best"] is None else Best(**state["best"])
+
     def retire(self, status: str, reason: str) -> None:
         self.status, self.reason = status, reason
 
 
 @dataclass(frozen=True)
 class Loop:
-    """What a training runs on: the device, the epochs, the batches, the teacher, and who watches."""
+    """What a training runs on: the device, the epochs, the batches, the teacher, and who watches.
+
+    validate   learner -> scores (the first one decides) and whether higher is better
+    log        gets every track after each of its epochs
+    keep       gets the number of finished epochs and the tracks that go on
+    """
 
     fabric: Fabric
     stream: TrainStream
@@ -126,19 +149,23 @@ class Loop:
     validate: Callable[[Learner], tuple[dict[str, float], bool]] | None = None
     display: Display | None = None
     log: Callable[[Track], None] | None = None
+    first_epoch: int = 0
+    keep: Callable[[int, list[Track]], None] | None = None
 
     def run(self, tracks: Iterable[Track]) -> Stopwatch:
         """Trains every track in lockstep; returns what the shared passes and each track (by name) cost."""
         tracks, watch = list(tracks), Stopwatch(self.fabric.device)
         for track in tracks:
             track.learner.train()
-        for epoch in range(self.epochs):
+        for epoch in range(self.first_epoch, self.epochs):
             active = [track for track in tracks if track.status == "training"]
             if not active:
                 break
             self._one_epoch(epoch, active, watch)
             if self.display is not None:
                 self.display.epoch_done(epoch, self.epochs, summary(active))
+            if self.keep is not None and epoch + 1 < self.epochs:
+                self.keep(epoch + 1, [track for track in active if track.status == "training"])
         for track in tracks:
             if track.status == "training":
                 track.status = "finished"

@@ -22,7 +22,7 @@ from benchmark.evaluation.cost import inference_cost
 from benchmark.models import Network, load_checkpoint
 from benchmark.running.store import CorruptRecord, RunFolder
 from benchmark.seeds import RandomStream, derive
-from benchmark.training.checkpoint import checksum, load_weights, save_weights
+from benchmark.training.checkpoint import Snapshots, checksum, load_weights, save_weights
 from benchmark.training.learner import Learner, describe, make_network
 from benchmark.training.loop import Display, Loop, Track
 
@@ -100,7 +100,11 @@ class Teachers:
         context = describe(sight, sight, next(stream.epoch(0)), len(data.classes), samples.labels)
         learner = Learner(network, Distiller(context), spec.modalities)
         track = Track("teacher", learner, spec.recipe, RandomStream(derive(spec.seed, "learner"), device))
-        folder.begin(asdict(spec))
+        snapshots = Snapshots({track.name: folder.snapshot}, {track.name: spec.id}, self._say)
+        first_epoch, state = snapshots.load(track.name)
+        if first_epoch:
+            track.restore(state)
+        folder.begin(asdict(spec), track.history)
         display = self._display(f"teacher {spec.architecture} on {data.name} ({len(samples)} samples)")
         loop = Loop(
             self._fabric,
@@ -108,6 +112,8 @@ class Teachers:
             spec.recipe.epochs,
             display=display,
             log=lambda t: folder.log_epoch(t.history[-1]),
+            first_epoch=first_epoch,
+            keep=snapshots.keep,
         )
         watch = loop.run([track])
         if track.status == "failed":
@@ -118,7 +124,7 @@ class Teachers:
                 f"--set teacher_recipe.learning_rate={spec.recipe.learning_rate / 5:g}"
             )
         save_weights(network.state_dict(), folder.path / "weights.safetensors")
-        folder.finish(_record(spec, network, watch.seconds("teacher")))
+        folder.finish(_record(spec, network, watch.seconds(track.name)))
 
     def _evaluated(self, cohort: Cohort, network: Network) -> Teacher:
         spec, data, device = cohort.teacher, cohort.data, self._fabric.device

@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load_file
 
 from benchmark import Distiller, baseline
-from benchmark.training import loop
+from benchmark.training import checkpoint, loop
 from tests.command import numbers, records, run
 
 THREE = ("kd", "crd", "wcord")
@@ -107,24 +107,76 @@ def test_seeds_differ_and_students_of_one_seed_start_alike(tmp_path: Path) -> No
     assert first["test@last"] != second["test@last"]
 
 
-def test_killed_and_started_again_a_command_leaves_the_same_numbers(
+class Killer:
+    """Interrupts a command before its n-th epoch, teachers' epochs counted; counts the epochs that ran."""
+
+    def __init__(self, patch: pytest.MonkeyPatch, at: int):
+        self.epochs = 0
+        one_epoch = loop.Loop._one_epoch
+
+        def counted(training, *arguments):
+            if self.epochs == at:
+                raise KeyboardInterrupt
+            self.epochs += 1
+            return one_epoch(training, *arguments)
+
+        patch.setattr(loop.Loop, "_one_epoch", counted)
+
+
+def weights_and_numbers(results: Path) -> dict[str, tuple]:
+    found = {}
+    for slug, record in records(results).items():
+        folder = results / "t" / "runs" / slug
+        state = load_file(folder / "weights.safetensors")
+        history = (folder / "history.jsonl").read_text()
+        found[slug] = (numbers(record), history, {name: value.tolist() for name, value in state.items()})
+    return found
+
+
+@pytest.mark.parametrize("seconds", [0.0, 1e9], ids=["with snapshots", "without"])
+@pytest.mark.parametrize("at", [2, 5, 8], ids=["in the teacher", "in the first cohort", "in the second"])
+def test_killed_and_started_again_a_command_leaves_the_same_weights_and_numbers(
+    at: int, seconds: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arguments = ["--seeds", "0", "1", "--epochs", "4", "--pairs", "tiny_big-tiny_dropout"]
+    run(tmp_path / "whole", *arguments, baselines=THREE)
+    monkeypatch.setattr(checkpoint, "SNAPSHOT_SECONDS", seconds)
+    with monkeypatch.context() as patch:
+        Killer(patch, at)
+        assert run(tmp_path / "killed", *arguments, baselines=THREE) == 130
+    with monkeypatch.context() as patch:
+        rest = Killer(patch, at=1000)
+        assert run(tmp_path / "killed", *arguments, baselines=THREE) == 0
+    assert weights_and_numbers(tmp_path / "whole") == weights_and_numbers(tmp_path / "killed")
+    assert not list((tmp_path / "killed").rglob("snapshot.pt"))
+    unfinished = {2: 0, 5: 3, 8: 7}[at]
+    assert rest.epochs == 3 + 2 * 4 - (at if seconds == 0.0 else unfinished)
+
+
+def test_runs_stopped_at_different_epochs_go_on_to_the_same_numbers(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run(tmp_path / "whole", "--seeds", "0", "1", baselines=THREE)
-    epochs = iter(range(100))
-    one_epoch = loop.Loop._one_epoch
+    run(tmp_path / "whole", "--epochs", "4", baselines=THREE)
+    monkeypatch.setattr(checkpoint, "SNAPSHOT_SECONDS", 0.0)
+    for names, at in ((THREE[:1], 5), (THREE[1:2], 3)):
+        with monkeypatch.context() as patch:
+            Killer(patch, at)
+            run(tmp_path / "killed", "--epochs", "4", baselines=names)
+    run(tmp_path / "killed", "--epochs", "4", baselines=THREE)
+    assert weights_and_numbers(tmp_path / "whole") == weights_and_numbers(tmp_path / "killed")
 
-    def dies(self, *arguments):
-        if next(epochs) == 6:  # three of the teacher, two of the first cohort, one of the second
-            raise KeyboardInterrupt
-        return one_epoch(self, *arguments)
 
-    with monkeypatch.context() as killer:
-        killer.setattr(loop.Loop, "_one_epoch", dies)
-        assert run(tmp_path / "killed", "--seeds", "0", "1", baselines=THREE) == 130
-    assert len(records(tmp_path / "killed")) == 3
-    run(tmp_path / "killed", "--seeds", "0", "1", baselines=THREE)
-    whole, killed = records(tmp_path / "whole"), records(tmp_path / "killed")
-    assert {slug: numbers(record) for slug, record in whole.items()} == {
-        slug: numbers(record) for slug, record in killed.items()
-    }
+def test_a_damaged_snapshot_is_named_and_the_run_starts_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(tmp_path / "whole", baselines=("kd",))
+    monkeypatch.setattr(checkpoint, "SNAPSHOT_SECONDS", 0.0)
+    with monkeypatch.context() as patch:
+        Killer(patch, 4)
+        run(tmp_path / "killed", baselines=("kd",))
+    (snapshot,) = (tmp_path / "killed" / "t").rglob("snapshot.pt")
+    snapshot.write_bytes(snapshot.read_bytes()[:200])
+    capsys.readouterr()
+    run(tmp_path / "killed", baselines=("kd",))
+    assert "snapshot.pt is damaged" in capsys.readouterr().out
+    assert weights_and_numbers(tmp_path / "whole") == weights_and_numbers(tmp_path / "killed")
