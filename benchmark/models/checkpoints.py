@@ -70,7 +70,8 @@ def _read(path: Path) -> Any:
             return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError:
         raise UserError(
-            f"{path} holds more than weights: save its state dict alone, torch.save(model.state_dict(), ...)"
+            f"{path} is no checkpoint, or holds more than weights: give a file made with "
+            "torch.save(model.state_dict(), ...)"
         ) from None
     except (SafetensorError, OSError, RuntimeError, EOFError, ValueError, KeyError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]

@@ -4,7 +4,7 @@ written."""
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -98,9 +98,11 @@ class CohortTraining:
         display: Display | None,
         log: Callable[[Run, Mapping[str, Any]], None],
         keep: Callable[[int, list[Track]], None] | None = None,
-    ) -> list[Outcome]:
-        """Trains and evaluates everyone; `log` gets each epoch of each run as it ends, `keep` as in
-        `Loop`."""
+    ) -> Iterator[Outcome]:
+        """Trains everyone, then evaluates one after another.
+
+        `log` gets each epoch of each run as it ends; `keep` is that of `Loop`.
+        """
         for track in self.tracks if not self.first_epoch else ():
             guard(track, lambda: self._first_stages(track))  # noqa: B023
         loop = Loop(
@@ -116,7 +118,9 @@ class CohortTraining:
             keep,
         )
         watch = loop.run(self.tracks)
-        return [*self.unsuited, *(self._outcome(track, watch) for track in self.tracks)]
+        yield from self.unsuited
+        for track in self.tracks:
+            yield self._outcome(track, watch)
 
     def _stream(self, purpose: str, samples: Samples) -> TrainStream:
         cohort = self.cohort
