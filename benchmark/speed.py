@@ -32,7 +32,7 @@ from benchmark.settings import Settings
 from benchmark.training.cohort import CohortTraining
 from benchmark.training.learner import make_network
 from benchmark.training.loop import DATA_PASS, TEACHER_PASS, Loop
-from benchmark.training.teachers import Teacher
+from benchmark.training.teacher import Teacher
 
 
 @dataclass(frozen=True)

@@ -47,3 +47,48 @@ def test_plugins_import_only_the_public_names_and_each_other() -> None:
         for node in ast.walk(ast.parse(file.read_text())):
             if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("benchmark"):
                 assert node.module in allowed, f"{file} imports {node.module}"
+
+
+LAYERS = [
+    ("errors", "seeds", "settings"),
+    ("contracts",),
+    ("plugins",),
+    ("models", "data"),
+    ("cohorts", "evaluation"),
+    ("training",),
+    ("overrides", "grid"),
+    ("running", "reporting"),
+    ("listing", "speed"),
+    ("cli",),
+]
+"""From the ground up; a module imports from its own layer and from those below."""
+
+TORCH_FREE = ("benchmark.errors", "benchmark.running.store", "benchmark.reporting")
+
+
+def layer_of(module: str) -> int:
+    room = module.split(".")[1]
+    return next(height for height, rooms in enumerate(LAYERS) if room in rooms)
+
+
+def imports_of(file: Path) -> set[str]:
+    """What a file imports from the engine when it is imported itself; what only type checkers see is left
+    out."""
+    found = set()
+    for node in ast.parse(file.read_text()).body:
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("benchmark."):
+            found.add(node.module)
+        if isinstance(node, ast.Import):
+            found |= {name.name for name in node.names if name.name.startswith("benchmark.")}
+    return found
+
+
+@pytest.mark.parametrize("file", ENGINE, ids=lambda file: str(file.relative_to(ROOT)))
+def test_imports_point_one_way(file: Path) -> None:
+    module = ".".join(file.relative_to(ROOT).with_suffix("").parts)
+    if module == "benchmark.__init__":
+        return
+    for imported in imports_of(file):
+        assert layer_of(imported) <= layer_of(module), f"{module} imports {imported}"
+        if module.startswith("benchmark.reporting"):
+            assert imported.startswith(TORCH_FREE), f"{module} imports {imported}"

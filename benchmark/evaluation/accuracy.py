@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
 
 import torch
 from lightning_fabric import Fabric
@@ -12,8 +13,10 @@ from torchmetrics import Metric, MetricCollection
 from torchmetrics.classification import MulticlassAccuracy
 
 from benchmark.contracts import IGNORE, Batch
-from benchmark.models import Network
-from benchmark.training.learner import Learner, look
+from benchmark.models.network import Network, look
+
+if TYPE_CHECKING:
+    from benchmark.training.learner import Learner
 
 
 @dataclass(frozen=True)

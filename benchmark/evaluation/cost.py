@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import resource
 import sys
+from typing import TYPE_CHECKING
 
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmark.contracts import Batch
-from benchmark.training.learner import Learner
+
+if TYPE_CHECKING:
+    from benchmark.training.learner import Learner
 
 
 def inference_cost(learner: Learner, batch: Batch) -> dict[str, int]:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from benchmark.contracts import Activations
+from benchmark.contracts import Activations, Batch
 from benchmark.errors import UserError
 
 
@@ -46,3 +46,14 @@ def image_shape(name: str, shapes: Sequence[tuple[int, ...]]) -> tuple[int, int,
             f"{name} takes images (C, H, W), got an input of shape {shape}: choose an encoder of that rank"
         )
     return shape
+
+
+def look(network: Network, batch: Batch, modalities: tuple[str, ...]) -> Activations:
+    """One forward pass over the modalities that a network sees, in its own memory format."""
+    return network(*(_in_format(batch[name], network.memory_format) for name in modalities))
+
+
+def _in_format(x: Tensor, memory_format: torch.memory_format) -> Tensor:
+    # A format for four axes says nothing about a tensor of three or five: that one goes in contiguous.
+    axes = {torch.channels_last: 4, torch.channels_last_3d: 5}.get(memory_format, x.ndim)
+    return x.contiguous(memory_format=memory_format if axes == x.ndim else torch.contiguous_format)

@@ -18,9 +18,10 @@ from benchmark.evaluation.fidelity import FIDELITY
 from benchmark.running.display import PlainDisplay
 from benchmark.running.provenance import provenance
 from benchmark.running.store import CorruptRecord, RunFolder
+from benchmark.running.teachers import Teachers
 from benchmark.training.checkpoint import Snapshots, save_weights
 from benchmark.training.cohort import CohortTraining, Outcome
-from benchmark.training.teachers import Teacher, Teachers
+from benchmark.training.teacher import Teacher
 
 
 @dataclass

@@ -19,10 +19,10 @@ from benchmark.data.splits import open_test
 from benchmark.evaluation.accuracy import Predictions, predict, score
 from benchmark.evaluation.cost import inference_cost, peak_memory_mb
 from benchmark.evaluation.fidelity import fidelity
-from benchmark.models import Network
+from benchmark.models.network import Network, look
 from benchmark.seeds import RandomStream, derive
 from benchmark.training.composition import build_distiller
-from benchmark.training.learner import Learner, describe, look, make_network
+from benchmark.training.learner import Learner, describe, make_network
 from benchmark.training.loop import (
     DATA_PASS,
     TEACHER_PASS,
@@ -33,7 +33,7 @@ from benchmark.training.loop import (
     guard,
 )
 from benchmark.training.stopwatch import Stopwatch
-from benchmark.training.teachers import Teacher
+from benchmark.training.teacher import Teacher
 
 KEPT_EMBEDDINGS = 256
 KEPT_LOGITS = 2_000_000

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from benchmark.contracts import Activations, Batch, Context, Data, Distiller, Prelude, Progress, Shapes
-from benchmark.models import Network, build
+from benchmark.models import build
+from benchmark.models.network import Network, look
 from benchmark.seeds import RandomStream
 
 
@@ -44,17 +45,6 @@ class Learner(nn.Module):
         """
         student = {f"network.{name}": value for name, value in self.network.state_dict().items()}
         return student | {f"distiller.{name}": value for name, value in self.distiller.named_parameters()}
-
-
-def look(network: Network, batch: Batch, modalities: tuple[str, ...]) -> Activations:
-    """One forward pass over the modalities that a network sees, in its own memory format."""
-    return network(*(_in_format(batch[name], network.memory_format) for name in modalities))
-
-
-def _in_format(x: Tensor, memory_format: torch.memory_format) -> Tensor:
-    # A format for four axes says nothing about a tensor of three or five: that one goes in contiguous.
-    axes = {torch.channels_last: 4, torch.channels_last_3d: 5}.get(memory_format, x.ndim)
-    return x.contiguous(memory_format=memory_format if axes == x.ndim else torch.contiguous_format)
 
 
 def make_network(

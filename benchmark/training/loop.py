@@ -15,9 +15,9 @@ from torch import Tensor, nn
 
 from benchmark.contracts import Activations, Batch, Distiller, Progress, Recipe
 from benchmark.data.batches import TrainStream
-from benchmark.models import Network
+from benchmark.models.network import Network, look
 from benchmark.seeds import RandomStream
-from benchmark.training.learner import Learner, look
+from benchmark.training.learner import Learner
 from benchmark.training.optimizers import learning_rate, make_optimizer
 from benchmark.training.stopwatch import Stopwatch
 
