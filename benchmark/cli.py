@@ -11,8 +11,7 @@ from benchmark.settings import Settings, parse
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Runs the command and returns its exit code: 0 done, 1 a baseline failed, 2 bad input, 130
-    interrupted."""
+    """Runs the command; exit code 0: done, 1: a baseline failed, 2: bad input, 130: interrupted."""
     console, errors = Console(), Console(stderr=True)
     try:
         settings = parse(sys.argv[1:] if arguments is None else arguments)

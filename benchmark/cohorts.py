@@ -14,8 +14,7 @@ from benchmark.data.splits import Splits
 from benchmark.plugins import Baseline
 
 NUMBERS = 1
-"""Raised whenever a change of the engine changes the numbers, so that old records are not taken for new
-ones."""
+"""Raised when a change of the engine changes the numbers: old records are not taken for new ones."""
 
 
 @dataclass(frozen=True)

@@ -113,8 +113,7 @@ class Progress:
 
 @dataclass(frozen=True)
 class Range:
-    """The search range of a numeric hyper-parameter and where its default comes from; used inside
-    Annotated."""
+    """The search range of a numeric hyper-parameter and the source of its default; goes into Annotated."""
 
     low: float
     high: float
@@ -175,8 +174,7 @@ class Distiller(nn.Module):
     def forward(
         self, teacher: Activations, student: Activations, batch: Batch, progress: Progress
     ) -> dict[str, Tensor]:
-        """The named, weighted loss terms of one batch; each a scalar. The teacher's tensors carry no
-        gradient."""
+        """The named, weighted loss terms of a batch, each a scalar. The teacher carries no gradient."""
         return {}
 
     def task_loss(self, student: Activations, batch: Batch) -> Tensor:
@@ -209,8 +207,7 @@ def supervised_cross_entropy(logits: Tensor, label: Tensor, labelled: Tensor) ->
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a network is trained; milestones and warm-up are shares of the training, so that it scales with
-    epochs."""
+    """How a network is trained; milestones and warm-up are shares of it, so that epochs may change."""
 
     epochs: int
     batch_size: int = 64

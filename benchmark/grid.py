@@ -53,8 +53,7 @@ def make_grid(settings: Settings, registry: Registry) -> list[Cohort]:
 
 
 def baseline_names(settings: Settings, registry: Registry) -> tuple[str, ...]:
-    """The baselines of a command in its order: those named, or the headline set; 'all' adds every
-    registered one."""
+    """The baselines of a command in its order: those named, or the headline set; 'all' adds every one."""
     names = list(settings.baselines or registry.headline)
     if "all" in names:
         names = [*(name for name in names if name != "all"), *registry.headline, *registry.baselines]
@@ -65,8 +64,7 @@ def baseline_names(settings: Settings, registry: Registry) -> tuple[str, ...]:
 
 
 def order_of(name: str, registry: Registry) -> int:
-    """A baseline's place in tables: the headline set in its order, then references, controls, methods,
-    compositions."""
+    """A baseline's place in tables: headline set, references, controls, methods, compositions."""
     if name in registry.headline:
         return registry.headline.index(name)
     if name not in registry.baselines:

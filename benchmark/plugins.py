@@ -100,8 +100,7 @@ def baseline(
     anchor: bool = False,
     companion: str = "",
 ) -> Callable[[type[Distiller]], type[Distiller]]:
-    """Registers a Distiller under `name`; see `Baseline` for the keywords. Raises ValueError on a duplicate
-    name."""
+    """Registers a Distiller under `name` (keywords: see `Baseline`); ValueError if the name is taken."""
 
     def register(distiller: type[Distiller]) -> type[Distiller]:
         file = Path(inspect.getfile(distiller)).resolve()

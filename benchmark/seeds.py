@@ -10,8 +10,7 @@ import torch
 
 
 def derive(seed: int, *names: object) -> int:
-    """A seed for the stream that `names` describe; different names give independent streams of the same
-    run."""
+    """A seed for the stream that `names` describe; different names give independent streams."""
     text = "|".join(str(each) for each in (seed, *names))
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
 

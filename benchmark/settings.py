@@ -1,5 +1,4 @@
-"""What the user asked for: a typed dataclass that the command line and YAML files fill; presets stand
-behind it."""
+"""What the user asked for: a typed dataclass that the command line and YAML files fill."""
 
 from __future__ import annotations
 
@@ -19,8 +18,8 @@ RESERVED_NAMES = ("teachers", "reported", "reference")
 class Settings:
     """Train a student with every distillation method under one recipe, and report.
 
-    What is left open comes from the preset of each task. A flag beats the YAML file, the file beats the
-    preset.
+    What is left open comes from the preset of each task. A flag beats the YAML file, and
+    the file beats the preset.
     """
 
     tasks: tuple[str, ...] = ()
@@ -136,8 +135,7 @@ def flag(name: str) -> str:
 
 
 def parse(arguments: list[str]) -> Settings:
-    """Settings from the command line and, where it names one, a YAML file. Exits with 2 on malformed
-    flags."""
+    """Settings from the command line and the YAML file that it names. Malformed flags exit with 2."""
     arguments = _merged(arguments)
     settings = tyro.cli(Settings, args=arguments, prog="run_all.py")
     if settings.config is not None:

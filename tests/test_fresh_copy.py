@@ -1,5 +1,4 @@
-"""A copy of the source tree, as a user has it: a file dropped into baselines/ is all that a new method
-needs."""
+"""A copy of the source tree: a file dropped into baselines/ is all that a new method needs."""
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
-"""Reads image classification data in the layouts that users have: parquet tables, pickled CIFAR, class
-folders."""
+"""Reads image classification data as users have it: parquet tables, pickled CIFAR, class folders."""
 
 from __future__ import annotations
 
@@ -27,8 +26,7 @@ Table = tuple[Tensor, Tensor]
 
 
 def candidate_folders(data_dir: Path | None, name: str, layouts: str) -> list[Path]:
-    """Where a dataset may be: DATA_DIR/name, or DATA_DIR itself. Raises UserError where there is no such
-    folder."""
+    """Where a dataset may be: DATA_DIR/name, or DATA_DIR itself; UserError where there is no folder."""
     if data_dir is None:
         raise UserError(f"{name} is real data: give --data-dir DIR with {layouts}")
     if not data_dir.is_dir():
@@ -79,8 +77,7 @@ def read_parquet(files: Iterable[Path], label_columns: tuple[str, ...] = ("label
 
 
 def decode_all(encoded: list[bytes | None], name: Callable[[int], str]) -> list[np.ndarray]:
-    """Decodes images to uint8 [H, W, 3] RGB, in threads. Raises UserError that names the first one that
-    can't be."""
+    """Decodes images to uint8 [H, W, 3] RGB, in threads; UserError names the first that can't be."""
 
     def decode(row: int) -> np.ndarray | None:
         content = encoded[row]
@@ -103,8 +100,8 @@ def read_pickled_cifar(
 ) -> tuple[Table, Table] | None:
     """Train and test of torchvision's CIFAR10 or CIFAR100 under `folder`; None where they aren't there.
 
-    With `download` they are fetched into `folder` first. Raises UserError where that fails or a file is
-    damaged.
+    With `download` they are fetched into `folder` first. Raises UserError where that fails
+    or a file is damaged.
     """
     try:
         parts = [dataset(str(folder), train=train, download=download) for train in (True, False)]

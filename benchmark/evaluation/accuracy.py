@@ -41,8 +41,7 @@ KNOWN = {
 
 @dataclass(frozen=True)
 class Predictions:
-    """What a network says of a split: logits [N, K, ...] and the first embeddings [M, D], float32 on the
-    CPU."""
+    """What a network says of a split: logits [N, K, ...] and its first embeddings [M, D] (float32, CPU)."""
 
     logits: Tensor
     embeddings: Tensor
@@ -77,8 +76,7 @@ def score(metrics: MetricCollection, logits: Tensor, labels: Tensor) -> dict[str
 
 @torch.no_grad()
 def predict(learner: Learner, batches: Iterable[Batch], fabric: Fabric, keep: int = 0) -> Predictions:
-    """A learner's predictions in eval mode, with the embeddings of the first `keep` samples; its mode is
-    restored."""
+    """A learner's predictions in eval mode, with the embeddings of the first `keep` samples."""
     was_training = learner.training
     learner.eval()
     logits, embeddings, kept = [], [], 0

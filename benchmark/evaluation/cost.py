@@ -41,8 +41,7 @@ def inference_cost(learner: Learner, batch: Batch) -> dict[str, int]:
 
 
 def peak_memory_mb(device: torch.device) -> float:
-    """Peak memory so far in MB (10^6 bytes): what torch allocated on a CUDA device, else the process's
-    resident set."""
+    """Peak memory so far, in 10^6 bytes: torch's on a CUDA device, else the process's resident set."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 1e6
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

@@ -54,8 +54,7 @@ class Executor:
         return tuple(run for run in cohort.runs if not self._recorded(run))
 
     def name_outdated(self) -> None:
-        """Says which records were made with another version of their baseline's file; they stay as they
-        are."""
+        """Says which records were made with other code of their baseline; they stay as they are."""
         for name, count in self._outdated.items():
             self.display.say(
                 f"{name}: {count} of the records found were made with other code of this baseline; "

@@ -32,8 +32,7 @@ class CorruptRecord(Exception):
 
 
 class RunFolder:
-    """The folder of one run (or of one teacher): config, history, arrays, weights, TensorBoard events, and
-    the record."""
+    """The folder of one run (or one teacher): config, history, arrays, weights, events, and the record."""
 
     def __init__(self, path: Path):
         self.path = path

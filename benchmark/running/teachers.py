@@ -20,8 +20,7 @@ from benchmark.training.teacher import Teacher, TeacherTraining, evaluated, untr
 
 
 class Teachers:
-    """Keeps the teachers of one pair in memory and every trained one in `folder`, for all seeds and
-    commands."""
+    """Keeps the teachers of one pair in memory, and every trained one in `folder` for all commands."""
 
     def __init__(
         self, folder: Path, fabric: Fabric, display: Callable[[str], Display], say: Callable[[str], None]
@@ -31,8 +30,7 @@ class Teachers:
         self._pair = ("", "")
 
     def get(self, cohort: Cohort) -> Teacher:
-        """The teacher of a cohort. Raises UserError where its checkpoint doesn't fit or its training
-        diverges."""
+        """The teacher of a cohort. Raises UserError if a checkpoint doesn't fit or training diverges."""
         if self._pair != (cohort.data.name, cohort.pair_name):
             self._pair = (cohort.data.name, cohort.pair_name)
             self._ready.clear()

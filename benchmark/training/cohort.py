@@ -1,5 +1,4 @@
-"""Trains the runs of a cohort in lockstep and evaluates each: what a cohort leaves, before anything is
-written."""
+"""Trains the runs of a cohort in lockstep and evaluates each; writes nothing."""
 
 from __future__ import annotations
 
@@ -216,8 +215,7 @@ class CohortTraining:
         outcome.measurements["evaluation_s"] = time.perf_counter() - began
 
     def _test(self, track: Track, outcome: Outcome) -> Predictions:
-        """Opens the test split for the last weights and for those of the best validation epoch; the last
-        ones stay."""
+        """Opens the test split for the last weights and for the best on validation; the last ones stay."""
         test = open_test(self.cohort.data)
 
         def judge() -> tuple[dict[str, float], Predictions]:
@@ -256,8 +254,7 @@ class CohortTraining:
         }
 
     def _arrays(self, track: Track, predictions: Predictions) -> dict[str, np.ndarray]:
-        """Bounded: predictions of every test sample, logits where they are few enough, some embeddings,
-        diagnostics."""
+        """Test predictions, logits where they are few enough, some embeddings, diagnostics: bounded."""
         logits = predictions.logits
         arrays = {
             "test_prediction": logits.argmax(1).to(torch.int16).numpy(),

@@ -66,8 +66,7 @@ class Composition(Distiller):
 
 
 def learns_from(parts: tuple[Baseline, ...]) -> str:
-    """Which teacher a baseline made of `parts` has: the one that any of them asks for beyond a trained
-    one."""
+    """Which teacher a baseline made of `parts` has: a trained one unless a part asks for another."""
     asked = {part.distiller.learns_from for part in parts} - {"trained"}
     return asked.pop() if len(asked) == 1 else "trained"
 

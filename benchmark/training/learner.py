@@ -64,8 +64,7 @@ def describe(
     num_classes: int,
     train_labels: Tensor,
 ) -> Context:
-    """What a distiller may know of its networks (each with the modalities it sees), from one pass over a
-    real batch."""
+    """What a distiller may know of its networks (each with what it sees), from one pass over a batch."""
     network = teacher[0]
     norms = tuple(
         None if norm is None else (norm.weight.detach().clone(), norm.bias.detach().clone())

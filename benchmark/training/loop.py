@@ -91,8 +91,7 @@ class Track:
             self._sums[name] = value.detach().clone() if so_far is None else so_far.add_(value.detach())
 
     def close_epoch(self, epoch: int, steps: int) -> None:
-        """Writes the epoch's mean terms into the history; retires the learner if one of them is not
-        finite."""
+        """Writes the epoch's mean terms into the history; retires the learner if one isn't finite."""
         terms = {name: float(total) / steps for name, total in self._sums.items()}
         self._sums = {}
         rate = self.optimizer.param_groups[0]["lr"]
@@ -103,8 +102,7 @@ class Track:
             self.retire("diverged", f"not finite in epoch {epoch + 1}: {', '.join(bad)}")
 
     def note_validation(self, epoch: int, scores: dict[str, float], higher_is_better: bool) -> None:
-        """Writes validation scores into the history and keeps the weights if the first of them is the best
-        so far."""
+        """Writes validation scores into the history; keeps the weights if the first is the best yet."""
         self.history[-1]["validation"] = scores
         score = next(iter(scores.values()))
         if self.best is None or (score > self.best.score if higher_is_better else score < self.best.score):
@@ -205,8 +203,7 @@ class Loop:
 
 
 def guard(track: Track, action: Callable[[], object]) -> None:
-    """An error in one learner's code ends that learner and nobody else; if its weights are gone, it has
-    diverged."""
+    """An error in one learner's code ends that learner alone; if its weights are gone, it has diverged."""
     try:
         action()
     except Exception as error:

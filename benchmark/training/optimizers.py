@@ -15,8 +15,7 @@ SCHEDULES = ("steps", "cosine")
 
 
 def make_optimizer(parameters: Iterable[nn.Parameter], recipe: Recipe) -> torch.optim.Optimizer:
-    """The recipe's optimiser in torch's fused form; weight decay applies to all parameters, as in the CRD
-    benchmark."""
+    """The recipe's optimiser, fused; weight decay applies to all parameters, as in the CRD benchmark."""
     if recipe.optimizer == "sgd":
         return torch.optim.SGD(
             parameters,

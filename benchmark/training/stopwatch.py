@@ -11,8 +11,7 @@ import torch
 
 
 class Stopwatch:
-    """Adds up the seconds of named parts. On CUDA a part is timed by events, read when `seconds` is asked
-    for."""
+    """Adds up the seconds of named parts; on CUDA by events that are read when `seconds` is asked for."""
 
     def __init__(self, device: torch.device):
         self._device = device

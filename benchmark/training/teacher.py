@@ -66,8 +66,7 @@ class TeacherTraining:
         snapshots: Snapshots,
         first_epoch: int = 0,
     ) -> float:
-        """Trains from `first_epoch` on; `log` gets each epoch as it ends. Returns the seconds of its
-        steps."""
+        """Trains from `first_epoch` on and returns the seconds of its steps; `log` gets every epoch."""
         loop = Loop(
             self.fabric,
             self.stream,

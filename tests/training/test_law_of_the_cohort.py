@@ -1,5 +1,4 @@
-"""The law of the cohort: whoever trains beside a run, its weights and results are the same, to the last
-bit."""
+"""The law of the cohort: whoever trains beside a run, its weights and results are bit-identical."""
 
 from __future__ import annotations
 
