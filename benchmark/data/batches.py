@@ -38,12 +38,15 @@ class TrainStream:
         self._data, self._seed, self._device, self._purpose = data, seed, device, purpose
         few = not bool(labelled.all()) and bool(labelled.any())
         share = max(MINIMUM_LABELLED, float(labelled.float().mean()))
-        self._quota = min(self.batch_size, round(share * self.batch_size)) if few else 0
+        self._quota = min(self.batch_size - 1, round(share * self.batch_size)) if few else 0
 
     @property
     def steps_per_epoch(self) -> int:
-        """Full batches of one pass; a last partial batch is left out (the next epoch's order is another)."""
-        if self._quota and self._quota < self.batch_size:
+        """Full batches of one pass; a last partial batch is left out (the next epoch's order is another).
+
+        With few labels it is a pass over the unlabelled samples, the labelled ones coming round more often.
+        """
+        if self._quota and float(self.labelled.float().mean()) < MINIMUM_LABELLED:
             return max(1, int((~self.labelled).sum()) // (self.batch_size - self._quota))
         return len(self.samples) // self.batch_size
 
@@ -62,12 +65,10 @@ class TrainStream:
             order = torch.randperm(len(self.samples), generator=draw)
             return list(order.split(self.batch_size))[: self.steps_per_epoch]
         known, unknown = self.labelled.nonzero().flatten(), (~self.labelled).nonzero().flatten()
-        steps = self.steps_per_epoch
-        rest = unknown[torch.randperm(len(unknown), generator=draw)].split(
-            max(1, self.batch_size - self._quota)
-        )
+        steps, others = self.steps_per_epoch, self.batch_size - self._quota
         pool = _reshuffled(known, steps * self._quota, draw).split(self._quota)
-        return [torch.cat(parts) for parts in zip(pool, rest, strict=False)][:steps]
+        rest = _reshuffled(unknown, steps * others, draw).split(others)
+        return [torch.cat(parts) for parts in zip(pool, rest, strict=True)]
 
     def _views(self, where: Tensor, draw: torch.Generator) -> Batch:
         """The modalities of the samples at `where`, one crop and flip per sample for all of them."""

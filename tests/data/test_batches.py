@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
+import pytest
 import torch
 from torch.nn import functional as F
 
@@ -59,6 +60,18 @@ def test_batches_hold_a_quarter_of_labelled_samples_when_labels_are_few() -> Non
 def test_the_share_of_labelled_samples_is_kept_when_it_is_more_than_a_quarter() -> None:
     labelled = torch.arange(len(DATA.train)) % 2 == 0
     assert all(int(batch["labelled"].sum()) == 16 for batch in stream(labelled).epoch(0))
+
+
+@pytest.mark.parametrize("count", [1, 2, 59, 60, 61, 120, 200, 237, 238, 239])
+def test_any_number_of_labels_gives_full_batches_and_about_one_pass(count: int) -> None:
+    labelled = torch.zeros(len(DATA.train), dtype=torch.bool)
+    labelled[torch.randperm(len(labelled))[:count]] = True
+    few = stream(labelled)
+    batches = list(few.epoch(0))
+    assert len(batches) == few.steps_per_epoch
+    assert 7 <= len(batches) <= 10
+    assert all(len(batch["index"]) == 32 for batch in batches)
+    assert all(8 <= int(batch["labelled"].sum()) <= 31 for batch in batches)
 
 
 def test_crop_and_flip_do_what_torchvision_does_sample_by_sample() -> None:
