@@ -1,0 +1,109 @@
+"""Bad input: one clear line that names the thing and the remedy, exit code 2, no traceback."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from benchmark.cli import main
+from tests.test_cli import PLUGIN
+
+
+def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    """The line with which a command is refused; checks that it is one line, and the exit code."""
+    assert main(list(arguments)) == 2
+    captured = capsys.readouterr()
+    assert "Traceback" not in captured.err
+    assert len(captured.err.strip().splitlines()) == 1, captured.err
+    return captured.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--tasks", "tiny_tusk"], ["task", "tiny_tusk", "tiny_task"]),
+        (["--tasks", "tiny_task", "--datasets", "strips"], ["dataset", "strips", "stripes"]),
+        (["--tasks", "tiny_task", "--pairs", "tiny_big-tiny_smal"], ["pair", "tiny_big-tiny_small"]),
+        (["--tasks", "tiny_task", "--baselines", "crdd"], ["baseline", "crdd", "did you mean", "crd"]),
+        (["--tasks", "tiny_task", "--baselines", "kd+kd"], ["kd+kd", "itself"]),
+        (["--tasks", "tiny_task", "--set", "kd.temprature=1"], ["temprature", "temperature"]),
+        (["--tasks", "tiny_task", "--set", "kd.temperature=warm"], ["kd.temperature=warm", "float"]),
+        (["--tasks", "tiny_task", "--set", "recipe.optimizer=adam"], ["recipe.optimizer=adam", "adamw"]),
+        (["--tasks", "tiny_task", "--set", "nonsense"], ["nonsense", "VALUE"]),
+        (["--tasks", "tiny_task", "--train-samples", "9999"], ["--train-samples 9999", "only 240"]),
+        (["--epochs", "0"], ["--epochs 0"]),
+        (["--label-fraction", "1.5"], ["--label-fraction 1.5"]),
+        (["--seeds", "1", "1"], ["--seeds 1 1"]),
+        (["--name", "a/b"], ["--name a/b"]),
+        (["--device", "tpu"], ["--device tpu", "auto, cpu"]),
+        (["--list", "--dry-run"], ["--list", "--dry-run"]),
+        (
+            ["--teacher-checkpoint", "t.pth", "--teacher-epochs", "3"],
+            ["--teacher-checkpoint", "--teacher-epochs"],
+        ),
+        (["--tasks", "tiny_task", "--teacher-checkpoint", "none.pth"], ["none.pth"]),
+        (["--download"], ["--download", "--data-dir"]),
+        (["--config", "none.yaml"], ["none.yaml"]),
+        (["--plugin", "none.py"], ["none.py"]),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_bad_input_gets_one_line_that_names_it(
+    arguments: list[str], words: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    line = refused(capsys, *arguments, "--results-dir", str(tmp_path))
+    assert all(word in line for word in words), line
+
+
+@pytest.mark.parametrize("arguments", [["--epochs", "many"], ["--no-such-flag"], ["--preset", "huge"]])
+def test_malformed_flags_exit_with_2(arguments: list[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(arguments)
+    assert caught.value.code == 2
+
+
+def test_a_plugin_that_raises_on_import_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "broken.py"
+    file.write_text("raise RuntimeError('no luck')")
+    line = refused(capsys, "--plugin", str(file), "--list")
+    assert "broken.py" in line
+    assert "no luck" in line
+
+
+def test_a_duplicate_name_is_refused_and_both_files_are_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "twin.py"
+    file.write_text(PLUGIN.replace("my_method", "kd"))
+    line = refused(capsys, "--plugin", str(file), "--list")
+    assert "twin.py" in line
+    assert "kd.py" in line
+
+
+@pytest.mark.parametrize("content", ["epochs: [", "- 1", "epoch: 3"])
+def test_a_bad_yaml_file_is_named(content: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "bad.yaml"
+    file.write_text(content)
+    assert "bad.yaml" in refused(capsys, "--config", str(file))
+
+
+def test_an_unwritable_results_folder_is_refused_before_anything_is_computed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").write_text("")
+    line = refused(capsys, "--tasks", "tiny_task", "--results-dir", str(tmp_path / "file"))
+    assert "--results-dir" in line
+
+
+def test_a_report_without_records_says_how_to_get_some(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert "record" in refused(capsys, "--report-only", "--results-dir", str(tmp_path), "--name", "nothing")
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_read_only_results_folder_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    tmp_path.chmod(0o500)
+    assert "can't be written" in refused(capsys, "--tasks", "tiny_task", "--results-dir", str(tmp_path / "r"))
