@@ -64,10 +64,13 @@ class Speed:
 
 @dataclass
 class Timing:
-    """Milliseconds per step of one training: all of it by the clock on the wall, and its parts."""
+    """Milliseconds per step of one training: all of it by the clock on the wall, and its parts.
+
+    teacher is None where no learner uses one, so that there was no teacher pass.
+    """
 
     wall: float
-    teacher: float
+    teacher: float | None
     data: float
     own: dict[str, float]
     memory_mb: float
@@ -147,7 +150,7 @@ def time_training(
     own = {track.name: watch.seconds(track.name) / taken for track in training.tracks}
     return Timing(
         wall / taken,
-        watch.seconds(TEACHER_PASS) / taken,
+        watch.seconds(TEACHER_PASS) / taken if any(track.uses_teacher for track in training.tracks) else None,
         watch.seconds(DATA_PASS) / taken,
         own,
         peak_memory_mb(fabric.device),
@@ -179,7 +182,8 @@ def show(
 ) -> None:
     """Prints the table and the two ratios; only a CUDA device tells the memory of one run from another's."""
     every = [timing for timings in alone.values() for timing in timings]
-    teacher = statistics.median(timing.teacher for timing in every if timing.teacher > 0.01)
+    passes = [timing.teacher for timing in every if timing.teacher is not None]
+    teacher = statistics.median(passes) if passes else 0.0
     data = statistics.median(timing.data for timing in every)
     own = {name: statistics.median(timing.own[name] for timing in timings) for name, timings in alone.items()}
     solo = {name: statistics.median(timing.wall for timing in timings) for name, timings in alone.items()}

@@ -15,7 +15,7 @@ class PlainDisplay:
 
     def __init__(self, console: Console):
         self._console = console
-        self._title, self._began = "", time.monotonic()
+        self._began = time.monotonic()
 
     def __enter__(self) -> Self:
         return self
@@ -33,7 +33,7 @@ class PlainDisplay:
 
     def training(self, title: str, counts: bool = False) -> PlainDisplay:
         """Announces a teacher, or the cohort that is underway (it `counts`); its epochs follow."""
-        self._title, self._began = title, time.monotonic()
+        self._began = time.monotonic()
         self.say(title)
         return self
 

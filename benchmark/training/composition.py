@@ -87,8 +87,9 @@ def resolve_hyperparameters(
         values = {name: each.default for name, each in part.hyperparameters.items()}
         if not alone:
             values |= part.distiller.in_composition
-            values.pop("task_weight", None)
         values |= published.get(part.name, {})
+        if not alone:
+            values.pop("task_weight", None)  # there is one supervised term, and it is the composition's
         resolved |= {name if alone else f"{part.name}.{name}": value for name, value in values.items()}
     return resolved | overrides
 

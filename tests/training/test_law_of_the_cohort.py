@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import load_file
 
 from benchmark import Distiller, baseline
-from benchmark.training import checkpoint, loop
+from benchmark.training import checkpoint, cohort, loop
 from tests.command import numbers, records, run
 
 THREE = ("kd", "crd", "wcord")
@@ -40,8 +40,6 @@ def test_alone_in_company_and_in_another_order_a_run_is_bit_identical(
 def test_the_order_of_a_cohort_is_really_another_one_in_that_test(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from benchmark.training import cohort
-
     trained: list[list[str]] = []
     train = cohort.CohortTraining.train
 
@@ -98,12 +96,26 @@ def test_a_mistake_in_a_baseline_ends_that_run_alone_and_the_command_with_1(
     assert [record["run"]["baseline"] for record in records(tmp_path).values()] == ["kd"]
     (error,) = (tmp_path / "t" / "runs").glob("*-breaks-*/error.txt")
     assert "Traceback" in error.read_text()
+    assert run(tmp_path / "alone", baselines=("breaks",)) == 1
+    assert "a mistake in a plugin" in capsys.readouterr().out
 
 
-def test_seeds_differ_and_students_of_one_seed_start_alike(tmp_path: Path) -> None:
-    run(tmp_path, "--seeds", "0", "1", baselines=("scratch",))
-    first, second = (numbers(record) for record in records(tmp_path).values())
-    assert first["test@last"] != second["test@last"]
+def test_students_of_one_seed_start_alike_and_those_of_another_seed_do_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[list[torch.Tensor]] = []
+    train = cohort.CohortTraining.train
+
+    def spy(self, *arguments):
+        started.append([track.learner.network.stem.weight.detach().clone() for track in self.tracks])
+        return train(self, *arguments)
+
+    monkeypatch.setattr(cohort.CohortTraining, "train", spy)
+    run(tmp_path, "--seeds", "0", "1", baselines=THREE)
+    first, second = started
+    assert len(first) == len(second) == 3
+    assert all(torch.equal(weight, first[0]) for weight in first)
+    assert not torch.equal(first[0], second[0])
 
 
 class Killer:
