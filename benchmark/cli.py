@@ -44,8 +44,8 @@ def _run(settings: Settings, console: Console) -> int:
     fabric = make_fabric(settings.device, settings.precision)
     if not settings.dry_run:
         check_writable(settings.folder)
-    cohorts = make_grid(settings, registry)
     with make_display(console) as display:
+        cohorts = make_grid(settings, registry, display.say)
         executor = Executor(settings.folder, settings.results_dir / "teachers", fabric, display)
         if settings.dry_run:
             listing.print_grid(cohorts, executor, console)

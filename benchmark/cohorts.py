@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmark.contracts import Data, DatasetCard, Pair, Recipe, Task
+from benchmark.contracts import Data, DatasetCard, Pair, Recipe, Target, Task
 from benchmark.data.splits import Splits
 from benchmark.plugins import Baseline
 
 NUMBERS = 1
 """Raised when a change of the engine changes the numbers: old records are not taken for new ones."""
+
+
+Loader = Callable[[], Target]
+"""Loads a transfer target when it is first asked for."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +78,10 @@ class Run:
 
 @dataclass(frozen=True)
 class Cohort:
-    """Runs that share teacher, data, condition and seed: trained in lockstep on one teacher pass."""
+    """Runs that share teacher, data, condition and seed: trained in lockstep on one teacher pass.
+
+    targets   what frozen features are probed with beside the dataset's own question; None: no probes at all
+    """
 
     task: Task
     card: DatasetCard
@@ -87,6 +94,7 @@ class Cohort:
     seed: int
     precision: str
     runs: tuple[Run, ...]
+    targets: Mapping[str, Loader] | None = None
 
     @property
     def title(self) -> str:

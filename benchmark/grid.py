@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
-from benchmark.cohorts import NUMBERS, Cohort, Run, TeacherSpec, content_hash
-from benchmark.contracts import Data, DatasetCard, Pair, Preset, Recipe, Task
+from benchmark.cohorts import NUMBERS, Cohort, Loader, Run, TeacherSpec, content_hash
+from benchmark.contracts import IGNORE, Data, DatasetCard, Pair, Preset, Recipe, Request, Task
 from benchmark.data.splits import Splits, SplitSettings, make_splits
 from benchmark.errors import UserError, unknown
+from benchmark.models import outputs_of
 from benchmark.overrides import Overrides, parse_overrides
 from benchmark.plugins import ROLES, Registry
 from benchmark.settings import Settings
@@ -22,17 +24,19 @@ from benchmark.training.composition import learns_from, resolve_hyperparameters
 
 @dataclass(frozen=True)
 class Room:
-    """One dataset of one task with the preset's numbers that apply to it."""
+    """One dataset of one task, under one of its folds, with the preset's numbers that apply to it."""
 
     task: Task
     name: str
     card: DatasetCard
     preset: Preset
     known: bool
+    fold: str = ""
 
 
-def make_grid(settings: Settings, registry: Registry) -> list[Cohort]:
-    """All cohorts of a command, in the order in which they run. Loads every dataset that it needs.
+def make_grid(settings: Settings, registry: Registry, say: Callable[[str], None] = print) -> list[Cohort]:
+    """All cohorts of a command, in the order in which they run. Loads every dataset that it needs; `say` gets
+    what its reader has to tell.
 
     Raises UserError for unknown names, missing data and settings that can't be met.
     """
@@ -42,11 +46,15 @@ def make_grid(settings: Settings, registry: Registry) -> list[Cohort]:
     _check_pairs(settings, rooms)
     cohorts = []
     for room in rooms:
-        data = room.card.load(settings.data_dir, settings.download)
+        request = _request(settings, room, say)
+        loaded = room.card.load(request)
+        targets = room.task.transfer(loaded, request) if settings.probes else None
         for pair_name, pair in _pairs(settings, room).items():
+            _check_modalities(pair_name, pair, loaded)
+            data = _with_classes(loaded, pair, settings)
             for split, wanted in _conditions(settings, room, names, registry):
                 splits = make_splits(data, split)
-                block = Block(settings, room, data, pair_name, pair, split, splits, overrides)
+                block = Block(settings, room, data, pair_name, pair, split, splits, overrides, targets)
                 cohorts += block.cohorts(wanted, registry)
     _check_checkpoint(settings, cohorts)
     return cohorts
@@ -85,6 +93,7 @@ class Block:
     split: SplitSettings
     splits: Splits
     overrides: Overrides
+    targets: Mapping[str, Loader] | None
 
     def cohorts(self, names: tuple[str, ...], registry: Registry) -> Iterator[Cohort]:
         recipe = self._recipe("recipe", self.pair.recipe, self.settings.epochs, self.room.preset.epochs)
@@ -97,7 +106,7 @@ class Block:
                     runs = tuple(self._run(name, seed, teacher, recipe, registry) for name in mates)
                     yield Cohort(
                         self.room.task, self.room.card, self.data, self.splits, self.pair_name, self.pair,
-                        recipe, teacher, seed, self.settings.precision, runs,
+                        recipe, teacher, seed, self.settings.precision, runs, self.targets,
                     )  # fmt: skip
 
     def _recipe(self, prefix: str, recipe: Recipe, asked: int | None, preset: int | None) -> Recipe:
@@ -117,6 +126,10 @@ class Block:
             "teacher_recipe", pair.teacher_recipe, settings.teacher_epochs, self.room.preset.teacher_epochs
         )  # fmt: skip
         checkpoint = settings.teacher_checkpoint if kind == "trained" else None
+        if kind != "untrained" and checkpoint is None and self._unlabelled():
+            raise UserError(
+                f"{self.data.name} has no labels to train a teacher with: give --teacher-checkpoint FILE"
+            )
         return TeacherSpec(
             task=self.room.task.name,
             dataset=self.data.name,
@@ -131,6 +144,9 @@ class Block:
             checkpoint=checkpoint,
             checkpoint_checksum=_file_checksum(checkpoint) if checkpoint else "",
         )
+
+    def _unlabelled(self) -> bool:
+        return not bool((self.data.train.labels[self.splits.teacher] != IGNORE).any())
 
     def _run(self, name: str, seed: int, teacher: TeacherSpec, recipe: Recipe, registry: Registry) -> Run:
         parts = registry.parts(name)
@@ -163,6 +179,7 @@ class Block:
     def _condition(self, teacher: TeacherSpec, recipe: Recipe, overrides: str) -> dict[str, Any]:
         loaded = teacher.checkpoint is not None
         return {
+            "fold": self.data.fold,
             **asdict(self.split),
             "teacher_seed": teacher.seed,
             "epochs": recipe.epochs,
@@ -186,8 +203,50 @@ def rooms_of(settings: Settings, registry: Registry) -> list[Room]:
         chosen = (
             [name for name in settings.datasets if name in cards] if settings.datasets else preset.datasets
         )
-        rooms += [Room(task, name, cards[name], preset, name in preset.datasets) for name in chosen]
+        for name in chosen:
+            for fold in _folds(settings, name, cards[name]):
+                rooms.append(Room(task, name, cards[name], preset, name in preset.datasets, fold))
     return rooms
+
+
+def _folds(settings: Settings, dataset: str, card: DatasetCard) -> tuple[str, ...]:
+    """The folds of a dataset that a command asks for; ("",) where the dataset has only one."""
+    if not settings.folds:
+        return card.folds[:1] or ("",)
+    chosen = tuple(
+        fold for fold in card.folds if any(fnmatchcase(fold, pattern) for pattern in settings.folds)
+    )
+    if not chosen:
+        known = ", ".join(card.folds) or "none (leave out --folds)"
+        raise UserError(f"dataset {dataset} has no fold {' '.join(settings.folds)}: its folds: {known}")
+    return chosen
+
+
+def _request(settings: Settings, room: Room, say: Callable[[str], None]) -> Request:
+    """How a command asks for the dataset of a room."""
+    return Request(settings.data_dir, settings.download, room.fold, settings.bad_samples, settings.cache, say)
+
+
+def _check_modalities(name: str, pair: Pair, data: Data) -> None:
+    for modality in (*pair.teacher_modalities, *pair.student_modalities):
+        if modality not in data.modalities:
+            known = ", ".join(data.modalities)
+            raise UserError(
+                f"pair {name} needs {modality}, which {data.name} doesn't have here: choose a pair of {known}"
+            )
+
+
+def _with_classes(data: Data, pair: Pair, settings: Settings) -> Data:
+    """Data without classes takes over the outputs of the teacher that is loaded for it."""
+    if data.classes:
+        return data
+    if settings.teacher_checkpoint is None:
+        raise UserError(
+            f"{data.name} has no labels: give --teacher-checkpoint FILE, a teacher trained on other data"
+        )
+    shapes = [data.modalities[name].shape for name in pair.teacher_modalities]
+    count = outputs_of(settings.teacher_checkpoint, pair.teacher, shapes)
+    return replace(data, classes=tuple(f"output {number}" for number in range(count)))
 
 
 def _pairs(settings: Settings, room: Room) -> dict[str, Pair]:

@@ -11,7 +11,7 @@ import yaml
 
 from benchmark.errors import UserError, unknown
 
-RESERVED_NAMES = ("teachers", "reported", "reference")
+RESERVED_NAMES = ("teachers", "cache", "reported", "reference")
 
 
 @dataclass(frozen=True)
@@ -26,6 +26,9 @@ class Settings:
     """Tasks to run; all by default."""
     datasets: tuple[str, ...] = ()
     """Datasets; by default those of the preset."""
+    folds: tuple[str, ...] = ()
+    """Protocols that divide train from test, by name or pattern ('leave_out_*'); by default the first of each
+    dataset."""
     pairs: tuple[str, ...] = ()
     """Teacher-student pairs; by default those of the preset."""
     baselines: tuple[str, ...] = ()
@@ -58,8 +61,12 @@ class Settings:
     """Load the teacher's weights from this file instead of training it."""
     data_dir: Path | None = None
     """Folder that holds the real datasets."""
+    bad_samples: Literal["stop", "skip"] = "stop"
+    """What to do with a sample that can't be used: stop and name it, or skip it with a counted warning."""
+    probes: bool = True
+    """Probe the frozen features of every network: linear, k-NN, few-shot, transfer."""
     results_dir: Path = Path("results")
-    """Folder that holds all results and the trained teachers."""
+    """Folder that holds all results, the trained teachers and the cache of decoded data."""
     name: str = ""
     """Results go to RESULTS_DIR/NAME; by default the preset's name."""
     device: str = "auto"
@@ -85,6 +92,11 @@ class Settings:
     def folder(self) -> Path:
         """Where this command's records and reports stand."""
         return self.results_dir / (self.name or self.preset)
+
+    @property
+    def cache(self) -> Path:
+        """Where decoded and rendered data is kept for all commands."""
+        return self.results_dir / "cache"
 
     def check(self) -> None:
         """Raises UserError on the first setting that is out of range or contradicts another."""

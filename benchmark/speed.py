@@ -18,7 +18,7 @@ from rich.table import Table
 
 from benchmark import plugins
 from benchmark.cohorts import Cohort, Run
-from benchmark.contracts import Batch, Data, Pair, Samples
+from benchmark.contracts import Batch, Data, Pair, Request, Samples
 from benchmark.data.batches import TrainStream
 from benchmark.data.splits import SplitSettings, make_splits
 from benchmark.errors import UserError, unknown
@@ -90,13 +90,14 @@ class FirstSteps:
 def make_cohort(speed: Speed, registry: Registry) -> Cohort:
     """Every run of the pair as one cohort on random samples. Raises UserError for unknown names."""
     room, pair = _find(speed.pair, registry)
-    data = _random(room.card.load(None, False), speed)
+    data = _random(room.card.load(Request(cache=Settings().cache)), speed)
     settings = Settings(
         baselines=speed.baselines, seeds=(0,), batch_size=speed.batch_size, precision=speed.precision
     )
     split = SplitSettings(validation=0.0)
     overrides = parse_overrides((), registry)
-    block = Block(settings, room, data, speed.pair, pair, split, make_splits(data, split), overrides)
+    splits = make_splits(data, split)
+    block = Block(settings, room, data, speed.pair, pair, split, splits, overrides, targets=None)
     cohorts = list(block.cohorts(baseline_names(settings, registry), registry))
     # Runs of other teachers (controls) cost the same with this one.
     return dataclasses.replace(cohorts[0], runs=tuple(run for cohort in cohorts for run in cohort.runs))
@@ -118,7 +119,7 @@ def _find(name: str, registry: Registry) -> tuple[Room, Pair]:
 def _random(template: Data, speed: Speed) -> Data:
     draw = generator(0, "speed")
     which = torch.randint(len(template.train), (speed.samples,), generator=draw)
-    labels = torch.randint(speed.classes, (speed.samples,), generator=draw)
+    labels = torch.randint(speed.classes, (speed.samples, *template.train.labels.shape[1:]), generator=draw)
     train = Samples({name: x[which] for name, x in template.train.modalities.items()}, labels)
     return dataclasses.replace(template, train=train, classes=tuple(map(str, range(speed.classes))))
 

@@ -39,6 +39,7 @@ def test_plugins_import_only_the_public_names_and_each_other() -> None:
     allowed = (
         "benchmark",
         "benchmark.contracts",
+        "benchmark.data.loading",
         "benchmark.data.readers",
         "benchmark.errors",
         "benchmark.models",

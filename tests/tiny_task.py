@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import torch
 from torch import nn
 
-from benchmark import Activations, Data, DatasetCard, Modality, Pair, Preset, Recipe, Samples, Task, task
+from benchmark import (
+    Activations,
+    Data,
+    DatasetCard,
+    Modality,
+    Pair,
+    Preset,
+    Recipe,
+    Request,
+    Samples,
+    Task,
+    task,
+)
 from benchmark.models import Network, architecture
 
 SIZE, CLASSES = 8, 6
@@ -87,7 +97,7 @@ class TinyTask(Task):
 
     def datasets(self) -> dict[str, DatasetCard]:
         def load(name: str):
-            def loader(data_dir: Path | None, download: bool) -> Data:
+            def loader(request: Request) -> Data:
                 return tiny_data(name)
 
             return loader

@@ -21,7 +21,9 @@ from benchmark.contracts.task import (
     Pair,
     Preset,
     Recipe,
+    Request,
     Samples,
+    Target,
     Task,
 )
 
@@ -42,8 +44,10 @@ __all__ = [
     "Progress",
     "Range",
     "Recipe",
+    "Request",
     "Samples",
     "Shapes",
+    "Target",
     "Task",
     "supervised_cross_entropy",
 ]

@@ -33,8 +33,8 @@ class Modality:
     """A named tensor of a sample: its shape without the batch axis, and how it is brought to the networks'
     scale.
 
-    Networks see (x / scale - mean) / std, per channel; `spatial` says that the joint crop and flip apply to
-    it.
+    Networks see (x / scale - mean) / std, per channel; `spatial` says that its last two axes are the rows
+    and columns of the scene, so that the joint crop and flip move it.
     """
 
     shape: tuple[int, ...]
@@ -46,8 +46,12 @@ class Modality:
 
 @dataclass(frozen=True)
 class Samples:
-    """A set of samples in memory: modality name -> [N, C, *space], labels [N] int64, groups [N] (subject,
-    scene)."""
+    """A set of samples in memory.
+
+    modalities   name -> [N, C, *space]
+    labels       [N] int64, or a mask [N, H, W] int64 for dense tasks; IGNORE where there is no label
+    groups       [N] int64: the subject or scene that a sample must not be torn from; None where there is none
+    """
 
     modalities: Mapping[str, Tensor]
     labels: Tensor
@@ -66,9 +70,11 @@ class Samples:
 class Data:
     """A loaded dataset: what there is to train on, what to test on, and how to look at it.
 
+    classes       their names, one per logit; empty where no sample has a label and none is known
     fingerprint   content hash of everything that decides the samples; part of every run's id
     pad           how far the random crop may shift a sample, in pixels (0: no crop); flip: mirror left and
                   right
+    fold          which of the dataset's protocols divided train from test; empty where there is only one
     """
 
     name: str
@@ -80,20 +86,60 @@ class Data:
     synthetic: bool
     pad: int = 0
     flip: bool = False
+    fold: str = ""
+
+    @property
+    def dense(self) -> bool:
+        """Whether every pixel has a label of its own."""
+        return self.train.labels.ndim > 1
+
+
+@dataclass(frozen=True)
+class Request:
+    """How a dataset is asked for.
+
+    data_dir      the folder of real datasets (--data-dir), or None
+    download      whether it may be fetched into data_dir
+    fold          one of the card's folds; empty where it has none
+    bad_samples   "stop" at the first sample that can't be used, or "skip" it with a counted warning
+    cache         the folder where decoded and rendered data is kept between commands; None: nothing is kept
+    say           takes one line for the user
+    """
+
+    data_dir: Path | None = None
+    download: bool = False
+    fold: str = ""
+    bad_samples: str = "stop"
+    cache: Path | None = None
+    say: Callable[[str], None] = print
 
 
 @dataclass(frozen=True)
 class DatasetCard:
     """A dataset as `--list` shows it and as the engine loads it.
 
-    load(data_dir, download) -> Data; raises UserError that names what is missing and the layouts expected
-    requires       what it needs on disk, in words; empty for embedded data
+    load(request) -> Data; raises UserError that names what is missing and the layouts expected
+    requires   what it needs on disk, in words; empty for embedded data
+    folds      names of its protocols (ways to divide train from test), the default first; empty: only one
     """
 
     title: str
-    load: Callable[[Path | None, bool], Data]
+    load: Callable[[Request], Data]
     synthetic: bool
     requires: str = ""
+    folds: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Target:
+    """Another question that frozen features are probed with: labelled samples to fit on and to test on.
+
+    Their modalities have the names, shapes and units of the dataset that the networks were trained on; one
+    that only the teacher sees may be missing. Labels are [N] int64.
+    """
+
+    train: Samples
+    test: Samples
 
 
 @dataclass(frozen=True)
@@ -151,8 +197,18 @@ class Task(ABC):
         """A pair that is not in `pairs` but that `name` describes; None where it describes none."""
         return None
 
-    def metrics(self, num_classes: int) -> Any:
-        """The torchmetrics MetricCollection that test and validation are scored by; here top-1 and top-5."""
-        from benchmark.evaluation.accuracy import classification_metrics
+    def transfer(self, data: Data, request: Request) -> dict[str, Callable[[], Target]]:
+        """Target name -> its loader, for the transfer probes of networks trained on `data`; here none.
 
-        return classification_metrics(num_classes)
+        Only what is there: a dataset that `request.data_dir` lacks is left out, not an error.
+        """
+        return {}
+
+    def metrics(self, data: Data) -> Any:
+        """The torchmetrics MetricCollection that test and validation are scored by, the headline first.
+
+        Here top-1 and top-5 accuracy; mean intersection over union and pixel accuracy for dense labels.
+        """
+        from benchmark.evaluation.accuracy import default_metrics
+
+        return default_metrics(data)

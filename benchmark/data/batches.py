@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from benchmark.contracts import Batch, Data, Modality, Samples
+from benchmark.contracts import IGNORE, Batch, Data, Modality, Samples
 from benchmark.seeds import generator
 
 MINIMUM_LABELLED = 0.25
@@ -56,8 +56,7 @@ class TrainStream:
         labelled = self.labelled.to(self._device)
         for index in self._order(number):
             where = index.to(self._device)
-            batch = {"index": where, "label": self.samples.labels[where], "labelled": labelled[where]}
-            yield batch | self._views(where, augmentation)
+            yield {"index": where, "labelled": labelled[where], **self._views(where, augmentation)}
 
     def _order(self, number: int) -> list[Tensor]:
         draw = generator(self._seed, self._purpose, "order", number)
@@ -71,11 +70,14 @@ class TrainStream:
         return [torch.cat(parts) for parts in zip(pool, rest, strict=True)]
 
     def _views(self, where: Tensor, draw: torch.Generator) -> Batch:
-        """The modalities of the samples at `where`, one crop and flip per sample for all of them."""
+        """Labels and modalities of the samples at `where`, one crop and flip per sample for all of them."""
         pad, count = self._data.pad, len(where)
         shift = torch.randint(0, 2 * pad + 1, (2, count), generator=draw).to(self._device) if pad else None
         flip = (torch.rand(count, generator=draw) < 0.5).to(self._device) if self._data.flip else None
-        batch = {}
+        label = self.samples.labels[where]
+        if label.ndim > 1:
+            label = shift_and_flip(label[:, None], pad, shift, flip, fill=IGNORE)[:, 0]
+        batch = {"label": label}
         for name, modality in self._data.modalities.items():
             x = self.samples.modalities[name][where]
             if modality.spatial:
@@ -84,18 +86,20 @@ class TrainStream:
         return batch
 
 
-def shift_and_flip(x: Tensor, pad: int, shift: Tensor | None, flip: Tensor | None) -> Tensor:
-    """Zero-pads by `pad` and crops each sample at its own offset, then mirrors the marked ones.
+def shift_and_flip(x: Tensor, pad: int, shift: Tensor | None, flip: Tensor | None, fill: float = 0) -> Tensor:
+    """Pads by `pad` with `fill` and crops each sample at its own offset, then mirrors the marked ones.
 
-    x [B, C, H, W]; shift [2, B] (rows, columns) in 0..2 pad, or None; flip [B] bool, or None.
+    x [B, C, *others, H, W]; shift [2, B] (rows, columns) in 0..2 pad, or None; flip [B] bool, or None.
     """
+    if x.ndim > 4:
+        return shift_and_flip(x.flatten(1, -3), pad, shift, flip, fill).unflatten(1, x.shape[1:-2])
     batch, _, height, width = x.shape
     rows = torch.arange(height, device=x.device).expand(batch, -1)
     columns = torch.arange(width, device=x.device).expand(batch, -1)
     if flip is not None:
         columns = torch.where(flip[:, None], width - 1 - columns, columns)
     if shift is not None:
-        x = F.pad(x, (pad, pad, pad, pad))
+        x = F.pad(x, (pad, pad, pad, pad), value=fill)
         rows, columns = rows + shift[0, :, None], columns + shift[1, :, None]
     which = torch.arange(batch, device=x.device)[:, None, None]
     # Channels travel innermost: one gather moves whole pixels, and the result is channels_last without a
@@ -111,13 +115,20 @@ def normalise(x: Tensor, modality: Modality) -> Tensor:
     return x.float().sub_(mean * modality.scale).div_(std * modality.scale)
 
 
-def in_order(data: Data, samples: Samples, device: torch.device, batch_size: int = 256) -> Iterator[Batch]:
-    """The samples once, in order and unaugmented: what evaluation reads."""
+def in_order(
+    data: Data,
+    samples: Samples,
+    modalities: Iterable[str],
+    device: torch.device,
+    batch_size: int = 256,
+) -> Iterator[Batch]:
+    """The samples once, in order and unaugmented, with the modalities named and no other: what evaluation
+    reads."""
     for index in torch.arange(len(samples)).split(batch_size):
         batch = {"index": index.to(device), "label": samples.labels[index].to(device)}
         batch["labelled"] = torch.ones(len(index), dtype=torch.bool, device=device)
-        for name, modality in data.modalities.items():
-            batch[name] = normalise(samples.modalities[name][index].to(device), modality)
+        for name in modalities:
+            batch[name] = normalise(samples.modalities[name][index].to(device), data.modalities[name])
         yield batch
 
 

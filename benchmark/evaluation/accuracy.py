@@ -10,9 +10,9 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor
 from torchmetrics import Metric, MetricCollection
-from torchmetrics.classification import MulticlassAccuracy
+from torchmetrics.classification import MulticlassAccuracy, MulticlassJaccardIndex
 
-from benchmark.contracts import IGNORE, Batch
+from benchmark.contracts import IGNORE, Batch, Data
 from benchmark.models.network import Network, look
 
 if TYPE_CHECKING:
@@ -34,6 +34,8 @@ class MetricInfo:
 KNOWN = {
     "top1": MetricInfo("Top-1 accuracy", "top-1", "max", "%", 100),
     "top5": MetricInfo("Top-5 accuracy", "top-5", "max", "%", 100),
+    "miou": MetricInfo("Mean intersection over union", "mIoU", "max", "%", 100),
+    "pixel_accuracy": MetricInfo("Pixel accuracy", "pixel acc.", "max", "%", 100),
     "agreement": MetricInfo("Agreement with the teacher", "agreement", "max", "%", 100),
     "kl_to_teacher": MetricInfo("KL divergence from teacher to student", "KL", "min", "nats"),
 }
@@ -45,6 +47,25 @@ class Predictions:
 
     logits: Tensor
     embeddings: Tensor
+
+
+def default_metrics(data: Data) -> MetricCollection:
+    """What a task is scored by unless it says otherwise, by the kind of its labels; nothing without any."""
+    if not bool((data.test.labels != IGNORE).any()):
+        return MetricCollection({})
+    make = segmentation_metrics if data.dense else classification_metrics
+    return make(len(data.classes))
+
+
+def segmentation_metrics(num_classes: int) -> MetricCollection:
+    """Mean intersection over union (over the classes that occur) and the share of right pixels."""
+    return MetricCollection(
+        {
+            "miou": MulticlassJaccardIndex(num_classes, average="macro", ignore_index=IGNORE),
+            "pixel_accuracy": MulticlassAccuracy(num_classes, average="micro", ignore_index=IGNORE),
+        },
+        compute_groups=False,
+    )
 
 
 def classification_metrics(num_classes: int) -> MetricCollection:
@@ -59,16 +80,20 @@ def classification_metrics(num_classes: int) -> MetricCollection:
 
 
 def information(metrics: MetricCollection, further: Iterable[str] = ()) -> dict[str, dict]:
-    """Titles, units and directions of a task's metrics (the first is the headline) and of `further` ones."""
-    shown: dict[str, dict] = {}
+    """Titles, units and directions of a task's metrics and of `further` ones; the first is the headline."""
+    shown: dict[str, MetricInfo] = {}
     for name, metric in metrics.items(keep_base=True):
         direction = "max" if metric.higher_is_better else "min"
-        shown[name] = asdict(KNOWN.get(name, MetricInfo(name, name, direction))) | {"headline": not shown}
-    return shown | {name: asdict(KNOWN[name]) for name in further}
+        shown[name] = KNOWN.get(name, MetricInfo(name, name, direction))
+    shown |= {name: KNOWN[name] for name in further}
+    first = next(iter(shown), None)
+    return {name: asdict(metric) | {"headline": name == first} for name, metric in shown.items()}
 
 
 def score(metrics: MetricCollection, logits: Tensor, labels: Tensor) -> dict[str, float]:
-    """The task's metrics of logits [N, K, ...] against labels [N, ...]."""
+    """The task's metrics of logits [N, K, ...] against labels [N, ...]; none where the data has no labels."""
+    if not len(metrics):
+        return {}
     metrics.reset()
     metrics.update(logits, labels)
     return {name: float(value) for name, value in metrics.compute().items()}

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from importlib import import_module
+from pathlib import Path
 
-from benchmark.errors import unknown
-from benchmark.models.checkpoints import load_checkpoint
+from benchmark.errors import UserError, unknown
+from benchmark.models.checkpoints import load_checkpoint, read_checkpoint
 from benchmark.models.network import Network
 
-__all__ = ["Builder", "Network", "architecture", "architectures", "build", "load_checkpoint"]
+__all__ = ["Builder", "Network", "architecture", "architectures", "build", "load_checkpoint", "outputs_of"]
 
 Builder = Callable[[Sequence[tuple[int, ...]], int], Network]
 """(input shapes without the batch axis, one per modality; number of classes) -> network"""
@@ -35,7 +36,7 @@ def architecture(name: str) -> Callable[[Builder], Builder]:
 def architectures() -> tuple[str, ...]:
     """The names of all registered architectures; torchvision and timm add theirs, behind a prefix."""
     # Imported at first use, because these modules import `architecture` from here.
-    for module in ("cifar", "encoders"):
+    for module in ("cifar", "encoders", "fusion", "unet"):
         import_module(f"benchmark.models.{module}")
     return tuple(_builders)
 
@@ -62,3 +63,18 @@ def build(name: str, shapes: Sequence[tuple[int, ...]], num_classes: int) -> Net
     if name not in known:
         raise unknown("architecture", name, known)
     return _builders[name](shapes, num_classes)
+
+
+def outputs_of(file: Path, name: str, shapes: Sequence[tuple[int, ...]]) -> int:
+    """How many classes the checkpoint of an architecture was trained for, by the shape of its classifier.
+
+    Raises UserError for a file that can't be read or that isn't of this architecture.
+    """
+    one, two = (build(name, shapes, classes).state_dict() for classes in (1, 2))
+    weights = read_checkpoint(file)
+    for key, value in one.items():
+        # The classifier's tensors are those whose first axis follows the number of classes.
+        found = weights.get(key, weights.get(key.removeprefix("model.")))
+        if value.shape[:1] != two[key].shape[:1] and found is not None:
+            return len(found)
+    raise UserError(f"{file} does not fit {name}: it has no weights of its classifier")

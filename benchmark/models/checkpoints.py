@@ -43,7 +43,7 @@ def load_checkpoint(network: nn.Module, path: Path | str) -> None:
     fit; the network is unchanged then.
     """
     path = Path(path)
-    weights = _without_prefix(_weights(_read(path), path))
+    weights = read_checkpoint(path)
     own = network.state_dict()
     if all(key.startswith("model.") for key in own) and not any(key.startswith("model.") for key in weights):
         weights = {f"model.{key}": value for key, value in weights.items()}
@@ -57,6 +57,11 @@ def load_checkpoint(network: nn.Module, path: Path | str) -> None:
             "choose the architecture, the number of classes and the input channels it was trained with"
         )
     network.load_state_dict(weights)
+
+
+def read_checkpoint(path: Path) -> dict[str, Tensor]:
+    """The weights in a checkpoint file by name. Raises UserError for one that is missing or unreadable."""
+    return _without_prefix(_weights(_read(path), path))
 
 
 def _read(path: Path) -> Any:

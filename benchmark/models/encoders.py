@@ -54,12 +54,49 @@ class Stage(nn.Module):
         return preactivation
 
 
-class ConvEncoder(Network):
-    """A stem, then stages that halve the resolution and double the width, then the mean over space.
+class ConvTrunk(Network):
+    """A stem, then stages that halve the resolution and double the width: what the encoders here are made of.
+
+    The stem has `width` channels, stage i (from 0) has width * 2**i.
+    """
+
+    def __init__(self, in_channels: int, *, dimensions: int, width: int, stages: int = 3, depth: int = 1):
+        super().__init__()
+        self.stem = ConvNorm(in_channels, width, dimensions=dimensions)
+        self.widths = [width, *(width * 2**stage for stage in range(stages))]
+        self.stages = nn.ModuleList(
+            Stage(self.widths[stage], self.widths[stage + 1], dimensions=dimensions, depth=depth)
+            for stage in range(stages)
+        )
+        self.memory_format = MEMORY_FORMATS[dimensions]
+        initialise(self)
+
+    def norms(self) -> tuple[nn.Module | None, ...]:
+        """A stage that adds to its input has no single norm behind its preactivation."""
+        return (self.stem[1], *(stage.norm for stage in self.stages))
+
+    def features(self, inputs: Tensor) -> tuple[list[Tensor], list[Tensor]]:
+        """inputs [B, C, *space] -> 1 + stages maps and as many preactivations."""
+        preactivations = [self.stem(inputs)]
+        maps = [F.relu(preactivations[0])]
+        for stage in self.stages:
+            preactivations.append(stage(maps[-1]))
+            maps.append(F.relu(preactivations[-1]))
+        return maps, preactivations
+
+
+def initialise(module: nn.Module) -> None:
+    """Draws all convolutions as He et al. (2015) do for rectifiers."""
+    for each in module.modules():
+        if isinstance(each, tuple(CONVOLUTIONS.values())):
+            nn.init.kaiming_normal_(each.weight, mode="fan_out", nonlinearity="relu")
+
+
+class ConvEncoder(ConvTrunk):
+    """A trunk and the mean over space; the embedding has as many entries as the last stage has channels.
 
     By name: `conv{1,2,3}d_{width}`, and with `_deep` behind it for two convolutions per stage. One input
-    [B, in_channels, *space] of `dimensions` spatial axes. The stem has `width` channels, stage i (from 0)
-    width * 2**i, and the embedding as many entries as the last stage has channels.
+    [B, in_channels, *space] of `dimensions` spatial axes.
     """
 
     def __init__(
@@ -72,34 +109,16 @@ class ConvEncoder(Network):
         stages: int = 3,
         depth: int = 1,
     ):
-        super().__init__()
-        self.stem = ConvNorm(in_channels, width, dimensions=dimensions)
-        widths = [width, *(width * 2**stage for stage in range(stages))]
-        self.stages = nn.ModuleList(
-            Stage(widths[stage], widths[stage + 1], dimensions=dimensions, depth=depth)
-            for stage in range(stages)
-        )
-        self.classifier = nn.Linear(widths[-1], num_classes)
-        self.memory_format = MEMORY_FORMATS[dimensions]
-        for module in self.modules():
-            if isinstance(module, tuple(CONVOLUTIONS.values())):
-                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+        super().__init__(in_channels, dimensions=dimensions, width=width, stages=stages, depth=depth)
+        self.classifier = nn.Linear(self.widths[-1], num_classes)
 
     @property
     def head(self) -> nn.Module:
         return self.classifier
 
-    def norms(self) -> tuple[nn.Module | None, ...]:
-        """A stage that adds to its input has no single norm behind its preactivation."""
-        return (self.stem[1], *(stage.norm for stage in self.stages))
-
     def forward(self, inputs: Tensor) -> Activations:
         """inputs [B, C, *space] -> Activations with 1 + stages maps and as many preactivations."""
-        preactivations = [self.stem(inputs)]
-        maps = [F.relu(preactivations[0])]
-        for stage in self.stages:
-            preactivations.append(stage(maps[-1]))
-            maps.append(F.relu(preactivations[-1]))
+        maps, preactivations = self.features(inputs)
         embedding = maps[-1].flatten(2).mean(2)
         return Activations(self.classifier(embedding), embedding, tuple(maps), tuple(preactivations))
 

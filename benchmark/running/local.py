@@ -34,6 +34,7 @@ class Executor:
     display: PlainDisplay
     failures: list[str] = field(default_factory=list)
     _outdated: Counter[str] = field(default_factory=Counter)
+    _probed: dict[object, object] = field(default_factory=dict)
 
     def execute(self, cohorts: list[Cohort]) -> None:
         """Trains every run without a record. Failures of single baselines are collected, not raised."""
@@ -89,7 +90,9 @@ class Executor:
         for first_epoch in sorted({epoch for epoch, _ in found.values()}):
             company = tuple(run for run in runs if found[run.baseline][0] == first_epoch)
             states = {run.baseline: found[run.baseline][1] for run in company if first_epoch}
-            training = CohortTraining(cohort, company, teacher, self.fabric, first_epoch, states)
+            training = CohortTraining(
+                cohort, company, teacher, self.fabric, first_epoch, states, self._probed
+            )
             self._train(training, company, snapshots)
 
     def _train(self, training: CohortTraining, runs: tuple[Run, ...], snapshots: Snapshots) -> None:
@@ -146,7 +149,7 @@ def make_record(cohort: Cohort, outcome: Outcome, teacher: Teacher, device: torc
         "status": outcome.status,
         "reason": outcome.reason,
         "about": _about(cohort, run),
-        "metrics": information(cohort.task.metrics(len(cohort.data.classes)), FIDELITY),
+        "metrics": information(cohort.task.metrics(cohort.data), FIDELITY),
         "results": outcome.results,
         "hyperparameters": run.hyperparameters,
         "recipe": asdict(cohort.recipe),

@@ -31,11 +31,13 @@ from benchmark.training.loop import (
     describe_error,
     guard,
 )
+from benchmark.training.probing import Probing
 from benchmark.training.stopwatch import Stopwatch
 from benchmark.training.teacher import Teacher
 
 KEPT_EMBEDDINGS = 256
 KEPT_LOGITS = 2_000_000
+KEPT_MASKS = 64
 
 
 @dataclass
@@ -60,6 +62,7 @@ class CohortTraining:
 
     first_epoch   how many epochs these runs have behind them; `states` (baseline -> `Track.state`) are from
                   there
+    memory        what probing keeps between cohorts (see `Probing`)
     """
 
     def __init__(
@@ -70,10 +73,12 @@ class CohortTraining:
         fabric: Fabric,
         first_epoch: int = 0,
         states: Mapping[str, dict[str, Any]] | None = None,
+        memory: dict[object, object] | None = None,
     ):
         self.cohort, self.teacher, self.fabric = cohort, teacher, fabric
+        self.probing = Probing(cohort, fabric, {} if memory is None else memory)
         self.first_epoch, self.states = first_epoch, states or {}
-        self.metrics = cohort.task.metrics(len(cohort.data.classes))
+        self.metrics = cohort.task.metrics(cohort.data)
         samples = cohort.data.train.subset(cohort.splits.train)
         self.stream = self._stream("train", samples)
         self.validation = cohort.data.train.subset(cohort.splits.validation)
@@ -110,7 +115,7 @@ class CohortTraining:
             self.cohort.recipe.epochs,
             self.teacher.network,
             self.teacher.spec.modalities,
-            self._validate if len(self.validation) else None,
+            self._validate if len(self.validation) and len(self.metrics) else None,
             display,
             lambda track: log(self.runs[track.name], track.history[-1]),
             self.first_epoch,
@@ -131,13 +136,7 @@ class CohortTraining:
     def _track(self, run: Run) -> Track:
         """A learner whose initial student is that of every other baseline with this seed."""
         cohort, device = self.cohort, self.fabric.device
-        network = make_network(
-            cohort.pair.student,
-            cohort.data,
-            cohort.pair.student_modalities,
-            derive(run.seed, "student weights"),
-            device,
-        )
+        network = self._untrained_student()
         context = self._context(network)
         with RandomStream(derive(run.seed, "distiller weights"), torch.device("cpu")).active():
             distiller: Distiller = build_distiller(run.parts, context, run.hyperparameters)
@@ -148,6 +147,11 @@ class CohortTraining:
         if run.baseline in self.states:
             track.restore(self.states[run.baseline])
         return track
+
+    def _untrained_student(self) -> Network:
+        """The student with the initial weights of this seed."""
+        pair, seed = self.cohort.pair, derive(self.cohort.seed, "student weights")
+        return make_network(pair.student, self.cohort.data, pair.student_modalities, seed, self.fabric.device)
 
     def _context(self, student: Network) -> Context:
         cohort = self.cohort
@@ -193,7 +197,8 @@ class CohortTraining:
         )
 
     def _predict(self, learner: Learner, samples: Samples, keep: int = 0) -> Predictions:
-        return predict(learner, in_order(self.cohort.data, samples, self.fabric.device), self.fabric, keep)
+        batches = in_order(self.cohort.data, samples, learner.modalities, self.fabric.device)
+        return predict(learner, batches, self.fabric, keep)
 
     def _outcome(self, track: Track, watch: Stopwatch) -> Outcome:
         outcome = Outcome(self.runs[track.name], track.status, learner=track.learner)
@@ -211,6 +216,7 @@ class CohortTraining:
         if "validation" in track.history[-1]:
             outcome.results["validation@last"] = track.history[-1]["validation"]
         predictions = self._test(track, outcome)
+        self._probe(track, outcome)
         outcome.arrays = self._arrays(track, predictions)
         outcome.measurements["evaluation_s"] = time.perf_counter() - began
 
@@ -234,6 +240,23 @@ class CohortTraining:
             track.learner.load_state_dict(last)
         return predictions
 
+    def _probe(self, track: Track, outcome: Outcome) -> None:
+        """Probes the student's features, and those of its teacher and of the untrained student: both ends."""
+        pair, seen = self.cohort.pair, self.teacher.spec.modalities
+        own = self.probing.scores(track.learner.network, pair.student_modalities)
+        if not own:
+            return
+        untrained = (pair.student, pair.student_modalities, self.cohort.seed)
+        ends = {
+            "teacher": self.probing.shared_scores(self.teacher.checksum, self.teacher.network, seen),
+            "untrained": self.probing.shared_scores(
+                untrained, self._untrained_student(), pair.student_modalities
+            ),
+        }
+        outcome.results["probes"] = own
+        for end, scores in ends.items():
+            outcome.results[end] = {**outcome.results.get(end, {}), "probes": scores}
+
     def _fixed_results(self, track: Track) -> dict[str, Any]:
         return {
             "teacher": {"test": self.teacher.test},
@@ -254,21 +277,23 @@ class CohortTraining:
         }
 
     def _arrays(self, track: Track, predictions: Predictions) -> dict[str, np.ndarray]:
-        """Test predictions, logits where they are few enough, some embeddings, diagnostics: bounded."""
+        """Test predictions (of masks the first), logits where they are few, some embeddings, diagnostics."""
         logits = predictions.logits
+        kept = KEPT_MASKS if self.cohort.data.dense else len(logits)
         arrays = {
-            "test_prediction": logits.argmax(1).to(torch.int16).numpy(),
-            "test_label": open_test(self.cohort.data).labels.to(torch.int16).numpy(),
+            "test_prediction": logits.argmax(1)[:kept].to(torch.int16).numpy(),
+            "test_label": open_test(self.cohort.data).labels[:kept].to(torch.int16).numpy(),
             "test_embedding": predictions.embeddings.half().numpy(),
         }
-        if logits.numel() <= KEPT_LOGITS:
+        if logits.numel() <= KEPT_LOGITS and not self.cohort.data.dense:
             arrays["test_logits"] = logits.half().numpy()
         return arrays | {f"diagnostics.{name}": array for name, array in self._diagnostics(track).items()}
 
     @torch.no_grad()
     def _diagnostics(self, track: Track) -> dict[str, np.ndarray]:
         learner = track.learner.eval()
-        batch: Batch = next(in_order(self.cohort.data, open_test(self.cohort.data), self.fabric.device, 64))
+        data, seen = self.cohort.data, self.cohort.data.modalities
+        batch: Batch = next(in_order(data, open_test(data), seen, self.fabric.device, 64))
         teacher = look(self.teacher.network, batch, self.teacher.spec.modalities)
         student = look(learner.network, batch, learner.modalities)
         with track.stream.active():

@@ -83,11 +83,13 @@ def evaluated(cohort: Cohort, network: Network, fabric: Fabric) -> Teacher:
     """Freezes a network and evaluates it on the test split."""
     spec, data = cohort.teacher, cohort.data
     test = open_test(data)
-    batch = next(in_order(data, test, fabric.device))
+    batch = next(in_order(data, test, spec.modalities, fabric.device))
     sight = (network, spec.modalities)
     context = describe(sight, sight, batch, len(data.classes), test.labels)
     cost = inference_cost(Learner(network, Distiller(context), spec.modalities), batch)
     network.eval().requires_grad_(False)
-    logits = predict_network(network, spec.modalities, in_order(data, test, fabric.device), fabric)
-    scores = score(cohort.task.metrics(len(data.classes)), logits, test.labels)
+    logits = predict_network(
+        network, spec.modalities, in_order(data, test, spec.modalities, fabric.device), fabric
+    )
+    scores = score(cohort.task.metrics(data), logits, test.labels)
     return Teacher(spec, network, checksum(network), scores, logits, cost)

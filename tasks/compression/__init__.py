@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from benchmark import DatasetCard, Pair, Preset, Task, task
+from collections.abc import Callable
+
+from benchmark import Data, DatasetCard, Pair, Preset, Request, Target, Task, task
 from benchmark.models import is_architecture
-from tasks.compression import datasets, pairs
+from tasks.compression import datasets, pairs, transfer
 
 
 @task("compression", title="Model compression")
@@ -22,6 +24,9 @@ class Compression(Task):
         teacher, dash, student = name.partition("-")
         known = dash and is_architecture(teacher) and is_architecture(student)
         return pairs.custom(teacher, student) if known else None
+
+    def transfer(self, data: Data, request: Request) -> dict[str, Callable[[], Target]]:
+        return transfer.targets(data, request)
 
     def presets(self) -> dict[str, Preset]:
         published = tuple(f"{teacher}-{student}" for teacher, student in pairs.CRD_BENCHMARK)

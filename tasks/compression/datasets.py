@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from functools import partial
-from pathlib import Path
 
 import torch
 from torchvision.datasets import CIFAR10, CIFAR100
 
-from benchmark import Data, DatasetCard, Modality, Samples
+from benchmark import Data, DatasetCard, Modality, Request, Samples
 from benchmark.data.readers import (
     Table,
     candidate_folders,
@@ -47,7 +46,7 @@ def cards() -> dict[str, DatasetCard]:
     return found
 
 
-def load_shapes(data_dir: Path | None, download: bool) -> Data:
+def load_shapes(request: Request) -> Data:
     """The embedded dataset, drawn anew (about a second)."""
     images, labels = (torch.from_numpy(each) for each in shapes(SHAPES_TRAIN + SHAPES_TEST, seed=7))
     train, test = (
@@ -57,34 +56,34 @@ def load_shapes(data_dir: Path | None, download: bool) -> Data:
     return _data("shapes", train, test, CLASSES, ((0.5,) * 3, (0.25,) * 3), pad=2, synthetic=True)
 
 
-def load_cifar(name: str, data_dir: Path | None, download: bool) -> Data:
+def load_cifar(name: str, request: Request) -> Data:
     """CIFAR-10 or CIFAR-100, as parquet or as torchvision's pickles. Raises UserError where it is not
     there."""
     dataset = CIFAR10 if name == "cifar10" else CIFAR100
     layouts = _cifar_layouts(name, dataset)
-    if download and data_dir is not None:
-        (data_dir / name).mkdir(parents=True, exist_ok=True)
-    for folder in candidate_folders(data_dir, name, layouts):
+    if request.download and request.data_dir is not None:
+        (request.data_dir / name).mkdir(parents=True, exist_ok=True)
+    for folder in candidate_folders(request.data_dir, name, layouts):
         files = [parquet_files(folder, split) for split in ("train", "test")]
         if all(files):
             train, test = (read_parquet(each, ("label", "fine_label")) for each in files)
             break
-        if (found := read_pickled_cifar(folder, dataset, download)) is not None:
+        if (found := read_pickled_cifar(folder, dataset, request.download)) is not None:
             train, test = found
             break
     else:
-        raise not_found(data_dir, name, layouts)
+        raise not_found(request.data_dir, name, layouts)
     classes = CIFAR10_CLASSES if name == "cifar10" else tuple(f"class {number}" for number in range(100))
     return _data(name, train, test, classes, CIFAR_STATISTICS[name], pad=4)
 
 
-def load_folder(name: str, data_dir: Path | None, download: bool) -> Data:
+def load_folder(name: str, request: Request) -> Data:
     """Any tree with a folder per class. Raises UserError where there is none."""
-    for folder in candidate_folders(data_dir, "image_folder", FOLDER_LAYOUTS):
+    for folder in candidate_folders(request.data_dir, "image_folder", FOLDER_LAYOUTS):
         if (found := read_class_folders(folder, SIZES[name])) is not None:
             train, test, classes = found
             return _data(name, train, test, classes, IMAGENET_STATISTICS, pad=SIZES[name] // 8)
-    raise not_found(data_dir, name, FOLDER_LAYOUTS)
+    raise not_found(request.data_dir, name, FOLDER_LAYOUTS)
 
 
 FOLDER_LAYOUTS = (

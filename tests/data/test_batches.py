@@ -108,7 +108,7 @@ def test_scale_is_that_of_torchvision_normalise() -> None:
 
 
 def test_evaluation_reads_every_sample_once_in_order_and_unaugmented() -> None:
-    batches = list(in_order(DATA, DATA.test, CPU, batch_size=50))
+    batches = list(in_order(DATA, DATA.test, DATA.modalities, CPU, batch_size=50))
     assert torch.cat([batch["index"] for batch in batches]).equal(torch.arange(120))
     shown = torch.cat([batch["rgb"] for batch in batches])
     assert shown.equal(normalise(DATA.test.modalities["rgb"], DATA.modalities["rgb"]))
@@ -120,5 +120,5 @@ def test_reading_leaves_the_samples_as_they_were() -> None:
     )
     before = floats.train.modalities["rgb"].clone()
     list(TrainStream(floats, floats.train, ALL, 32, 0, CPU).epoch(0))
-    list(in_order(floats, floats.train, CPU))
+    list(in_order(floats, floats.train, floats.modalities, CPU))
     assert floats.train.modalities["rgb"].equal(before)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmark import UserError
+from benchmark import Request, UserError
 from benchmark.cli import main
 from benchmark.models import architectures
 from benchmark.plugins import Registry
@@ -72,7 +72,7 @@ def test_cifar_is_found_in_the_data_folder_and_beside_others_in_it(
     folder = tmp_path if inside else tmp_path / "cifar10"
     for split in ("train", "test"):
         write_parquet(folder / f"{split}.parquet", *plain(12))
-    data = task(registry).datasets()["cifar10"].load(tmp_path, False)
+    data = task(registry).datasets()["cifar10"].load(Request(tmp_path))
     assert (len(data.train), len(data.test), len(data.classes), data.synthetic) == (12, 12, 10, False)
 
 
@@ -84,7 +84,7 @@ def test_missing_and_empty_folders_are_named_with_the_layouts_expected(
     folder = {"missing": tmp_path / "nowhere", "empty": tmp_path, "without": None}[state]
     layout = "train/<class>" if name == "image_folder" else f"{name}/train.parquet"
     with pytest.raises(UserError) as caught:
-        task(registry).datasets()[name].load(folder, False)
+        task(registry).datasets()[name].load(Request(folder))
     assert layout in str(caught.value)
     assert ("--data-dir" if folder is None else str(folder)) in str(caught.value)
 
@@ -137,7 +137,7 @@ def test_an_image_folder_trains_to_a_report(tmp_path: Path) -> None:
 def test_the_real_cifar10_has_its_known_counts(real_data: Path, registry: Registry) -> None:
     if not (real_data / "cifar10").is_dir():
         pytest.skip(f"no cifar10 in {real_data}")
-    data = task(registry).datasets()["cifar10"].load(real_data, False)
+    data = task(registry).datasets()["cifar10"].load(Request(real_data))
     assert data.train.labels.bincount().tolist() == [5000] * 10
     assert data.test.labels.bincount().tolist() == [1000] * 10
     mean = data.train.modalities["rgb"].float().mean((0, 2, 3)) / 255
