@@ -15,7 +15,7 @@ from benchmark.contracts import IGNORE
 class MemoryBank(nn.Module):
     """Two banks [N, dimension], `student` and `teacher`; row i stands for training sample i.
 
-    labels           [N] int64, IGNORE where the label may not be used
+    labels           [N] int64, IGNORE where the label may not be used; masks [N, H, W] give a sample no class
     negatives        how many are wanted per anchor; `num_negatives` is what every anchor can have
     negatives_from   "other_classes": an anchor excludes the rows known to be of its class; one without a
                      usable label excludes itself. "other_samples": every anchor excludes itself only
@@ -40,8 +40,8 @@ class MemoryBank(nn.Module):
         for side in ("student", "teacher"):
             self.register_buffer(side, torch.empty(len(labels), dimension).uniform_(-bound, bound))
             self.register_buffer(f"{side}_normalizer", torch.zeros(()))
-        if negatives_from == "other_samples":
-            labels = torch.full_like(labels, IGNORE)
+        if negatives_from == "other_samples" or labels.ndim > 1:
+            labels = torch.full((len(labels),), IGNORE)
         order, start, excluded = _exclusion_blocks(labels.cpu())
         self.register_buffer("order", order, persistent=False)
         self.register_buffer("start", start, persistent=False)

@@ -9,9 +9,11 @@ from typing import Any
 from benchmark.cli import main
 
 
-def run(results: Path, *arguments: str, baselines: tuple[str, ...] = ("scratch",)) -> int:
-    """The exit code of run_all.py on the tiny task, with results under `results`."""
-    base = ["--tasks", "tiny_task", "--results-dir", str(results), "--name", "t", "--baselines", *baselines]
+def run(
+    results: Path, *arguments: str, baselines: tuple[str, ...] = ("scratch",), task: str = "tiny_task"
+) -> int:
+    """The exit code of run_all.py on a tiny task, with results under `results`."""
+    base = ["--tasks", task, "--results-dir", str(results), "--name", "t", "--baselines", *baselines]
     return main([*base, *arguments])
 
 

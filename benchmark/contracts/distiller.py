@@ -19,7 +19,8 @@ IGNORE = -1
 """The label of a sample (or of a pixel) that no loss and no metric may use."""
 
 Batch = dict[str, Tensor]
-"""`index` [B] int64, `label` [B] int64, `labelled` [B] bool, and one tensor [B, C, *space] per modality."""
+"""`index` [B] int64, `label` [B] int64 (dense tasks [B, H, W]), `labelled` [B] bool, and one tensor
+[B, C, *space] per modality."""
 
 
 class NotApplicable(Exception):
@@ -80,7 +81,7 @@ class Context:
     teacher, student   shapes of both networks' activations
     num_classes        K
     num_samples        N, the size of the train split in use; a batch's `index` runs over it
-    train_labels       [N] int64, IGNORE where a label may not be used
+    train_labels       [N] int64 (dense tasks [N, H, W]), IGNORE where a label may not be used
     teacher_head       the teacher's frozen classifier, from embedding to logits; None where it has none
     teacher_norms      per teacher preactivation, (weight [C], bias [C]) of the norm behind it, or None
     """

@@ -35,7 +35,7 @@ def report(folder: Path, console: "Console | None" = None) -> list[Path]:
     from rich.console import Console
 
     from benchmark.errors import UserError
-    from benchmark.reporting import figures, frame, render, tables
+    from benchmark.reporting import figures, frame, probes, render, tables
 
     folder = Path(folder)
     console = console or Console()
@@ -46,7 +46,7 @@ def report(folder: Path, console: "Console | None" = None) -> list[Path]:
     if not records:
         raise UserError(f"{folder} holds no finished run: run the benchmark with this results folder first")
     written = frame.save_frame(frame.tidy_frame(records), folder)
-    task_tables = tables.task_tables(records)
+    task_tables = [*tables.task_tables(records), *probes.probe_tables(records)]
     written += render.save_tables(task_tables, folder / "tables")
     written += figures.save_figures(records, history, folder / "figures")
     for table in task_tables:

@@ -10,6 +10,9 @@ from typing import Any
 from benchmark.reporting.frame import Record, condition_names, sort_key
 from benchmark.reporting.statistics import Summary, paired_differences, summarise
 
+PROBES = "probes/"
+"""Prefix of the values of probes: `probes/own/linear`, in percent."""
+
 SPLITS = ("test@last", "test@best_validation")
 COSTS = ("parameters", "macs")
 OF_OWN_TEACHER = ("teacher_epochs", "teacher_checkpoint")
@@ -18,7 +21,7 @@ MEASUREMENTS = ("step_ms", "teacher_share_ms", "data_share_ms", "peak_memory_mb"
 
 @dataclass(frozen=True)
 class Row:
-    """One baseline under one condition, over its seeds; or (`baseline` None) the teacher, over teachers."""
+    """One baseline under one condition, over its seeds; or (`baseline` None) an end of the scale."""
 
     title: str
     baseline: str | None
@@ -29,6 +32,8 @@ class Row:
     """what else differs from a row of the same baseline and condition"""
     home: dict[str, Any] = field(default_factory=dict)
     """the condition under which the row is compared: that of its anchor, or its own; without own overrides"""
+    end: str = "teacher"
+    """what a row without a baseline is: "teacher" (over teachers), or "untrained" (students, over seeds)"""
 
     @property
     def about(self) -> dict[str, Any]:
@@ -191,7 +196,17 @@ def _values(records: list[Record], metrics: dict[str, dict]) -> dict[str, Summar
     for part, names in (("results", COSTS), ("measurements", MEASUREMENTS)):
         for name in names:
             values[name] = summarise(record.get(part, {}).get(name) for record in finished)
-    return values
+    return values | probe_values(finished)
+
+
+def probe_values(records: list[Record], owner: str = "") -> dict[str, Summary]:
+    """`probes/own/linear` and so on, in percent, of the students or of the `owner` ("teacher") beside."""
+    found = [(r["results"].get(owner, {}) if owner else r["results"]).get("probes", {}) for r in records]
+    keys = dict.fromkeys((name, probe) for probes in found for name in probes for probe in probes[name])
+    return {
+        f"{PROBES}{name}/{probe}": _scaled((p.get(name, {}).get(probe) for p in found), {"scale": 100})
+        for name, probe in keys
+    }
 
 
 def _scaled(values: Iterable[float | None], metric: dict) -> Summary:
@@ -285,6 +300,7 @@ def _teacher_row(teachers: list[Record], own: list[str], metrics: dict[str, dict
         for name, metric in metrics.items()
     }
     values |= {name: summarise(r.get(f"teacher_{name}") for r in results) for name in COSTS}
+    values |= probe_values(teachers, owner="teacher")
     title = f"teacher ({teachers[0]['about'].get('teacher', 'unnamed')})"
     return Row(
         title, None, {name: teachers[0]["condition"].get(name) for name in own}, tuple(teachers), values

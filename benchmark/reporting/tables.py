@@ -66,8 +66,7 @@ def _columns(blocks: list[Block], metrics: dict[str, dict], notes: list[str]) ->
     rows = [row for block in blocks for row in block.rows]
     columns = [Column("method", lambda row: row.title, numeric=False)]
     columns += [Column("role", _role, spare=3, numeric=False)]
-    columns += [_condition_column(name) for name in blocks[0].conditions]
-    columns += [Column("differs in", lambda row: row.variant, numeric=False)]
+    columns += condition_columns(blocks)
     columns += [Column("n", lambda row: str(row_n(row)))]
     columns += [Column("status", lambda row: show_status(row, notes), numeric=False)]
     first = headlines(metrics)
@@ -88,6 +87,13 @@ def _columns(blocks: list[Block], metrics: dict[str, dict], notes: list[str]) ->
     ]
     kept = {"method", "n"}
     return [column for column in columns if column.header in kept or any(column.cell(row) for row in rows)]
+
+
+def condition_columns(blocks: list[Block]) -> list[Column]:
+    """What tells rows of one baseline apart: the conditions that vary, and whatever else differs."""
+    varying = [_condition_column(name) for name in blocks[0].conditions]
+    variants = any(row.variant for block in blocks for row in block.rows)
+    return varying + [Column("differs in", lambda row: row.variant, numeric=False)] * variants
 
 
 def _role(row: Row) -> str:
@@ -206,7 +212,7 @@ def numbers_frame(blocks: list[Block], records: list[Record]) -> pd.DataFrame:
                 "dataset": block.dataset,
                 "synthetic": bool(block.about.get("synthetic")),
                 "pair": block.pair,
-                "row": "teacher" if row.is_teacher else "student",
+                "row": row.end if row.is_teacher else "student",
                 "baseline": row.baseline,
                 "title": row.title,
                 "role": None if row.is_teacher else row.about.get("role"),

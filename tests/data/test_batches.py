@@ -8,7 +8,8 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from benchmark import Modality, Samples
+from benchmark import Data, Modality, Samples
+from benchmark.contracts import IGNORE
 from benchmark.data.batches import TrainStream, in_order, normalise, shift_and_flip
 from tests.tiny_task import tiny_data
 
@@ -122,3 +123,52 @@ def test_reading_leaves_the_samples_as_they_were() -> None:
     list(TrainStream(floats, floats.train, ALL, 32, 0, CPU).epoch(0))
     list(in_order(floats, floats.train, floats.modalities, CPU))
     assert floats.train.modalities["rgb"].equal(before)
+
+
+def coordinate_data(count: int, height: int, width: int, frames: int) -> Data:
+    """Every pixel of every modality, and of the mask, says where it comes from (row, column), from 1 on."""
+    rows, columns = torch.meshgrid(torch.arange(1, height + 1), torch.arange(1, width + 1), indexing="ij")
+    place = (rows * 100 + columns).expand(count, height, width)
+    modalities = {
+        "rgb": place[:, None].expand(-1, 3, -1, -1).to(torch.int16),
+        "depth": place[:, None].float(),
+        "video": place[:, None, None].expand(-1, 2, frames, -1, -1).to(torch.int16),
+        "sound": torch.ones(count, 4, 9),
+    }
+    samples = Samples(modalities, place.contiguous())
+    shapes = {name: tuple(x.shape[1:]) for name, x in modalities.items()}
+    described = {
+        name: Modality(shape, (0.0,) * shape[0], (1.0,) * shape[0], spatial=name != "sound")
+        for name, shape in shapes.items()
+    }
+    classes = tuple(map(str, range(int(place.max()) + 1)))
+    return Data("coordinates", samples, samples, classes, described, "c", True, pad=3, flip=True)
+
+
+def test_the_same_crop_and_flip_hit_every_modality_and_the_mask() -> None:
+    data = coordinate_data(32, 8, 11, frames=3)
+    stream = TrainStream(data, data.train, torch.ones(32, dtype=torch.bool), 32, 0, CPU)
+    kept = set()
+    for batch in stream.epoch(0):
+        inside = batch["depth"][:, 0] > 0
+        assert torch.equal(batch["label"], torch.where(inside, batch["depth"][:, 0].long(), IGNORE))
+        for channel in range(3):
+            assert torch.equal(batch["rgb"][:, channel], batch["depth"][:, 0])
+        for channel in range(2):
+            for frame in range(3):
+                assert torch.equal(batch["video"][:, channel, frame], batch["depth"][:, 0])
+        assert torch.equal(batch["sound"], torch.ones(32, 4, 9))
+        for sample in batch["depth"][:, 0]:
+            there = sample[sample > 0].long()
+            mirrored = bool((sample[4].diff()[(sample[4] > 0)[1:] & (sample[4] > 0)[:-1]] < 0).all())
+            kept.add((int(there.min()), int(there.max()), mirrored))
+    # Shifts and mirrors really vary, independently of each other.
+    assert len(kept) > 15
+    assert {mirrored for *_, mirrored in kept} == {True, False}
+
+
+def test_evaluation_reads_no_modality_but_those_it_names() -> None:
+    data = coordinate_data(6, 8, 8, frames=2)
+    bare = Samples({"sound": data.test.modalities["sound"]}, data.test.labels)
+    (batch,) = in_order(data, bare, ("sound",), CPU)
+    assert batch.keys() == {"index", "label", "labelled", "sound"}

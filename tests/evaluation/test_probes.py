@@ -1,0 +1,147 @@
+"""Probes of frozen features, and which networks and questions the engine asks them of."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from benchmark.cli import main
+from benchmark.evaluation import probes
+from benchmark.evaluation.probes import Features, few_shot, linear, nearest_neighbours, probe
+from benchmark.training import probing
+from tests.command import records, run
+
+SENSES = "tiny_senses"
+
+
+def features(spread: float, count: int = 120, classes: int = 4, seed: int = 0) -> Features:
+    """Clusters around distant corners, `spread` wide."""
+    random = np.random.default_rng(seed)
+    labels = np.arange(2 * count) % classes
+    corners = 10 * np.eye(classes)
+    points = corners[labels] + spread * random.normal(size=(2 * count, classes))
+    return Features(points[:count], labels[:count], points[count:], labels[count:])
+
+
+def test_features_that_tell_the_classes_apart_score_one_and_noise_scores_chance() -> None:
+    assert set(probe(features(0.1)).values()) == {1.0}
+    noise = features(1e6, count=800)
+    assert all(abs(score - 0.25) < 0.08 for score in probe(noise).values())
+
+
+def test_probes_are_named_and_those_that_a_class_is_too_small_for_are_left_out() -> None:
+    assert list(probe(features(0.1))) == ["linear", "knn", "few_shot_1", "few_shot_5", "few_shot_10"]
+    assert list(probe(features(0.1, count=24))) == ["linear", "knn", "few_shot_1", "few_shot_5"]
+
+
+def test_the_scale_of_the_features_does_not_matter() -> None:
+    ours = features(4.0)
+    scaled = Features(1000 * ours.train, ours.train_labels, 1000 * ours.test, ours.test_labels)
+    assert probe(ours) == probe(scaled)
+
+
+@pytest.mark.parametrize(
+    ("held_out", "chosen"),
+    [((0.2, 0.9, 0.3, 0.3, 0.1), 0.01), ((0.5, 0.7, 0.7, 0.2, 0.7), 0.01), ((0.1, 0.2, 0.3, 0.4, 0.5), 10.0)],
+)
+def test_the_strength_is_the_best_on_the_held_out_fifth_and_of_equals_the_strongest(
+    monkeypatch: pytest.MonkeyPatch, held_out: tuple[float, ...], chosen: float
+) -> None:
+    ours, fitted = features(1.0), []
+
+    class Fake:
+        def __init__(self, strength: float, x: np.ndarray, y: np.ndarray):
+            self.strength, self.size = strength, len(x)
+            fitted.append(self)
+
+        def score(self, x: np.ndarray, y: np.ndarray) -> float:
+            if self.size == len(ours.train):
+                assert x is ours.test
+                return self.strength
+            assert len(x) == len(ours.train) // 5
+            return held_out[probes.STRENGTHS.index(self.strength)]
+
+    monkeypatch.setattr(probes, "_regression", Fake)
+    assert linear(ours) == chosen
+    assert [each.size for each in fitted] == [96] * 5 + [120]
+
+
+def test_neighbours_are_judged_by_direction() -> None:
+    angles = np.array([[1.0, 0.0], [0.0, 1.0]])
+    near = Features(np.repeat(angles, 10, 0), np.repeat([0, 1], 10), np.array([[0.01, 0.001]]), np.array([0]))
+    assert nearest_neighbours(near) == 1.0
+
+
+def test_few_shot_draws_are_those_of_the_labels_whatever_the_features() -> None:
+    drawn: list[np.ndarray] = []
+
+    class Spy(np.ndarray):
+        def __getitem__(self, key):
+            if isinstance(key, np.ndarray) and key.dtype.kind == "i":
+                drawn.append(np.asarray(key))
+            return np.asarray(self)[key]
+
+    for spread in (0.1, 5.0):
+        ours = features(spread)
+        few_shot(Features(ours.train.view(Spy), ours.train_labels, ours.test, ours.test_labels), 5)
+    assert len(drawn) == 2 * probes.DRAWS
+    for first, second in zip(drawn[: probes.DRAWS], drawn[probes.DRAWS :], strict=True):
+        assert np.array_equal(first, second)
+        assert np.bincount(features(1.0).train_labels[first]).tolist() == [5] * 4
+    assert len({tuple(each) for each in drawn}) == probes.DRAWS
+
+
+def test_a_record_has_the_probes_of_student_teacher_and_untrained_student(tmp_path: Path) -> None:
+    assert run(tmp_path, baselines=("scratch", "kd"), task=SENSES) == 0
+    found = [record["results"] for record in records(tmp_path).values()]
+    assert all(list(each["probes"]) == ["own", "parity"] for each in found)
+    # The teacher sees an image, which the target lacks.
+    assert all(list(each["teacher"]["probes"]) == ["own"] for each in found)
+    assert found[0]["untrained"] == found[1]["untrained"]
+    assert found[0]["probes"] != found[1]["probes"]
+    text = (tmp_path / "t" / "tables" / "tiny_senses_probes.md").read_text()
+    assert "untrained (conv1d" in text.replace("\\", "")
+    assert text.count("\n|") == 2 + 4
+
+
+def test_a_network_goes_through_each_question_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[int] = []
+    embeddings = probing.Probing._embeddings
+
+    def spy(self, network, modalities, samples):
+        seen.append(len(samples))
+        return embeddings(self, network, modalities, samples)
+
+    monkeypatch.setattr(probing.Probing, "_embeddings", spy)
+    assert run(tmp_path, "--seeds", "0", "1", "--label-fraction", "0.5", baselines=("kd",), task=SENSES) == 0
+    runs = 2 * 3  # kd, pseudo_label and the fully labelled scratch, twice
+    student, untrained, teacher = 4 * runs, 2 * 4, 2
+    assert len(seen) == student + untrained + teacher
+
+
+def test_probes_can_be_left_out(tmp_path: Path) -> None:
+    assert run(tmp_path, "--no-probes", task=SENSES) == 0
+    (record,) = records(tmp_path).values()
+    assert "probes" not in record["results"]
+    assert not list((tmp_path / "t" / "tables").glob("*_probes.*"))
+
+
+def test_dense_data_and_unlabelled_samples_ask_no_question_of_their_own(tmp_path: Path) -> None:
+    command = ["--tasks", "tiny_senses", "--datasets", "masks", "--results-dir", str(tmp_path), "--name", "t"]
+    assert main([*command, "--pairs", "dense", "--baselines", "scratch"]) == 0
+    (record,) = records(tmp_path).values()
+    assert "probes" not in record["results"]
+
+
+def test_a_probe_trains_on_a_stratified_part_of_a_large_split(monkeypatch: pytest.MonkeyPatch) -> None:
+    from benchmark import Samples, Target
+
+    monkeypatch.setattr(probing, "MOST_SAMPLES", 10)
+    labels = torch.tensor([-1, 0, 1, 2, 3, 4] * 20)
+    target = Target(Samples({}, labels), Samples({}, labels))
+    ready = probing._ready(target)
+    assert torch.bincount(ready.train.labels).tolist() == [2] * 5
+    assert len(ready.test) == 100
