@@ -34,10 +34,10 @@ def print_plugins(registry: Registry, console: Console) -> None:
 
 
 def _datasets(task: Task) -> Table:
-    table = _table(f"Task {task.name}: {task.title}", "dataset", "title", "kind", "needs on disk")
+    table = _table(f"Task {task.name}: {task.title}", "dataset", "title", "kind", "folds", "needs on disk")
     for dataset, card in task.datasets().items():
         kind = "synthetic, embedded" if card.synthetic else "real"
-        table.add_row(dataset, card.title, kind, card.requires or "nothing")
+        table.add_row(dataset, card.title, kind, ", ".join(card.folds) or "-", card.requires or "nothing")
     return table
 
 
