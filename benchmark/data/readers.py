@@ -24,6 +24,9 @@ IMAGE_COLUMNS = ("img", "image")
 Table = tuple[Tensor, Tensor]
 """Images [N, 3, H, W] uint8 RGB and labels [N] int64."""
 
+Listed = dict[str, list[Path]]
+"""Class -> its files."""
+
 
 def candidate_folders(data_dir: Path | None, name: str, layouts: str) -> list[Path]:
     """Where a dataset may be: DATA_DIR/name, or DATA_DIR itself; UserError where there is no folder."""
@@ -118,24 +121,35 @@ def read_pickled_cifar(
 
 
 def read_class_folders(folder: Path, size: int) -> tuple[Table, Table, tuple[str, ...]] | None:
-    """Train, test and class names of a tree of images, one folder per class; None where there is none.
+    """Train, test and class names of a tree of images (see `class_folders`); None where there is none.
+
+    Images may lie in further folders below their class; they are resized to `size` x `size`.
+    """
+    found = class_folders(folder, IMAGE_SUFFIXES, nested=True)
+    if found is None:
+        return None
+    trained, tested = found
+    classes = tuple(sorted(trained))
+    return _read_files(trained, classes, size), _read_files(tested, classes, size), classes
+
+
+def class_folders(folder: Path, suffixes: tuple[str, ...], *, nested: bool) -> tuple[Listed, Listed] | None:
+    """Training and test files of a tree with one folder per class, sorted; None where there are none.
 
     Either train/<class>/ with test/<class>/ (or val/, valid/), or <class>/ alone: then a fifth of every
-    class, spread evenly over the sorted file names, is the test split. Images are resized to `size` x `size`.
+    class, spread evenly over the sorted file names, is the test split. `nested` looks into folders below a
+    class too. Raises UserError for a test class without training files.
     """
     tests = [folder / name for name in ("test", "val", "valid") if (folder / name).is_dir()]
     if (folder / "train").is_dir() and tests:
-        trained, tested = _class_files(folder / "train"), _class_files(tests[0])
-        if extra := sorted(tested.keys() - trained.keys()):
+        train, test = (_class_files(each, suffixes, nested) for each in (folder / "train", tests[0]))
+        if extra := sorted(test.keys() - train.keys()):
             raise UserError(f"{tests[0]} has the class {extra[0]!r}, which {folder / 'train'} lacks")
     else:
-        files = _class_files(folder)
-        trained = {name: [f for i, f in enumerate(each) if i % 5 != 4] for name, each in files.items()}
-        tested = {name: each[4::5] for name, each in files.items()}
-    if not any(trained.values()) or not any(tested.values()):
-        return None
-    classes = tuple(sorted(trained))
-    return _read_files(trained, classes, size), _read_files(tested, classes, size), classes
+        files = _class_files(folder, suffixes, nested)
+        train = {name: [f for i, f in enumerate(each) if i % 5 != 4] for name, each in files.items()}
+        test = {name: each[4::5] for name, each in files.items()}
+    return (train, test) if any(train.values()) and any(test.values()) else None
 
 
 def fingerprint(parts: Mapping[str, Samples]) -> str:
@@ -148,11 +162,15 @@ def fingerprint(parts: Mapping[str, Samples]) -> str:
     return digest.hexdigest()[:16]
 
 
-def _class_files(folder: Path) -> dict[str, list[Path]]:
+def _class_files(folder: Path, suffixes: tuple[str, ...], nested: bool) -> Listed:
     classes = sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
     files = {
-        path.name: sorted(file for file in path.rglob("*") if file.suffix.lower() in IMAGE_SUFFIXES)
-        for path in classes
+        each.name: sorted(
+            file
+            for file in (each.rglob("*") if nested else each.iterdir())
+            if file.suffix.lower() in suffixes and not file.name.startswith(".") and file.is_file()
+        )
+        for each in classes
     }
     return {name: each for name, each in files.items() if each}
 
