@@ -99,6 +99,14 @@ def test_masks_are_learnt_and_scored_per_pixel(tmp_path: Path, labels: str) -> N
     assert teacher["pixel_accuracy"] > 0.4, "each pixel's class is its own brightness"
 
 
+def test_a_network_that_answers_per_image_is_refused_where_pixels_have_labels(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["--tasks", "tiny_senses", "--datasets", "masks", "--pairs", "mixed", "--baselines", "kd"]
+    assert main([*command, "--results-dir", str(tmp_path), "--name", "t"]) == 2
+    assert "tiny_small does not fit masks, which has a label per pixel" in capsys.readouterr().err
+
+
 def blind(results: Path, *arguments: str, baselines: tuple[str, ...] = ("kd", "wcord")) -> int:
     command = ["--tasks", "tiny_senses", "--datasets", "blind", "--pairs", "rgb-rgb", "--name", "t"]
     return main([*command, "--results-dir", str(results), "--baselines", *baselines, *arguments])

@@ -188,7 +188,10 @@ class TinySenses(Task):
     def pairs(self, dataset: str) -> dict[str, Pair]:
         recipe = Recipe(epochs=2, batch_size=16, learning_rate=0.05, schedule="cosine")
         if dataset == "masks":
-            return {"dense": Pair("unet2d_8", "unet2d_4", recipe, recipe, ("rgb",), ("rgb",))}
+            return {
+                "dense": Pair("unet2d_8", "unet2d_4", recipe, recipe, ("rgb",), ("rgb",)),
+                "mixed": Pair("unet2d_8", "tiny_small", recipe, recipe, ("rgb",), ("rgb",)),
+            }
         teacher = ("rgb", "volume", "signal")
         return {
             "all-signal": Pair("fusion_4", "conv1d_4", recipe, recipe, teacher, ("signal",)),

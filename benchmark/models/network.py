@@ -20,6 +20,9 @@ class Network(nn.Module):
     memory_format: torch.memory_format = torch.contiguous_format
     """The memory format that weights and batches are fastest in; measured, fixed per architecture."""
 
+    dense: bool = False
+    """Whether its logits are one row per pixel, [B, K, H, W], instead of one per sample."""
+
     def forward(self, *inputs: Tensor) -> Activations:
         raise NotImplementedError
 

@@ -23,6 +23,8 @@ class UNet(ConvTrunk):
     al., MICCAI 2015, with additions of batch normalisation and nearest-neighbour upsampling.
     """
 
+    dense = True
+
     def __init__(self, in_channels: int, num_classes: int, *, width: int = 16, depth: int = 1):
         super().__init__(in_channels, dimensions=2, width=width, depth=depth)
         steps = list(zip(self.widths[:0:-1], self.widths[-2::-1], strict=True))

@@ -15,6 +15,7 @@ from benchmark.cohorts import Cohort, Run
 from benchmark.contracts import Batch, Context, Distiller, NotApplicable, Samples
 from benchmark.data.batches import TrainStream, in_order
 from benchmark.data.splits import open_test
+from benchmark.errors import UserError
 from benchmark.evaluation.accuracy import Predictions, predict, score
 from benchmark.evaluation.cost import inference_cost, peak_memory_mb
 from benchmark.evaluation.fidelity import fidelity
@@ -94,6 +95,8 @@ class CohortTraining:
             except NotApplicable as reason:
                 known = {"teacher": {"test": teacher.test}}
                 self.unsuited.append(Outcome(run, "not_applicable", str(reason), known))
+            except UserError:
+                raise
             except Exception as error:
                 self.unsuited.append(Outcome(run, "failed", describe_error(error)))
 

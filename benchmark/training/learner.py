@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from benchmark.contracts import Activations, Batch, Context, Data, Distiller, Prelude, Progress, Shapes
+from benchmark.errors import UserError
 from benchmark.models import build
 from benchmark.models.network import Network, look
 from benchmark.seeds import RandomStream
@@ -50,10 +51,18 @@ class Learner(nn.Module):
 def make_network(
     architecture: str, data: Data, modalities: tuple[str, ...], seed: int, device: torch.device
 ) -> Network:
-    """A network with weights drawn from `seed` alone, on `device` and in its memory format."""
+    """A network with weights drawn from `seed` alone, on `device` and in its memory format.
+
+    Raises UserError for one that answers per image where the data has labels per pixel, or the reverse.
+    """
     shapes = [data.modalities[name].shape for name in modalities]
     with RandomStream(seed, torch.device("cpu")).active():
         network = build(architecture, shapes, len(data.classes))
+    if network.dense != data.dense:
+        labels, kind = ("pixel", "unet2d_16") if data.dense else ("sample", "conv2d_16")
+        raise UserError(
+            f"{architecture} does not fit {data.name}, which has a label per {labels}: take one like {kind}"
+        )
     return network.to(device=device, memory_format=network.memory_format)
 
 
