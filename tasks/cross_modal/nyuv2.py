@@ -1,0 +1,257 @@
+"""NYU Depth v2, the labelled set: colour and depth of rooms, the kind of room, the class of each pixel."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+
+import h5py
+import numpy as np
+import torch
+
+from benchmark import Data, DatasetCard, Request, Samples, UserError
+from benchmark.contracts import IGNORE
+from benchmark.data.loading import Arrays, Report, cached, stamps
+from benchmark.data.readers import candidate_folders, fingerprint, not_found
+from tasks.cross_modal.matlab import is_references, read_leaves, text
+from tasks.cross_modal.rgbd_folder import modalities, sample, shrink
+
+LABELLED = "nyu_depth_v2_labeled.mat"
+SPLITS = "splits.mat"
+MAPPING_40 = ("classMapping40.mat",)
+MAPPING_13 = ("class13Mapping.mat", "classMapping13.mat")
+LAYOUTS = f"nyuv2/{LABELLED} and, for the official split, nyuv2/{SPLITS} (trainNdxs, testNdxs)"
+MAPPINGS = {
+    40: f"nyuv2/{MAPPING_40[0]} (mapClass: 894 numbers)",
+    13: f"nyuv2/{MAPPING_13[0]} (labels13: 40 numbers) and nyuv2/{MAPPING_40[0]} (mapClass: 894 numbers)",
+}
+
+SIZE = (96, 128)
+"""Rows and columns that the 480 x 640 pixels are brought to."""
+
+NUM_LABELS = 894
+"""Classes that the file counts from 1; 0 is a pixel without a label."""
+
+SCENES = (
+    "bedroom", "kitchen", "living_room", "bathroom", "dining_room",
+    "office", "home_office", "classroom", "bookstore", "other",
+)  # fmt: skip
+"""The nine most frequent kinds of room, and all others as one: the ten classes that the field's tables have
+(Gupta et al., Indoor scene understanding with RGB-D images, IJCV 2015)."""
+
+TEST_EVERY = 3
+PAD = 6
+CHUNK_CACHE = 2**26
+"""Bytes of decompressed chunks that HDF5 keeps, since a chunk may span several images."""
+
+VERSION = 1
+
+
+def cards() -> dict[str, DatasetCard]:
+    """Dataset name -> card."""
+    found = {
+        "nyuv2": DatasetCard("NYU Depth v2, scenes", load_scenes, synthetic=False, requires=LAYOUTS),
+    }
+    for classes in (13, 40):
+        found[f"nyuv2_segmentation_{classes}"] = DatasetCard(
+            f"NYU Depth v2, {classes} classes of pixels",
+            partial(load_segmentation, classes),
+            synthetic=False,
+            requires=f"{LAYOUTS}; {MAPPINGS[classes]}",
+        )
+    return found
+
+
+def load_scenes(request: Request) -> Data:
+    """Scene classification: ten classes, a label per image. Raises UserError where the file is not there."""
+    folder = _folder(request)
+    arrays = _arrays(folder, request)
+    kinds = [str(each) for each in arrays["kinds"][arrays["index"]]]
+    labels = [SCENES.index(each) if each in SCENES else SCENES.index("other") for each in kinds]
+    return _data("nyuv2", folder, arrays, torch.tensor(labels), SCENES)
+
+
+def load_segmentation(classes: int, request: Request) -> Data:
+    """Semantic segmentation into 13 or 40 classes: labels [N, 96, 128], IGNORE for unlabelled pixels.
+
+    Raises UserError that names the mapping file that is missing.
+    """
+    folder = _folder(request)
+    table, names = _mapping(folder, classes)
+    arrays = _arrays(folder, request)
+    labels = torch.from_numpy(table[arrays["labels"]])
+    return _data(f"nyuv2_segmentation_{classes}", folder, arrays, labels, names)
+
+
+def _folder(request: Request) -> Path:
+    for folder in candidate_folders(request.data_dir, "nyuv2", LAYOUTS):
+        if (folder / LABELLED).is_file():
+            return folder
+    raise not_found(request.data_dir, "nyuv2", LAYOUTS)
+
+
+def _arrays(folder: Path, request: Request) -> Arrays:
+    """What `_decode` makes of the labelled file: the same for all of its datasets, so kept once."""
+    file = folder / LABELLED
+    identity = {"version": VERSION, "size": SIZE, "files": stamps([file], folder)}
+    return cached(request, "nyuv2", identity, partial(_decode, file))
+
+
+def _decode(file: Path, report: Report) -> Arrays:
+    """The samples that can be used, image by image (the file has 2.8 GB).
+
+    index           [N] their places in the file, from 0
+    rgb             [N, 3, H, W] uint8
+    depth           [N, 1, H, W] int16 millimetres, 0 where there is none
+    labels          [N, H, W] int16, 0..894
+    scenes, kinds   [all] strings such as kitchen_0004 and kitchen, of the samples left out too
+    """
+    found: dict[str, list] = {"index": [], "rgb": [], "depth": [], "labels": []}
+    try:
+        with h5py.File(file, rdcc_nbytes=CHUNK_CACHE) as content:
+            _check(file, content)
+            strings = {
+                name: np.array([text(content, each) for each in content[key][()].flatten()], np.str_)
+                for name, key in (("scenes", "scenes"), ("kinds", "sceneTypes"))
+            }
+            for place, scene in enumerate(strings["scenes"]):
+                values, problem = _sample(content, place)
+                if problem:
+                    report(f"{file}: image {place + 1} ({scene})", problem)
+                    continue
+                for name, value in {"index": np.int64(place), **values}.items():
+                    found[name].append(value)
+    except (OSError, KeyError, RuntimeError, ValueError) as error:
+        raise UserError(f"{file} is truncated or no MATLAB 7.3 file: fetch it again ({error})") from error
+    if not found["index"]:
+        raise UserError(f"{file} holds no image that can be used")
+    return {name: np.stack(values) for name, values in found.items()} | strings
+
+
+def _check(file: Path, content: h5py.File) -> None:
+    """UserError where a variable is missing or has another shape than published.
+
+    Axes are MATLAB's in reverse: images [N, 3, columns, rows].
+    """
+    ranks = {"images": 4, "depths": 3, "labels": 3, "scenes": 2, "sceneTypes": 2}
+    for name, rank in ranks.items():
+        if not isinstance(content.get(name), h5py.Dataset) or content[name].ndim != rank:
+            raise UserError(
+                f"{file} has no variable {name!r} with {rank} axes: is it {LABELLED} as published?"
+            )
+    count, _, *plane = content["images"].shape
+    shapes = {
+        "images": (count, 3, *plane),
+        "depths": (count, *plane),
+        "labels": (count, *plane),
+        "scenes": (1, count),
+        "sceneTypes": (1, count),
+    }
+    for name, shape in shapes.items():
+        if content[name].shape != shape:
+            raise UserError(f"{file}: {name} has the shape {content[name].shape}, {shape} is expected")
+    for name in ("scenes", "sceneTypes"):
+        if not is_references(content[name]):
+            raise UserError(f"{file}: {name} holds no strings")
+
+
+def _sample(content: h5py.File, place: int) -> tuple[dict[str, np.ndarray], str]:
+    """(rgb, depth, labels) of one image at `SIZE`, or what is wrong with it."""
+    try:
+        image, depth, labels = (content[name][place] for name in ("images", "depths", "labels"))
+    except OSError as error:
+        return {}, f"can't be read ({error})"
+    if not np.isfinite(depth).all():
+        return {}, "its depth has values that are no numbers"
+    if labels.max() > NUM_LABELS:
+        return {}, f"it has the label {labels.max()}, above {NUM_LABELS}"
+    millimetres = np.clip(np.round(depth.T * 1000.0), 0, np.iinfo(np.int16).max).astype(np.int16)
+    millimetres = sample(millimetres, SIZE)
+    if not millimetres.any():
+        return {}, "its depth is zero everywhere"
+    return {
+        "rgb": shrink(np.ascontiguousarray(image.transpose(2, 1, 0)), SIZE).transpose(2, 0, 1),
+        "depth": millimetres[None],
+        "labels": sample(labels.T.astype(np.int16), SIZE),
+    }, ""
+
+
+def _data(name: str, folder: Path, arrays: Arrays, labels: torch.Tensor, classes: tuple[str, ...]) -> Data:
+    _, scenes = np.unique(arrays["scenes"], return_inverse=True)
+    images = {each: torch.from_numpy(arrays[each]) for each in ("rgb", "depth")}
+    samples = Samples(images, labels, torch.from_numpy(scenes.astype(np.int64)[arrays["index"]]))
+    parts = {}
+    for split, places in zip(("train", "test"), _split(folder, arrays["scenes"]), strict=True):
+        chosen = np.flatnonzero(np.isin(arrays["index"], places))
+        if not len(chosen):
+            raise UserError(f"{folder / LABELLED} has no {split} image that can be used")
+        parts[split] = samples.subset(torch.from_numpy(chosen))
+    return Data(
+        name=name,
+        train=parts["train"],
+        test=parts["test"],
+        classes=classes,
+        modalities=modalities(SIZE),
+        fingerprint=fingerprint(parts),
+        synthetic=False,
+        pad=PAD,
+        flip=True,
+    )
+
+
+def _split(folder: Path, scenes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Places of the training and of the test images, from 0.
+
+    The official ones of splits.mat; without it every third scene (kitchen_0004 is one), in the order of their
+    names, is for testing, so that no scene is torn apart.
+    """
+    file = folder / SPLITS
+    if not file.is_file():
+        tested = np.isin(scenes, np.unique(scenes)[TEST_EVERY - 1 :: TEST_EVERY])
+        return np.flatnonzero(~tested), np.flatnonzero(tested)
+    leaves = read_leaves(file)
+    for name in ("trainNdxs", "testNdxs"):
+        if name not in leaves or not leaves[name].size:
+            raise UserError(f"{file} has no variable {name}, or an empty one: fetch it again")
+    train, test = (leaves[name].astype(np.int64) - 1 for name in ("trainNdxs", "testNdxs"))
+    places = np.concatenate([train, test])
+    if places.min() < 0 or places.max() >= len(scenes):
+        raise UserError(f"{file} names images outside 1..{len(scenes)}, which {folder / LABELLED} has")
+    if len(np.unique(places)) < len(places):
+        raise UserError(f"{file} names an image twice: train and test must be apart")
+    return train, test
+
+
+def _mapping(folder: Path, classes: int) -> tuple[np.ndarray, tuple[str, ...]]:
+    """The class of each of the file's labels 0..894 (int64 [895], IGNORE where it has none), and the names.
+
+    Into 13 classes it goes by way of the 40, or at once where the file has a number for each label.
+    """
+    files = MAPPING_40 if classes == 40 else MAPPING_13
+    vector, names = _read_mapping(folder, files, classes)
+    if len(vector) != NUM_LABELS:
+        to_40, _ = _read_mapping(folder, MAPPING_40, 40)
+        vector = np.concatenate([[0], vector])[to_40]
+    return np.concatenate([[0], vector]) + IGNORE, names
+
+
+def _read_mapping(folder: Path, files: tuple[str, ...], classes: int) -> tuple[np.ndarray, tuple[str, ...]]:
+    """The numbers 0..classes (0: none) of the 894 labels or 40 classes, and the classes' names.
+
+    What the variables are called doesn't matter: a vector of 894 numbers (or, for 13 classes, of 40) and a
+    list of as many strings as there are classes are looked for; without such a list the classes are numbered.
+    """
+    file = next((folder / each for each in files if (folder / each).is_file()), None)
+    if file is None:
+        raise UserError(f"{folder / files[0]} is missing; segmentation needs {MAPPINGS[classes]}")
+    leaves = read_leaves(file)
+    lengths = (NUM_LABELS,) if classes == 40 else (NUM_LABELS, 40)
+    vectors = [each for each in leaves.values() if each.dtype.kind in "buif" and len(each) in lengths]
+    if not vectors:
+        raise UserError(f"{file} has no vector of {' or '.join(map(str, lengths))} numbers: fetch it again")
+    vector = vectors[0].astype(np.int64)
+    if vector.min() < 0 or vector.max() > classes:
+        raise UserError(f"{file}: its classes are {vector.min()}..{vector.max()}, 0..{classes} are expected")
+    names = [each for each in leaves.values() if each.dtype.kind == "U" and len(each) == classes]
+    numbered = [f"class {number}" for number in range(1, classes + 1)]
+    return vector, tuple(str(name) for name in (names[0] if names else numbered))
