@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 
 import torch
 from torch import Tensor
@@ -19,7 +19,8 @@ class TrainStream:
     """The training batches of one seed: the same for every learner, whoever else is in the cohort.
 
     Each epoch draws from generators seeded by its number, so that no epoch depends on what ran before it.
-    Draws are made on the CPU, pixels move on the device: the same geometry everywhere.
+    Draws are made on the CPU, pixels move on the device: the same geometry everywhere. `modalities` are those
+    that somebody sees; whatever they are, the draws are the same.
     """
 
     def __init__(
@@ -30,9 +31,11 @@ class TrainStream:
         batch_size: int,
         seed: int,
         device: torch.device,
+        modalities: Iterable[str],
         purpose: str = "train",
     ):
-        self.samples = _on_device(samples, device)
+        self.modalities = {name: data.modalities[name] for name in modalities}
+        self.samples = _on_device(samples, self.modalities, device)
         self.labelled = labelled
         self.batch_size = min(batch_size, len(samples))
         self._data, self._seed, self._device, self._purpose = data, seed, device, purpose
@@ -78,7 +81,7 @@ class TrainStream:
         if label.ndim > 1:
             label = shift_and_flip(label[:, None], pad, shift, flip, fill=IGNORE)[:, 0]
         batch = {"label": label}
-        for name, modality in self._data.modalities.items():
+        for name, modality in self.modalities.items():
             x = self.samples.modalities[name][where]
             if modality.spatial:
                 x = shift_and_flip(x, pad, shift, flip)
@@ -132,9 +135,9 @@ def in_order(
         yield batch
 
 
-def _on_device(samples: Samples, device: torch.device) -> Samples:
-    modalities: Mapping[str, Tensor] = {name: x.to(device) for name, x in samples.modalities.items()}
-    return Samples(modalities, samples.labels.to(device), samples.groups)
+def _on_device(samples: Samples, modalities: Iterable[str], device: torch.device) -> Samples:
+    seen = {name: samples.modalities[name].to(device) for name in modalities}
+    return Samples(seen, samples.labels.to(device), samples.groups)
 
 
 def _reshuffled(pool: Tensor, count: int, draw: torch.Generator) -> Tensor:

@@ -80,6 +80,7 @@ class CohortTraining:
         self.probing = Probing(cohort, fabric, {} if memory is None else memory)
         self.first_epoch, self.states = first_epoch, states or {}
         self.metrics = cohort.task.metrics(cohort.data)
+        self._seen = tuple(dict.fromkeys((*teacher.spec.modalities, *cohort.pair.student_modalities)))
         samples = cohort.data.train.subset(cohort.splits.train)
         self.stream = self._stream("train", samples)
         self.validation = cohort.data.train.subset(cohort.splits.validation)
@@ -133,7 +134,7 @@ class CohortTraining:
         cohort = self.cohort
         return TrainStream(
             cohort.data, samples, cohort.splits.labelled, cohort.recipe.batch_size,
-            derive(cohort.seed, "student"), self.fabric.device, purpose,
+            derive(cohort.seed, "student"), self.fabric.device, self._seen, purpose,
         )  # fmt: skip
 
     def _track(self, run: Run) -> Track:
@@ -295,8 +296,8 @@ class CohortTraining:
     @torch.no_grad()
     def _diagnostics(self, track: Track) -> dict[str, np.ndarray]:
         learner = track.learner.eval()
-        data, seen = self.cohort.data, self.cohort.data.modalities
-        batch: Batch = next(in_order(data, open_test(data), seen, self.fabric.device, 64))
+        test = open_test(self.cohort.data)
+        batch: Batch = next(in_order(self.cohort.data, test, self._seen, self.fabric.device, 64))
         teacher = look(self.teacher.network, batch, self.teacher.spec.modalities)
         student = look(learner.network, batch, learner.modalities)
         with track.stream.active():

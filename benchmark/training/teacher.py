@@ -51,7 +51,9 @@ class TeacherTraining:
         samples = data.train.subset(cohort.splits.teacher)
         everything = torch.ones(len(samples), dtype=torch.bool)
         seed = derive(spec.seed, "teacher")
-        self.stream = TrainStream(data, samples, everything, spec.recipe.batch_size, seed, fabric.device)
+        self.stream = TrainStream(
+            data, samples, everything, spec.recipe.batch_size, seed, fabric.device, spec.modalities
+        )
         sight = (network, spec.modalities)
         context = describe(sight, sight, next(self.stream.epoch(0)), len(data.classes), samples.labels)
         learner = Learner(network, Distiller(context), spec.modalities)

@@ -19,7 +19,7 @@ ALL = torch.ones(len(DATA.train), dtype=torch.bool)
 
 
 def stream(labelled: torch.Tensor = ALL, seed: int = 0, batch_size: int = 32) -> TrainStream:
-    return TrainStream(DATA, DATA.train, labelled, batch_size, seed, CPU)
+    return TrainStream(DATA, DATA.train, labelled, batch_size, seed, CPU, DATA.modalities)
 
 
 def test_an_epoch_shows_samples_once_and_leaves_out_the_last_partial_batch() -> None:
@@ -94,7 +94,9 @@ def test_all_modalities_of_a_sample_move_alike() -> None:
         modalities={"rgb": plain, "depth": plain},
         pad=3,
     )
-    batch = next(TrainStream(data, data.train, torch.ones(64, dtype=torch.bool), 64, 0, CPU).epoch(0))
+    batch = next(
+        TrainStream(data, data.train, torch.ones(64, dtype=torch.bool), 64, 0, CPU, data.modalities).epoch(0)
+    )
     assert batch["rgb"].equal(batch["depth"])
     assert not batch["rgb"].equal(grid)
 
@@ -120,7 +122,7 @@ def test_reading_leaves_the_samples_as_they_were() -> None:
         DATA, train=Samples({"rgb": DATA.train.modalities["rgb"].float()}, DATA.train.labels)
     )
     before = floats.train.modalities["rgb"].clone()
-    list(TrainStream(floats, floats.train, ALL, 32, 0, CPU).epoch(0))
+    list(TrainStream(floats, floats.train, ALL, 32, 0, CPU, floats.modalities).epoch(0))
     list(in_order(floats, floats.train, floats.modalities, CPU))
     assert floats.train.modalities["rgb"].equal(before)
 
@@ -147,7 +149,7 @@ def coordinate_data(count: int, height: int, width: int, frames: int) -> Data:
 
 def test_the_same_crop_and_flip_hit_every_modality_and_the_mask() -> None:
     data = coordinate_data(32, 8, 11, frames=3)
-    stream = TrainStream(data, data.train, torch.ones(32, dtype=torch.bool), 32, 0, CPU)
+    stream = TrainStream(data, data.train, torch.ones(32, dtype=torch.bool), 32, 0, CPU, data.modalities)
     kept = set()
     for batch in stream.epoch(0):
         inside = batch["depth"][:, 0] > 0
@@ -172,3 +174,14 @@ def test_evaluation_reads_no_modality_but_those_it_names() -> None:
     bare = Samples({"sound": data.test.modalities["sound"]}, data.test.labels)
     (batch,) = in_order(data, bare, ("sound",), CPU)
     assert batch.keys() == {"index", "label", "labelled", "sound"}
+
+
+def test_training_prepares_only_what_somebody_sees_with_the_same_draws() -> None:
+    data = coordinate_data(32, 8, 11, frames=3)
+    labelled = torch.ones(32, dtype=torch.bool)
+    all_of_it, depth = (
+        next(TrainStream(data, data.train, labelled, 16, 0, CPU, names).epoch(1))
+        for names in (data.modalities, ("depth",))
+    )
+    assert set(all_of_it) - set(depth) == {"rgb", "video", "sound"}
+    assert all(torch.equal(depth[name], all_of_it[name]) for name in depth)

@@ -1,0 +1,82 @@
+"""What readers of motion sequences share: resampling, body coordinates, and how an unusable file is told."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+
+Item = TypeVar("Item")
+Decoded = dict[str, np.ndarray]
+"""Modality -> array of one sequence."""
+
+
+class Unusable(Exception):
+    """A file that can't be used, and what is wrong with it."""
+
+    def __init__(self, file: Path, problem: str):
+        super().__init__(f"{file}: {problem}")
+        self.file, self.problem = file, problem
+
+
+def decode_in_threads(
+    decode: Callable[[Item], Decoded], items: Iterable[Item]
+) -> Iterator[Decoded | Unusable]:
+    """What `decode` makes of every item, in their order; the `Unusable` that it raises stands in its place.
+
+    A consumer that stops early (an exception, say) ends the decoding.
+    """
+
+    def attempt(item: Item) -> Decoded | Unusable:
+        try:
+            return decode(item)
+        except Unusable as problem:
+            return problem
+
+    with (
+        ThreadPoolExecutor(min(32, os.cpu_count() or 1)) as pool,
+        closing(pool.map(attempt, items)) as results,
+    ):
+        yield from results
+
+
+def require_finite(file: Path, x: np.ndarray, axis: int) -> None:
+    """Raises Unusable for the first frame along `axis` with a value that is not finite."""
+    bad = ~np.isfinite(x).all(axis=tuple(each for each in range(x.ndim) if each != axis % x.ndim))
+    if bad.any():
+        raise Unusable(file, f"holds values that are not finite, first in frame {int(bad.argmax()) + 1}")
+
+
+def resample(x: np.ndarray, length: int) -> np.ndarray:
+    """x [T, ...] -> [length, ...]: linear between frames, the first and the last kept."""
+    place = np.linspace(0, len(x) - 1, length)
+    before = np.minimum(place.astype(np.int64), max(len(x) - 2, 0))
+    after = np.minimum(before + 1, len(x) - 1)
+    share = (place - before).reshape(-1, *[1] * (x.ndim - 1))
+    return x[before] * (1 - share) + x[after] * share
+
+
+def body_coordinates(
+    file: Path, joints: np.ndarray, hip: int, neck: int, length: int, frame_rate: float
+) -> np.ndarray:
+    """Hip-centred coordinates in torso lengths and their velocities, [2 * J * 3, length].
+
+    joints   [T, J, 3], any unit of length; each frame is centred on its own `hip`
+    neck     the torso is the median distance from `hip` to it over the frames
+
+    Coordinates come first, joint by joint as x, y, z; velocities, in torso lengths per second, behind them
+    in the same order. Raises Unusable where the torso has no length (a skeleton of zeros, for one).
+    """
+    centred = joints - joints[:, hip : hip + 1]
+    torso = float(np.median(np.linalg.norm(centred[:, neck], axis=1)))
+    if not torso > 0:
+        raise Unusable(file, "the skeleton is empty: hip and shoulders are in one place")
+    scaled = centred / torso
+    velocity = np.gradient(scaled, axis=0) * frame_rate
+    channels = np.concatenate([scaled, velocity], axis=1).reshape(len(joints), -1)
+    return resample(channels, length).T

@@ -1,0 +1,24 @@
+"""What features of action recognition are probed with beyond their own data: people nobody was trained on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+import torch
+
+from benchmark import Data, Samples, Target
+
+
+def targets(data: Data) -> dict[str, Callable[[], Target]]:
+    """`new_subjects`: fitted on half of the test subjects, tested on the others; none without two of them."""
+    groups = data.test.groups
+    if groups is None or len(groups.unique()) < 2:
+        return {}
+    return {"new_subjects": partial(_new_subjects, data.test)}
+
+
+def _new_subjects(test: Samples) -> Target:
+    """Every second subject, by number, is for fitting."""
+    fitted = torch.isin(test.groups, test.groups.unique()[0::2])
+    return Target(*(test.subset(chosen.nonzero().flatten()) for chosen in (fitted, ~fitted)))

@@ -1,0 +1,198 @@
+"""UTD-MHAD: 27 actions seen by a depth camera, a skeleton tracker and an inertial sensor (Chen et al., 2015).
+
+The sensor is on the right wrist, for actions 22 to 27 on the right thigh.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from benchmark import Data, DatasetCard, Modality, Pair, Recipe, Request, Samples, UserError
+from benchmark.data.loading import Arrays, Report, cached, stamps
+from benchmark.data.readers import candidate_folders, fingerprint, not_found
+from tasks.privileged.sequences import Unusable, decode_in_threads
+from tasks.privileged.utd_mhad_files import (
+    CLASSES,
+    DEPTH_FRAMES,
+    DEPTH_SIDE,
+    JOINTS,
+    LENGTH,
+    SUBJECTS,
+    VARIABLES,
+    Clip,
+    decode,
+    subfolder,
+)
+
+TRAINING_SUBJECTS = (1, 3, 5, 7)
+CROSS_SUBJECT = "cross_subject"
+LEAVE_OUT = {f"leave_out_{subject}": subject for subject in SUBJECTS}
+LAYOUT = (
+    "utd_mhad/Depth/a*_s*_t*_depth.mat with Inertial/a*_s*_t*_inertial.mat and "
+    "Skeleton/a*_s*_t*_skeleton.mat beside it"
+)
+NAME = re.compile(r"a(\d+)_s(\d+)_t(\d+)_(depth|inertial|skeleton)\.mat")
+
+VERSION = 1
+"""Raised when sequences are decoded differently: a cache of another version is made again."""
+
+STEPS = {"utd_mhad": 2, "utd_mhad_64": 1}
+"""Dataset -> how many decoded frames, rows and columns make one: the fine clips ask for a GPU."""
+
+DEPTH_PAD = 4
+"""How far the training crop shifts a clip, in decoded pixels."""
+
+MOTION = Recipe(
+    epochs=60,
+    batch_size=32,
+    optimizer="adamw",
+    learning_rate=0.01,
+    weight_decay=0.01,
+    schedule="cosine",
+    warmup=0.05,
+)
+"""For the one-dimensional networks. Set by what the teacher and the scratch students reach, no baseline."""
+
+CLIPS = replace(MOTION, epochs=40)
+
+
+def cards() -> dict[str, DatasetCard]:
+    """Dataset name -> card."""
+    folds = (CROSS_SUBJECT, *LEAVE_OUT)
+    return {
+        name: DatasetCard(
+            f"UTD-MHAD, depth clips {DEPTH_FRAMES // step} x {DEPTH_SIDE // step} x {DEPTH_SIDE // step}",
+            partial(load, name),
+            synthetic=False,
+            requires=LAYOUT,
+            folds=folds,
+        )
+        for name, step in STEPS.items()
+    }
+
+
+def pairs() -> dict[str, Pair]:
+    """Pair name -> pair: what the teacher sees, and what the student."""
+    return {
+        "skeleton+inertial-inertial": Pair(
+            "fusion_32", "conv1d_16", MOTION, MOTION, ("skeleton", "inertial"), ("inertial",)
+        ),
+        "skeleton+inertial-accelerometer": Pair(
+            "fusion_32", "conv1d_16", MOTION, MOTION, ("skeleton", "inertial"), ("accelerometer",)
+        ),
+        "skeleton+depth-depth": Pair(
+            "fusion_16", "conv3d_8", CLIPS, CLIPS, ("skeleton", "depth"), ("depth",)
+        ),
+    }
+
+
+def load(name: str, request: Request) -> Data:
+    """The sequences of one protocol: `cross_subject` (subjects 1, 3, 5, 7 train) or `leave_out_S`.
+
+    Decoding takes some fifteen seconds, once where there is a cache.
+
+    Raises UserError where the dataset is not there, or has no subject to train or to test on.
+    """
+    fold = request.fold or CROSS_SUBJECT
+    folder = _folder(request)
+    files = {path.name: path for each in VARIABLES for path in subfolder(folder, each).glob("*.mat")}
+    identity = {"version": VERSION, "files": stamps(files.values(), folder)}
+    arrays = cached(request, "utd_mhad", identity, partial(_decode_all, folder, files))
+    subjects = arrays["subject"]
+    trains = ~(subjects == LEAVE_OUT[fold]) if fold in LEAVE_OUT else np.isin(subjects, TRAINING_SUBJECTS)
+    if trains.all() or not trains.any():
+        there = ", ".join(map(str, np.unique(subjects))) or "none"
+        side = "test" if trains.all() and len(trains) else "train"
+        raise UserError(
+            f"{folder}: fold {fold} has no sequence to {side} on; subjects there: {there}: choose another"
+        )
+    parts = {"train": _samples(arrays, trains, STEPS[name]), "test": _samples(arrays, ~trains, STEPS[name])}
+    return Data(
+        name=name,
+        train=parts["train"],
+        test=parts["test"],
+        classes=CLASSES,
+        modalities=_modalities(STEPS[name]),
+        fingerprint=fingerprint(parts),
+        synthetic=False,
+        pad=DEPTH_PAD // STEPS[name],
+        fold=fold,
+    )
+
+
+def _folder(request: Request) -> Path:
+    for folder in candidate_folders(request.data_dir, "utd_mhad", LAYOUT):
+        if any(subfolder(folder, modality).is_dir() for modality in VARIABLES):
+            return folder
+    raise not_found(request.data_dir, "utd_mhad", LAYOUT)
+
+
+def _decode_all(folder: Path, files: Mapping[str, Path], report: Report) -> Arrays:
+    """Every sequence that has its three files, sorted by action, subject and trial."""
+    clips: set[Clip] = set()
+    for name, path in sorted(files.items()):
+        if (match := NAME.fullmatch(name)) is None:
+            report(path, "is not named as aA_sS_tT_depth.mat, ..._inertial.mat or ..._skeleton.mat")
+            continue
+        clips.add(tuple(int(number) for number in match.groups()[:3]))
+    kept, decoded = [], []
+    ordered = sorted(clips)
+    for clip, result in zip(ordered, decode_in_threads(partial(decode, folder), ordered), strict=True):
+        if isinstance(result, Unusable):
+            report(result.file, result.problem)
+            continue
+        kept.append(clip)
+        decoded.append(result)
+    if not decoded:
+        raise UserError(f"{folder} holds no sequence that can be used: expected {LAYOUT}")
+    action, subject, _ = np.array(kept).T
+    arrays = {name: np.stack([each[name] for each in decoded]) for name in VARIABLES}
+    return arrays | {"label": action - 1, "subject": subject}
+
+
+def _samples(arrays: Arrays, chosen: np.ndarray, step: int) -> Samples:
+    modalities = {name: torch.from_numpy(arrays[name][chosen]) for name in VARIABLES}
+    modalities["depth"] = _coarser(modalities["depth"], step)
+    modalities["accelerometer"] = modalities["inertial"][:, :3].contiguous()
+    labels, groups = (
+        torch.from_numpy(arrays[name][chosen].astype(np.int64)) for name in ("label", "subject")
+    )
+    return Samples(modalities, labels, groups)
+
+
+def _coarser(clips: Tensor, step: int) -> Tensor:
+    """Every `step`-th frame, and of every `step` x `step` pixels the brightest: thin arms survive."""
+    clips = clips[:, :, ::step]
+    count, channels, frames, rows, columns = clips.shape
+    return clips.view(count, channels, frames, rows // step, step, columns // step, step).amax((4, 6))
+
+
+def _modalities(step: int) -> dict[str, Modality]:
+    """Shapes and statistics, the latter as measured over subjects 1, 3, 5 and 7.
+
+    The coordinates of all joints share one standard deviation, and so do their velocities: a joint that
+    hardly moves is not blown up.
+    """
+    half = 3 * JOINTS
+    mean, std = (-0.65, -0.30, -0.04, 3.0, -5.0, 0.0), (0.75, 0.53, 0.56, 98.0, 112.0, 123.0)
+    return {
+        "skeleton": Modality(
+            (2 * half, LENGTH), (0.0,) * 2 * half, (0.75,) * half + (1.2,) * half, spatial=False
+        ),
+        "inertial": Modality((6, LENGTH), mean, std, spatial=False),
+        "accelerometer": Modality((3, LENGTH), mean[:3], std[:3], spatial=False),
+        "depth": Modality(
+            (1, *(size // step for size in (DEPTH_FRAMES, DEPTH_SIDE, DEPTH_SIDE))),
+            (0.09,),
+            (0.2,),
+            scale=255.0,
+        ),
+    }
