@@ -9,8 +9,8 @@ import torch
 from benchmark import Data, DatasetCard, Modality, Request, Samples
 from benchmark.data.loading import Arrays, Report, cached
 from benchmark.data.readers import fingerprint
-from tasks.cross_modal.furniture import PARTS
-from tasks.cross_modal.layouts import KINDS
+from tasks.cross_modal.rendering.furniture import PARTS
+from tasks.cross_modal.rendering.layouts import KINDS
 
 VERSION = 1
 """Of the drawings: another one makes those that are cached be drawn again."""

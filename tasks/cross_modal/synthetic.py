@@ -18,9 +18,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from tasks.cross_modal.layouts import KINDS
-from tasks.cross_modal.scenes import compose
-from tasks.cross_modal.sensor import SIDE, photograph
+from tasks.cross_modal.rendering.layouts import KINDS
+from tasks.cross_modal.rendering.scenes import compose
+from tasks.cross_modal.rendering.sensor import SIDE, photograph
 
 CLASSES = tuple(KINDS)
 

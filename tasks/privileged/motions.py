@@ -8,7 +8,7 @@ import torch
 from benchmark import Data, DatasetCard, Modality, Pair, Recipe, Request, Samples
 from benchmark.data.loading import Arrays, Report, cached
 from benchmark.data.readers import fingerprint
-from tasks.privileged.actions import ACTIONS
+from tasks.privileged.motion.actions import ACTIONS
 
 SEED = 11
 VERSION = 1

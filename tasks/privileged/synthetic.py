@@ -1,6 +1,11 @@
 """The embedded dataset: people of different style perform twelve actions, seen, heard and tracked.
 
-python -m tasks.privileged.synthetic --preview motions.png
+The motions are frozen: a change here, or in the modules that this one draws with, changes every number made
+with them. What was looked at while they were made: the contact sheet, and the test accuracy of the teachers
+(0.92 with skeleton and video, 0.94 with skeleton and audio) and of the students from scratch (0.64 on video,
+0.65 on audio). No distillation method was run before they were frozen.
+
+`python -m tasks.privileged.synthetic --preview motions.png` writes a contact sheet.
 """
 
 from __future__ import annotations
@@ -11,9 +16,9 @@ from pathlib import Path
 
 import numpy as np
 
-from tasks.privileged.actions import ACTIONS, REST, as_pose
-from tasks.privileged.figure import CHANNELS, JOINTS, Build, mirrored, positions
-from tasks.privileged.recording import (
+from tasks.privileged.motion.actions import ACTIONS, REST, as_pose
+from tasks.privileged.motion.figure import CHANNELS, JOINTS, Build, mirrored, positions
+from tasks.privileged.motion.recording import (
     HEIGHT,
     SECONDS,
     SKELETON_FRAMES,
@@ -173,7 +178,7 @@ def _fidget(time: np.ndarray, random: np.random.Generator) -> np.ndarray:
 
 
 def main() -> None:
-    from tasks.privileged.preview import write_preview
+    from tasks.privileged.motion.preview import write_preview
 
     parser = argparse.ArgumentParser(description="Draw a contact sheet of the embedded motions.")
     parser.add_argument("--preview", type=Path, required=True, metavar="FILE", help="the picture to write")

@@ -16,9 +16,9 @@ from benchmark import Data, Request
 from benchmark.models import architectures, build
 from benchmark.plugins import ROOT, Registry
 from tasks.privileged import motions as dataset
-from tasks.privileged.actions import ACTIONS
-from tasks.privileged.figure import BONES, CHANNELS, JOINTS, Build, mirrored, positions
-from tasks.privileged.recording import SAMPLE_RATE, SECONDS, SOUND_FRAMES, Sound, hear, log_mel, turned
+from tasks.privileged.motion.actions import ACTIONS
+from tasks.privileged.motion.figure import BONES, CHANNELS, JOINTS, Build, mirrored, positions
+from tasks.privileged.motion.recording import SAMPLE_RATE, SECONDS, SOUND_FRAMES, Sound, hear, log_mel, turned
 from tasks.privileged.synthetic import CLASSES, FRAMES, Clip, make_subject, motions, perform
 
 SEED = 3

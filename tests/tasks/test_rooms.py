@@ -13,11 +13,11 @@ import torch
 from benchmark import Request
 from benchmark.models import build
 from tasks.cross_modal import CrossModal, pairs, rooms, synthetic
-from tasks.cross_modal.furniture import BED, FLOOR, PANEL, PARTS, WALL
-from tasks.cross_modal.layouts import KINDS
-from tasks.cross_modal.scenes import compose
-from tasks.cross_modal.sensor import FARTHEST, SIDE, photograph, sense
-from tasks.cross_modal.solids import BOX, ELLIPSOID, FRUSTUM, Camera, Material, Solid, cast
+from tasks.cross_modal.rendering.furniture import BED, FLOOR, PANEL, PARTS, WALL
+from tasks.cross_modal.rendering.layouts import KINDS
+from tasks.cross_modal.rendering.scenes import compose
+from tasks.cross_modal.rendering.sensor import FARTHEST, SIDE, photograph, sense
+from tasks.cross_modal.rendering.solids import BOX, ELLIPSOID, FRUSTUM, Camera, Material, Solid, cast
 
 FROZEN = "bf3b6577922b426e"
 """SHA-256 over all of 30 scenes; it changes only together with every number made on them."""

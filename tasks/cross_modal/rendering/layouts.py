@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tasks.cross_modal import fittings as fit
-from tasks.cross_modal import furniture as fur
-from tasks.cross_modal.furniture import Make
-from tasks.cross_modal.solids import CHECKER, PLANKS, SPECKLE, TILES, Colour, Material
+from tasks.cross_modal.rendering import fittings as fit
+from tasks.cross_modal.rendering import furniture as fur
+from tasks.cross_modal.rendering.furniture import Make
+from tasks.cross_modal.rendering.solids import CHECKER, PLANKS, SPECKLE, TILES, Colour, Material
 
 Range = tuple[float, float]
 Materials = tuple[Material, ...]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tasks.privileged.figure import CHANNELS
+from tasks.privileged.motion.figure import CHANNELS
 
 Curves = dict[str, np.ndarray | float]
 """Channel of a pose -> its value over the frames [T], or one value for all."""

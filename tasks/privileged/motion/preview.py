@@ -7,7 +7,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from tasks.privileged.figure import BONES, JOINTS
+from tasks.privileged.motion.figure import BONES, JOINTS
 from tasks.privileged.motions import SEED
 from tasks.privileged.synthetic import CLASSES, motions
 

@@ -11,7 +11,7 @@ import torch
 from scipy.signal import lfilter
 from torchaudio.transforms import MelSpectrogram
 
-from tasks.privileged.figure import BONES, JOINTS
+from tasks.privileged.motion.figure import BONES, JOINTS
 
 SECONDS = 2
 SKELETON_FRAMES, VIDEO_FRAMES = 32, 12

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from tasks.cross_modal.scenes import Scene
-from tasks.cross_modal.solids import View, cast, shade
+from tasks.cross_modal.rendering.scenes import Scene
+from tasks.cross_modal.rendering.solids import View, cast, shade
 
 SIDE = 40
 OVERSAMPLING = 2

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tasks.cross_modal.furniture import CEILING, FLOOR, WALL, Look, Piece, between
-from tasks.cross_modal.layouts import KINDS, Kind, Slot
-from tasks.cross_modal.solids import BOX, Camera, Colour, Material, Solid, Vector
+from tasks.cross_modal.rendering.furniture import CEILING, FLOOR, WALL, Look, Piece, between
+from tasks.cross_modal.rendering.layouts import KINDS, Kind, Slot
+from tasks.cross_modal.rendering.solids import BOX, Camera, Colour, Material, Solid, Vector
 
 TYPICAL = 0.7
 """How often a surface (floor, walls, wood, fabric, accent) has a material of the room's own kind; else it is

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tasks.cross_modal.solids import (
+from tasks.cross_modal.rendering.solids import (
     BOX,
     ELLIPSOID,
     FRUSTUM,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from tasks.cross_modal.furniture import (
+from tasks.cross_modal.rendering.furniture import (
     BLACK,
     CERAMIC,
     FIXTURE,
@@ -24,7 +24,7 @@ from tasks.cross_modal.furniture import (
     pillar,
     table,
 )
-from tasks.cross_modal.solids import CHECKER, PLANKS, SPECKLE, SPINES, Colour, Material
+from tasks.cross_modal.rendering.solids import CHECKER, PLANKS, SPECKLE, SPINES, Colour, Material
 
 GLASS = Material((0.72, 0.82, 0.9), shine=0.9)
 LEAF = Material((0.16, 0.42, 0.15), (0.26, 0.55, 0.2), SPECKLE, 0.06)
