@@ -5,33 +5,28 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
-from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
 from benchmark.cohorts import NUMBERS, Cohort, Loader, Run, TeacherSpec, content_hash
-from benchmark.contracts import IGNORE, Data, DatasetCard, Pair, Preset, Recipe, Request, Task
+from benchmark.contracts import IGNORE, Data, Pair, Recipe
 from benchmark.data.splits import Splits, SplitSettings, make_splits
-from benchmark.errors import UserError, unknown
-from benchmark.models import outputs_of
+from benchmark.errors import UserError
 from benchmark.overrides import Overrides, parse_overrides
 from benchmark.plugins import ROLES, Registry
+from benchmark.selection import (
+    Room,
+    check_modalities,
+    check_pairs,
+    pairs_of,
+    request_of,
+    rooms_of,
+    with_classes,
+)
 from benchmark.settings import Settings
 from benchmark.training.composition import learns_from, resolve_hyperparameters
-
-
-@dataclass(frozen=True)
-class Room:
-    """One dataset of one task, under one of its folds, with the preset's numbers that apply to it."""
-
-    task: Task
-    name: str
-    card: DatasetCard
-    preset: Preset
-    known: bool
-    fold: str = ""
 
 
 def make_grid(settings: Settings, registry: Registry, say: Callable[[str], None] = print) -> list[Cohort]:
@@ -43,16 +38,16 @@ def make_grid(settings: Settings, registry: Registry, say: Callable[[str], None]
     overrides = parse_overrides(settings.set, registry)
     names = baseline_names(settings, registry)
     rooms = rooms_of(settings, registry)
-    _check_pairs(settings, rooms)
+    check_pairs(settings, rooms)
     cohorts = []
     for room in rooms:
-        request = _request(settings, room, say)
+        request = request_of(settings, room, say)
         loaded = room.card.load(request)
         targets = room.task.transfer(loaded, request) if settings.probes else None
-        for pair_name, pair in _pairs(settings, room).items():
-            _check_modalities(pair_name, pair, loaded)
-            data = _with_classes(loaded, pair, settings)
-            for split, wanted in _conditions(settings, room, names, registry):
+        for pair_name, pair in pairs_of(settings, room).items():
+            check_modalities(pair_name, pair, loaded)
+            data = with_classes(loaded, pair, settings)
+            for split, wanted in _conditions(settings, room, data, names, registry):
                 splits = make_splits(data, split)
                 block = Block(settings, room, data, pair_name, pair, split, splits, overrides, targets)
                 cohorts += block.cohorts(wanted, registry)
@@ -191,88 +186,13 @@ class Block:
         }
 
 
-def rooms_of(settings: Settings, registry: Registry) -> list[Room]:
-    tasks = [registry.task(name) for name in settings.tasks or registry.tasks]
-    known = {name for task in tasks for name in task.datasets()}
-    for name in settings.datasets:
-        if name not in known:
-            raise unknown("dataset", name, known)
-    rooms = []
-    for task in tasks:
-        preset, cards = task.presets()[settings.preset], task.datasets()
-        chosen = (
-            [name for name in settings.datasets if name in cards] if settings.datasets else preset.datasets
-        )
-        for name in chosen:
-            for fold in _folds(settings, name, cards[name]):
-                rooms.append(Room(task, name, cards[name], preset, name in preset.datasets, fold))
-    return rooms
-
-
-def _folds(settings: Settings, dataset: str, card: DatasetCard) -> tuple[str, ...]:
-    """The folds of a dataset that a command asks for; ("",) where the dataset has only one."""
-    if not settings.folds:
-        return card.folds[:1] or ("",)
-    chosen = tuple(
-        fold for fold in card.folds if any(fnmatchcase(fold, pattern) for pattern in settings.folds)
-    )
-    if not chosen:
-        known = ", ".join(card.folds) or "none (leave out --folds)"
-        raise UserError(f"dataset {dataset} has no fold {' '.join(settings.folds)}: its folds: {known}")
-    return chosen
-
-
-def _request(settings: Settings, room: Room, say: Callable[[str], None]) -> Request:
-    """How a command asks for the dataset of a room."""
-    return Request(settings.data_dir, settings.download, room.fold, settings.bad_samples, settings.cache, say)
-
-
-def _check_modalities(name: str, pair: Pair, data: Data) -> None:
-    for modality in (*pair.teacher_modalities, *pair.student_modalities):
-        if modality not in data.modalities:
-            known = ", ".join(data.modalities)
-            raise UserError(
-                f"pair {name} needs {modality}, which {data.name} doesn't have here: choose a pair of {known}"
-            )
-
-
-def _with_classes(data: Data, pair: Pair, settings: Settings) -> Data:
-    """Data without classes takes over the outputs of the teacher that is loaded for it."""
-    if data.classes:
-        return data
-    if settings.teacher_checkpoint is None:
-        raise UserError(
-            f"{data.name} has no labels: give --teacher-checkpoint FILE, a teacher trained on other data"
-        )
-    shapes = [data.modalities[name].shape for name in pair.teacher_modalities]
-    count = outputs_of(settings.teacher_checkpoint, pair.teacher, shapes)
-    return replace(data, classes=tuple(f"output {number}" for number in range(count)))
-
-
-def _pairs(settings: Settings, room: Room) -> dict[str, Pair]:
-    known = room.task.pairs(room.name)
-    if not settings.pairs:
-        return {name: known[name] for name in room.preset.pairs if name in known}
-    found = {name: known.get(name) or room.task.custom_pair(room.name, name) for name in settings.pairs}
-    return {name: pair for name, pair in found.items() if pair is not None}
-
-
-def _check_pairs(settings: Settings, rooms: list[Room]) -> None:
-    known = {name for room in rooms for name in room.task.pairs(room.name)}
-    for name in settings.pairs:
-        if not any(name in _pairs(settings, room) for room in rooms):
-            raise unknown("pair", name, known)
-    for room in rooms:
-        if not _pairs(settings, room):
-            raise UserError(
-                f"dataset {room.name} of task {room.task.name} has none of the pairs asked for: see --list"
-            )
-
-
 def _conditions(
-    settings: Settings, room: Room, names: tuple[str, ...], registry: Registry
+    settings: Settings, room: Room, data: Data, names: tuple[str, ...], registry: Registry
 ) -> Iterator[tuple[SplitSettings, tuple[str, ...]]]:
-    """The conditions of a dataset with their baselines; few labels bring their companions along."""
+    """The conditions of a dataset with their baselines; few labels bring their companions along.
+
+    Where there is no label at all, there is no share of them, and no teacher that would need a half.
+    """
     preset = room.preset
 
     def choose(name: str, sized: bool = False) -> Any:
@@ -290,7 +210,10 @@ def _conditions(
         teacher_data=teacher_data,
         teacher_samples=settings.teacher_samples if whole_half else choose("teacher_samples", sized=True),
     )
-    if split.label_fraction == 1:
+    unlabelled = not bool((data.train.labels != IGNORE).any())
+    if unlabelled:
+        split = replace(split, label_fraction=1.0, teacher_data="shared", teacher_samples=None)
+    if split.label_fraction == 1 and not unlabelled:
         yield split, names
         return
     beside = {
@@ -298,7 +221,7 @@ def _conditions(
         for kind in ("few_labels", "all_labels")
     }
     yield split, tuple(dict.fromkeys([*names, *beside["few_labels"]]))
-    if beside["all_labels"]:
+    if beside["all_labels"] and not unlabelled:
         yield replace(split, label_fraction=1.0), tuple(beside["all_labels"])
 
 

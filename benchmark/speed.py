@@ -23,11 +23,12 @@ from benchmark.data.batches import TrainStream
 from benchmark.data.splits import SplitSettings, make_splits
 from benchmark.errors import UserError, unknown
 from benchmark.evaluation.cost import peak_memory_mb
-from benchmark.grid import Block, Room, baseline_names
+from benchmark.grid import Block, baseline_names
 from benchmark.overrides import parse_overrides
 from benchmark.plugins import Registry
 from benchmark.running.local import make_fabric
 from benchmark.seeds import generator
+from benchmark.selection import Room
 from benchmark.settings import Settings
 from benchmark.training.cohort import CohortTraining
 from benchmark.training.learner import make_network

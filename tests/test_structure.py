@@ -57,7 +57,7 @@ LAYERS = [
     ("models", "data"),
     ("cohorts", "evaluation"),
     ("training",),
-    ("overrides", "grid"),
+    ("overrides", "selection", "grid"),
     ("running", "reporting"),
     ("listing", "speed"),
     ("cli",),

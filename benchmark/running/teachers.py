@@ -38,7 +38,8 @@ class Teachers:
         if identity not in self._ready:
             teacher = evaluated(cohort, self._obtain(cohort), self._fabric)
             shown = "  ".join(f"{name} {value:.3f}" for name, value in teacher.test.items())
-            self._say(f"teacher {cohort.teacher.architecture} on {cohort.data.name}: test {shown}")
+            scores = f"test {shown}" if shown else "no test labels"
+            self._say(f"teacher {cohort.teacher.architecture} on {cohort.data.name}: {scores}")
             self._ready[identity] = teacher
         return self._ready[identity]
 
