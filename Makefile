@@ -6,7 +6,7 @@ INSTALLED := $(VENV)/.installed
 .PHONY: demo test format clean
 
 demo: $(INSTALLED)
-	$(VENV)/bin/python run_all.py --tasks compression --name demo
+	$(VENV)/bin/python run_all.py --tasks cross_modal
 
 test: $(INSTALLED)
 	$(VENV)/bin/ruff format --check .

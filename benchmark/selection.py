@@ -26,6 +26,7 @@ class Room:
 
 
 def rooms_of(settings: Settings, registry: Registry) -> list[Room]:
+    """Every dataset and fold of a command, in order. Raises UserError for unknown names."""
     tasks = [registry.task(name) for name in settings.tasks or registry.tasks]
     known = {name for task in tasks for name in task.datasets()}
     for name in settings.datasets:
@@ -62,6 +63,7 @@ def request_of(settings: Settings, room: Room, say: Callable[[str], None]) -> Re
 
 
 def check_modalities(name: str, pair: Pair, data: Data) -> None:
+    """Raises UserError where the data lacks a modality that one of the networks sees."""
     for modality in (*pair.teacher_modalities, *pair.student_modalities):
         if modality not in data.modalities:
             known = ", ".join(data.modalities)
@@ -84,14 +86,18 @@ def with_classes(data: Data, pair: Pair, settings: Settings) -> Data:
 
 
 def pairs_of(settings: Settings, room: Room) -> dict[str, Pair]:
+    """The pairs asked for that the dataset has; by default the preset's, or else the dataset's first."""
     known = room.task.pairs(room.name)
     if not settings.pairs:
-        return {name: known[name] for name in room.preset.pairs if name in known}
+        return {name: known[name] for name in room.preset.pairs if name in known} or dict(
+            [*known.items()][:1]
+        )
     found = {name: known.get(name) or room.task.custom_pair(room.name, name) for name in settings.pairs}
     return {name: pair for name, pair in found.items() if pair is not None}
 
 
 def check_pairs(settings: Settings, rooms: list[Room]) -> None:
+    """Raises UserError for a pair that no dataset has, and for a dataset that has none of them."""
     known = {name for room in rooms for name in room.task.pairs(room.name)}
     for name in settings.pairs:
         if not any(name in pairs_of(settings, room) for room in rooms):

@@ -30,7 +30,7 @@ class Settings:
     """Protocols that divide train from test, by name or pattern ('leave_out_*'); by default the first of each
     dataset."""
     pairs: tuple[str, ...] = ()
-    """Teacher-student pairs; by default those of the preset."""
+    """Teacher-student pairs; by default those of the preset, or the dataset's first."""
     baselines: tuple[str, ...] = ()
     """Methods, 'a+b' for a composition, 'all' for every registered one; by default the headline set."""
     seeds: tuple[int, ...] | None = None

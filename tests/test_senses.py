@@ -62,6 +62,13 @@ def test_the_first_fold_is_the_default(tmp_path: Path) -> None:
     assert record["condition"]["fold"] == "first"
 
 
+def test_a_dataset_that_has_none_of_the_presets_pairs_runs_its_first(tmp_path: Path) -> None:
+    command = ["--tasks", "tiny_senses", "--datasets", "masks", "--baselines", "scratch", "--name", "t"]
+    assert main([*command, "--results-dir", str(tmp_path), "--no-probes"]) == 0
+    (record,) = records(tmp_path).values()
+    assert record["run"]["pair"] == "dense"
+
+
 def test_an_unknown_fold_is_named_with_those_there_are(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
