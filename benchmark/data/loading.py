@@ -19,6 +19,18 @@ Arrays = dict[str, np.ndarray]
 Report = Callable[[object, str], None]
 """(file, what is wrong with it): called for a sample that can't be used, before it is left out."""
 
+
+class Unusable(Exception):
+    """A sample that can't be used: the file at fault, and what is wrong with it."""
+
+    def __init__(self, file: object, problem: str):
+        super().__init__(file, problem)
+        self.file, self.problem = file, problem
+
+    def __str__(self) -> str:
+        return f"{self.file}: {self.problem}"
+
+
 PROBLEMS = "problems"
 SHOWN = 3
 

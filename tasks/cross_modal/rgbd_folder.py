@@ -12,7 +12,7 @@ import torch
 
 from benchmark import Data, DatasetCard, Modality, Request, Samples, UserError
 from benchmark.contracts import IGNORE
-from benchmark.data.loading import Arrays, Report, cached, stamps
+from benchmark.data.loading import Arrays, Report, Unusable, cached, stamps
 from benchmark.data.readers import fingerprint
 from tasks.cross_modal.rgbd_layout import LAYOUTS, Folder, find_folder
 
@@ -108,10 +108,10 @@ def _decode(folder: Folder, size: tuple[int, int], report: Report) -> Arrays:
     """`names` [N], `rgb` [N, 3, H, W] uint8 and `depth` [N, 1, H, W] uint16 as the files count it."""
     names, images, depths = [], [], []
 
-    def attempt(name: str) -> tuple[np.ndarray, np.ndarray] | _Bad:
+    def attempt(name: str) -> tuple[np.ndarray, np.ndarray] | Unusable:
         try:
             return _read_pair(folder, name, size)
-        except _Bad as problem:
+        except Unusable as problem:
             return problem
 
     candidates = folder.names
@@ -119,8 +119,8 @@ def _decode(folder: Folder, size: tuple[int, int], report: Report) -> Arrays:
         for start in range(0, len(candidates), CHUNK):
             chunk = candidates[start : start + CHUNK]
             for name, outcome in zip(chunk, pool.map(attempt, chunk), strict=True):
-                if isinstance(outcome, _Bad):
-                    report(*outcome.args)
+                if isinstance(outcome, Unusable):
+                    report(outcome.file, outcome.problem)
                     continue
                 names.append(name)
                 images.append(outcome[0].transpose(2, 0, 1))
@@ -130,29 +130,25 @@ def _decode(folder: Folder, size: tuple[int, int], report: Report) -> Arrays:
     return {"names": np.array(names, np.str_), "rgb": np.stack(images), "depth": np.stack(depths)}
 
 
-class _Bad(Exception):
-    """A sample that can't be used: (file, problem)."""
-
-
 def _read_pair(folder: Folder, name: str, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
-    """RGB [H, W, 3] uint8 and depth [H, W] uint16 at `size`; raises _Bad."""
+    """RGB [H, W, 3] uint8 and depth [H, W] uint16 at `size`; raises Unusable."""
     label = folder.row(name).label
     if label and label not in folder.classes:
-        raise _Bad(folder.root / "labels.csv", f"the label {label!r} of {name} is not in classes.txt")
+        raise Unusable(folder.root / "labels.csv", f"the label {label!r} of {name} is not in classes.txt")
     if name not in folder.colour or name not in folder.depth:
         place = folder.root / "depth" if name in folder.colour else folder.colour_folder
-        raise _Bad(place / f"{name}.png", "is missing")
+        raise Unusable(place / f"{name}.png", "is missing")
     colour, depth = folder.colour[name], folder.depth[name]
     image = _imread(colour, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
     values = _imread(depth, cv2.IMREAD_UNCHANGED)
     if values.dtype != np.uint16 or values.ndim != 2:
-        raise _Bad(depth, "is no image of one channel with 16 bits")
+        raise Unusable(depth, "is no image of one channel with 16 bits")
     if image.shape[:2] != values.shape:
         sizes = [f"{shape[1]} x {shape[0]}" for shape in (values.shape, image.shape)]
-        raise _Bad(depth, f"is {sizes[0]} pixels, its colour image {sizes[1]}")
+        raise Unusable(depth, f"is {sizes[0]} pixels, its colour image {sizes[1]}")
     values = sample(values, size)
     if not values.any():
-        raise _Bad(depth, "is zero everywhere")
+        raise Unusable(depth, "is zero everywhere")
     return cv2.cvtColor(shrink(image, size), cv2.COLOR_BGR2RGB), values
 
 
@@ -160,7 +156,7 @@ def _imread(file: Path, flags: int) -> np.ndarray:
     content = np.frombuffer(file.read_bytes(), np.uint8)
     image = cv2.imdecode(content, flags) if content.size else None
     if image is None:
-        raise _Bad(file, "can't be decoded")
+        raise Unusable(file, "can't be decoded")
     return image
 
 

@@ -17,6 +17,7 @@ import numpy as np
 import torch
 
 from benchmark import UserError
+from benchmark.data.loading import Unusable
 
 VERSION = 1
 """Of the decoding here and in sound.py: raise it with every change of what they make."""
@@ -46,14 +47,6 @@ class Clip:
     audio: np.ndarray | None
 
 
-@dataclass(frozen=True)
-class Unusable:
-    """A file of a video that can't be used, and what is wrong with it."""
-
-    file: Path
-    problem: str
-
-
 def sidecar(video: Path) -> Path:
     """The wav file that beats a video's own sound track, where there is one."""
     return video.with_suffix(".wav")
@@ -62,7 +55,7 @@ def sidecar(video: Path) -> Path:
 def decode(file: Path) -> Clip | Unusable:
     """Decodes one video, on one thread: OpenCV's flow depends on how many share the work."""
     # Imported here: only decoding needs the libraries for sound.
-    from tasks.privileged.sound import UnreadableSound, log_mel, read_track, read_wav
+    from tasks.privileged.sound import log_mel, read_track, read_wav
 
     with _alone_and_quiet():
         steps = read_steps(file)
@@ -71,8 +64,8 @@ def decode(file: Path) -> Clip | Unusable:
         try:
             beside = sidecar(file)
             sound = read_wav(beside) if beside.is_file() else read_track(file)
-        except UnreadableSound as error:
-            return Unusable(*error.args)
+        except Unusable as problem:
+            return problem
         frames, following = steps
         video = np.ascontiguousarray(frames[..., ::-1].transpose(3, 0, 1, 2))
         return Clip(video, flow_between(frames, following), None if sound is None else log_mel(sound))

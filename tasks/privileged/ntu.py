@@ -14,11 +14,10 @@ import torch
 from scipy.signal import savgol_filter
 
 from benchmark import Data, DatasetCard, Modality, Pair, Recipe, Request, Samples, UserError
-from benchmark.data.loading import Arrays, Report, cached, stamps
+from benchmark.data.loading import Arrays, Report, Unusable, cached, stamps
 from benchmark.data.readers import candidate_folders, fingerprint, not_found
 from tasks.privileged.sequences import (
     Decoded,
-    Unusable,
     body_coordinates,
     decode_in_threads,
     resample,

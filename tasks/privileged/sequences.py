@@ -1,4 +1,4 @@
-"""What readers of motion sequences share: resampling, body coordinates, and how an unusable file is told."""
+"""What readers of motion sequences share: decoding in threads, resampling, body coordinates."""
 
 from __future__ import annotations
 
@@ -11,17 +11,11 @@ from typing import TypeVar
 
 import numpy as np
 
+from benchmark.data.loading import Unusable
+
 Item = TypeVar("Item")
 Decoded = dict[str, np.ndarray]
 """Modality -> array of one sequence."""
-
-
-class Unusable(Exception):
-    """A file that can't be used, and what is wrong with it."""
-
-    def __init__(self, file: Path, problem: str):
-        super().__init__(f"{file}: {problem}")
-        self.file, self.problem = file, problem
 
 
 def decode_in_threads(

@@ -15,6 +15,8 @@ from torch import Tensor
 from torch.nn import functional as F
 from torchaudio.transforms import MelSpectrogram
 
+from benchmark.data.loading import Unusable
+
 RATE = 16000
 LOWEST_RATE, HIGHEST_RATE = 1000, 384000
 """A wav file beyond these has a damaged header."""
@@ -32,12 +34,8 @@ FLOOR = 1e-6
 """Added to the power before the logarithm; silence is log(FLOOR)."""
 
 
-class UnreadableSound(Exception):
-    """(file, what is wrong with it): there is a sound, but it can't be used."""
-
-
 def read_wav(file: Path) -> Tensor:
-    """A wav file of integers or floats, mono at RATE, [samples] float32 in -1..1. Raises UnreadableSound."""
+    """A wav file of integers or floats, mono at RATE, [samples] float32 in -1..1. Raises Unusable."""
     try:
         with warnings.catch_warnings():
             # Chunks that hold no sound (tags of editors) are none of our business.
@@ -45,11 +43,11 @@ def read_wav(file: Path) -> Tensor:
             rate, samples = wavfile.read(file)
     except Exception as error:
         # Damaged headers surface as nearly any exception: struct.error, ValueError, EOFError, MemoryError.
-        raise UnreadableSound(file, "is damaged, or no wav file of plain samples") from error
+        raise Unusable(file, "is damaged, or no wav file of plain samples") from error
     if not samples.size:
-        raise UnreadableSound(file, "holds no sound")
+        raise Unusable(file, "holds no sound")
     if not LOWEST_RATE <= rate <= HIGHEST_RATE:
-        raise UnreadableSound(file, f"states a rate of {rate} samples per second")
+        raise Unusable(file, f"states a rate of {rate} samples per second")
     if samples.dtype == np.uint8:
         scaled = (samples.astype(np.float32) - 128) / 128
     elif np.issubdtype(samples.dtype, np.integer):
@@ -57,7 +55,7 @@ def read_wav(file: Path) -> Tensor:
     else:
         scaled = samples.astype(np.float32)
     if not np.isfinite(scaled).all():
-        raise UnreadableSound(file, "holds values that are not finite")
+        raise Unusable(file, "holds values that are not finite")
     mono = scaled.reshape(len(scaled), -1).mean(axis=1)
     common = math.gcd(rate, RATE)
     return torch.from_numpy(resample_poly(mono, RATE // common, rate // common))
@@ -66,7 +64,7 @@ def read_wav(file: Path) -> Tensor:
 def read_track(video: Path) -> Tensor | None:
     """The first sound track of a video file, as `read_wav` gives it; None where it has none or an empty one.
 
-    Raises UnreadableSound.
+    Raises Unusable.
     """
     try:
         with av.open(str(video)) as container:
@@ -79,7 +77,7 @@ def read_track(video: Path) -> Tensor | None:
                 for part in resampler.resample(frame)
             ]
     except (av.FFmpegError, ValueError) as error:
-        raise UnreadableSound(video, "its sound track can't be decoded") from error
+        raise Unusable(video, "its sound track can't be decoded") from error
     samples = np.concatenate([np.empty(0, np.float32), *parts])
     return torch.from_numpy(samples) if samples.size else None
 

@@ -16,9 +16,9 @@ import torch
 from torch import Tensor
 
 from benchmark import Data, DatasetCard, Modality, Pair, Recipe, Request, Samples, UserError
-from benchmark.data.loading import Arrays, Report, cached, stamps
+from benchmark.data.loading import Arrays, Report, Unusable, cached, stamps
 from benchmark.data.readers import candidate_folders, fingerprint, not_found
-from tasks.privileged.sequences import Unusable, decode_in_threads
+from tasks.privileged.sequences import decode_in_threads
 from tasks.privileged.utd_mhad_files import (
     CLASSES,
     DEPTH_FRAMES,

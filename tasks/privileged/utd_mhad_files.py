@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import scipy.io
 
-from tasks.privileged.sequences import Decoded, Unusable, body_coordinates, require_finite, resample
+from benchmark.data.loading import Unusable
+from tasks.privileged.sequences import Decoded, body_coordinates, require_finite, resample
 
 CLASSES = (
     "swipe left", "swipe right", "wave", "clap", "throw", "arm cross", "basketball shoot", "draw x",

@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 
 from benchmark import Data, DatasetCard, Modality, Pair, Recipe, Request, Samples, UserError
-from benchmark.data.loading import Arrays, Report, cached, stamps
+from benchmark.data.loading import Arrays, Report, Unusable, cached, stamps
 from benchmark.data.readers import candidate_folders, class_folders, fingerprint, not_found
-from tasks.privileged.clips import FLOW_STEPS, VERSION, Clip, Unusable, decode_all, sidecar
+from tasks.privileged.clips import FLOW_STEPS, VERSION, Clip, decode_all, sidecar
 
 NAME = "video_folder"
 LAYOUTS = (

@@ -13,8 +13,9 @@ import torch
 from scipy.io import wavfile
 
 from benchmark import UserError
+from benchmark.data.loading import Unusable
 from tasks.privileged import clips
-from tasks.privileged.sound import FLOOR, FRAMES, MELS, RATE, UnreadableSound, log_mel, read_track, read_wav
+from tasks.privileged.sound import FLOOR, FRAMES, MELS, RATE, log_mel, read_track, read_wav
 
 SIDE, LENGTH = 64, 18
 CODECS = {".mp4": "mp4v", ".avi": "MJPG"}
@@ -170,7 +171,7 @@ def test_a_damaged_wav_file_is_named(tmp_path: Path, damage: str) -> None:
     wavfile.write(beside, rate, tone(0.5) * (np.nan if damage == "nan" else 1))
     if damage in ("text", "empty"):
         beside.write_text("no sound" if damage == "text" else "")
-    with pytest.raises(UnreadableSound):
+    with pytest.raises(Unusable):
         read_wav(beside)
     assert clips.decode(video).file == beside
 
