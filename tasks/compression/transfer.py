@@ -64,7 +64,9 @@ def _stl10(request: Request) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tenso
             try:
                 parts = [STL10(str(folder), split) for split in ("train", "test")]
             except (RuntimeError, OSError, ValueError) as error:
-                raise UserError(f"{folder / STL10.base_folder}: {error}: fetch it again") from error
+                raise UserError(
+                    f"{folder / STL10.base_folder} is no intact STL-10: fetch it again, or move it away"
+                ) from error
             return tuple((torch.from_numpy(p.data), torch.from_numpy(p.labels).long()) for p in parts)
     return None
 
