@@ -18,7 +18,6 @@ from benchmark.data.readers import (
     read_parquet,
     read_pickled_cifar,
 )
-from tasks.compression.synthetic import CLASSES, shapes
 
 CIFAR_STATISTICS = {
     "cifar10": ((0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)),
@@ -48,6 +47,9 @@ def cards() -> dict[str, DatasetCard]:
 
 def load_shapes(request: Request) -> Data:
     """The embedded dataset, drawn anew (about a second)."""
+    # Imported here, so that the generator can be run as a program of its own.
+    from tasks.compression.synthetic import CLASSES, shapes
+
     images, labels = (torch.from_numpy(each) for each in shapes(SHAPES_TRAIN + SHAPES_TEST, seed=7))
     train, test = (
         (images[:SHAPES_TRAIN], labels[:SHAPES_TRAIN]),

@@ -11,13 +11,11 @@ they were frozen.
 
 from __future__ import annotations
 
-import argparse
 from dataclasses import dataclass
-from pathlib import Path
 
-import cv2
 import numpy as np
 
+from tasks._preview import caption, preview
 from tasks.cross_modal.rendering.layouts import KINDS
 from tasks.cross_modal.rendering.scenes import compose
 from tasks.cross_modal.rendering.sensor import SIDE, photograph
@@ -75,11 +73,7 @@ def contact_sheet(num_scenes: int = SHEET_SCENES, seed: int = 0) -> np.ndarray:
         ]
         strip = np.concatenate([np.concatenate(list(row), axis=1) for row in rows])
         strip = strip.repeat(SHEET_ZOOM, axis=0).repeat(SHEET_ZOOM, axis=1)
-        caption = np.full((CAPTION, strip.shape[1], 3), 255, np.uint8)
-        cv2.putText(
-            caption, name, (4, CAPTION - 5), cv2.FONT_HERSHEY_SIMPLEX, 0.45, (0, 0, 0), 1, cv2.LINE_AA
-        )
-        strips.append(np.concatenate([caption, strip]))
+        strips.append(np.concatenate([caption(name, CAPTION, strip.shape[1]), strip]))
     half = len(strips) // 2
     gap = np.full((half * len(strips[0]), 8, 3), 255, np.uint8)
     return np.concatenate([np.concatenate(strips[:half]), gap, np.concatenate(strips[half:])], axis=1)
@@ -93,15 +87,5 @@ def _grey(depth: np.ndarray) -> np.ndarray:
     )
 
 
-def main() -> None:
-    """The command of this module."""
-    parser = argparse.ArgumentParser(description="Draws the embedded rooms.")
-    parser.add_argument("--preview", type=Path, required=True, metavar="FILE", help="the picture to write")
-    file = parser.parse_args().preview
-    if not cv2.imwrite(str(file), contact_sheet()[..., ::-1]):
-        parser.error(f"{file} can't be written: name a .png in a folder that is there")
-    print(f"{file}: {SHEET_SCENES} scenes of each kind; colour above depth (holes red) above parts")
-
-
 if __name__ == "__main__":
-    main()
+    preview("Draws embedded rooms: colour above depth (holes red) above parts.", contact_sheet)

@@ -10,9 +10,7 @@ with them. What was looked at while they were made: the contact sheet, and the t
 
 from __future__ import annotations
 
-import argparse
 from dataclasses import dataclass, fields
-from pathlib import Path
 
 import numpy as np
 
@@ -177,15 +175,8 @@ def _fidget(time: np.ndarray, random: np.random.Generator) -> np.ndarray:
     return sizes * np.sin(2 * np.pi * (rates * time[:, None] + starts))
 
 
-def main() -> None:
-    from tasks.privileged.motion.preview import write_preview
-
-    parser = argparse.ArgumentParser(description="Draw a contact sheet of the embedded motions.")
-    parser.add_argument("--preview", type=Path, required=True, metavar="FILE", help="the picture to write")
-    parser.add_argument("--subject", type=int, default=1, help="whose clips are shown")
-    options = parser.parse_args()
-    write_preview(options.preview, options.subject)
-
-
 if __name__ == "__main__":
-    main()
+    from tasks._preview import preview
+    from tasks.privileged.motion.preview import contact_sheet
+
+    preview("Draws embedded motions: skeleton, video and log-mel spectrogram of an action.", contact_sheet)

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-import subprocess
-import sys
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 import torch
 
 from benchmark import Data, Request
 from benchmark.models import architectures, build
-from benchmark.plugins import ROOT, Registry
+from benchmark.plugins import Registry
 from tasks.privileged import motions as dataset
 from tasks.privileged.motion.actions import ACTIONS
 from tasks.privileged.motion.figure import BONES, CHANNELS, JOINTS, Build, mirrored, positions
@@ -246,17 +243,3 @@ def test_the_quick_preset_needs_no_files(registry: Registry) -> None:
     assert all(cards[name].synthetic for name in preset.datasets)
     assert all(set(preset.pairs) <= task.pairs(name).keys() for name in preset.datasets)
     assert (preset.label_fraction, preset.teacher_data) == (1.0, "shared")
-
-
-@pytest.mark.slow
-def test_the_preview_is_a_picture_with_a_row_per_action(tmp_path: Path) -> None:
-    picture = tmp_path / "sheet.png"
-    command = [sys.executable, "-m", "tasks.privileged.synthetic", "--preview", str(picture)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
-    assert done.returncode == 0, done.stderr
-    assert not done.stderr
-    image = cv2.imread(str(picture))
-    assert image.shape[0] % len(CLASSES) == 0
-    rows = np.split(image, len(CLASSES))
-    assert all(row.std() > 20 for row in rows)
-    assert len({row.tobytes() for row in rows}) == len(CLASSES)

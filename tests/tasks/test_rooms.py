@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import sys
 
-import cv2
 import numpy as np
 import pytest
 import torch
@@ -224,25 +222,6 @@ def test_statistics_are_those_of_the_scenes(drawn: synthetic.Rendered) -> None:
     assert drawn.rgb.std(axis=(0, 2, 3)) / 255 == pytest.approx(std, abs=0.04)
     assert drawn.depth.mean() / 1000 == pytest.approx(rooms.DEPTH_STATISTICS[0][0], rel=0.1)
     assert drawn.depth.std() / 1000 == pytest.approx(rooms.DEPTH_STATISTICS[1][0], rel=0.1)
-
-
-def test_the_preview_is_a_picture_of_every_kind(tmp_path, monkeypatch, capsys) -> None:
-    file = tmp_path / "sheet.png"
-    monkeypatch.setattr(synthetic, "SHEET_SCENES", 2)
-    monkeypatch.setattr(sys, "argv", ["synthetic", "--preview", str(file)])
-    synthetic.main()
-    picture = cv2.imread(str(file))
-    height = synthetic.CAPTION + 3 * SIDE * synthetic.SHEET_ZOOM
-    assert picture.shape[0] == len(KINDS) // 2 * height
-    assert str(file) in capsys.readouterr().out
-
-
-def test_a_preview_that_cannot_be_written_says_so(tmp_path, monkeypatch, capsys) -> None:
-    monkeypatch.setattr(synthetic, "SHEET_SCENES", 1)
-    monkeypatch.setattr(sys, "argv", ["synthetic", "--preview", str(tmp_path / "missing" / "sheet.png")])
-    with pytest.raises(SystemExit):
-        synthetic.main()
-    assert "can't be written" in capsys.readouterr().err
 
 
 def test_the_teacher_sees_colour_and_the_student_depth_or_luma_and_chroma() -> None:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import cv2
 import numpy as np
 
+from tasks._preview import caption
 from tasks.privileged.motion.figure import BONES, JOINTS
 from tasks.privileged.motions import SEED
 from tasks.privileged.synthetic import CLASSES, motions
@@ -20,24 +19,16 @@ COLOURS = {"left": (190, 90, 0), "right": (30, 30, 210)}
 """Blue and red, as OpenCV orders channels; trunk and head are black."""
 
 
-def write_preview(file: Path, subject: int = 1, take: int = 0, seed: int = SEED) -> None:
-    """Writes a picture with a row per action, one clip of `subject` in each: name, six frames of the
-    skeleton and of the video at the same moments, and the log-mel spectrogram (low pitch at the bottom).
-
-    Raises OSError where the file can't be written.
+def contact_sheet(subject: int = 1, seed: int = SEED) -> np.ndarray:
+    """A picture, uint8 [H, W, 3] RGB: a row per action with its name, six frames of the skeleton and of the
+    video at the same moments, and the log-mel spectrogram (low pitch at the bottom).
     """
-    clips = motions(range(subject, subject + 1), take + 1, seed)
-    rows = [_row(clips, label * (take + 1) + take) for label in range(len(CLASSES))]
-    done, content = cv2.imencode(file.suffix or ".png", np.concatenate(rows))
-    if not done:
-        raise OSError(f"{file} can't be encoded")
-    file.write_bytes(content.tobytes())
+    clips = motions(range(subject, subject + 1), 1, seed)
+    return np.concatenate([_row(clips, number) for number in range(len(CLASSES))])[..., ::-1]
 
 
 def _row(clips: dict[str, np.ndarray], number: int) -> np.ndarray:
-    name = np.full((ROW, NAME_WIDTH, 3), 255, np.uint8)
-    text = CLASSES[int(clips["label"][number])]
-    cv2.putText(name, text, (6, ROW // 2), cv2.FONT_HERSHEY_SIMPLEX, 0.5, (0, 0, 0), 1, cv2.LINE_AA)
+    name = caption(CLASSES[int(clips["label"][number])], ROW, NAME_WIDTH)
     video = clips["video"][number, 0]
     joints = clips["skeleton"][number].T.reshape(-1, len(JOINTS), 3)
     moments = np.arange(len(video))[SHOWN] * len(joints) // len(video)
