@@ -52,13 +52,6 @@ def test_every_pair_names_architectures_that_there_are(registry: Registry) -> No
         assert pair.student in known
 
 
-def test_presets_name_datasets_and_pairs_that_there_are(registry: Registry) -> None:
-    datasets = task(registry).datasets()
-    for preset in task(registry).presets().values():
-        assert set(preset.datasets) <= datasets.keys()
-        assert all(set(preset.pairs) <= task(registry).pairs(name).keys() for name in preset.datasets)
-
-
 def test_any_two_architectures_make_a_pair(registry: Registry) -> None:
     pair = task(registry).custom_pair("cifar10", "torchvision:resnet18-resnet8")
     assert (pair.teacher, pair.student) == ("torchvision:resnet18", "resnet8")

@@ -234,12 +234,3 @@ def test_every_pair_can_be_built_and_the_teacher_sees_what_the_student_sees(
         ):
             assert network in known
             build(network, [data.modalities[each].shape for each in seen], len(data.classes))
-
-
-def test_the_quick_preset_needs_no_files(registry: Registry) -> None:
-    task = registry.tasks["privileged"]
-    preset = task.presets()["quick"]
-    cards = task.datasets()
-    assert all(cards[name].synthetic for name in preset.datasets)
-    assert all(set(preset.pairs) <= task.pairs(name).keys() for name in preset.datasets)
-    assert (preset.label_fraction, preset.teacher_data) == (1.0, "shared")
