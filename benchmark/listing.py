@@ -43,15 +43,15 @@ def _datasets(task: Task) -> Table:
 
 def _pairs(task: Task) -> Table:
     table = _table(f"Pairs of {task.name}", "pair", "teacher sees", "student sees", "epochs", "datasets")
-    found: dict[str, list[str]] = {}
+    found: dict[tuple[str, ...], list[str]] = {}
     for dataset in task.datasets():
-        for pair in task.pairs(dataset):
-            found.setdefault(pair, []).append(dataset)
-    for name, datasets in found.items():
-        pair = task.pairs(datasets[0])[name]
-        sees = ["+".join(modalities) for modalities in (pair.teacher_modalities, pair.student_modalities)]
+        for name, pair in task.pairs(dataset).items():
+            sees = ("+".join(each) for each in (pair.teacher_modalities, pair.student_modalities))
+            # The same name may mean other modalities on another dataset: a row of its own.
+            found.setdefault((name, *sees, str(pair.recipe.epochs)), []).append(dataset)
+    for row, datasets in found.items():
         everywhere = len(datasets) == len(task.datasets())
-        table.add_row(name, *sees, str(pair.recipe.epochs), "all" if everywhere else ", ".join(datasets))
+        table.add_row(*row, "all" if everywhere else ", ".join(datasets))
     return table
 
 
