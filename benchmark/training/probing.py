@@ -28,12 +28,14 @@ class Probing:
     """Probes networks of one cohort on its own dataset and on the transfer targets.
 
     `memory` outlives the cohort: what several cohorts share (targets, the teacher, the untrained student of a
-    seed) is loaded and probed once.
+    seed) is loaded and probed once. Raises UserError for a target that can't be read.
     """
 
     def __init__(self, cohort: Cohort, fabric: Fabric, memory: dict[object, object]):
         self._cohort, self._fabric, self._memory = cohort, fabric, memory
         self._place = (cohort.data.fingerprint, cohort.splits.train.numpy().tobytes())
+        # Loaded before anything is trained: a damaged target is told while nothing can be lost.
+        self._questions()
 
     def scores(self, network: Network, modalities: tuple[str, ...]) -> Scores:
         """Every question's probes of a network that sees `modalities`; a question that lacks one is left out.

@@ -145,3 +145,19 @@ def test_a_probe_trains_on_a_stratified_part_of_a_large_split(monkeypatch: pytes
     ready = probing._ready(target)
     assert torch.bincount(ready.train.labels).tolist() == [2] * 5
     assert len(ready.test) == 100
+
+
+def test_a_damaged_target_ends_the_command_before_anything_is_trained(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from benchmark import UserError
+    from benchmark.training.cohort import CohortTraining
+    from tests.tiny_task import TinySenses
+
+    def damaged():
+        raise UserError("target.bin is damaged: fetch it again")
+
+    monkeypatch.setattr(TinySenses, "transfer", lambda self, data, request: {"target": damaged})
+    monkeypatch.setattr(CohortTraining, "train", lambda *arguments: pytest.fail("trained"))
+    assert run(tmp_path, baselines=("scratch",), task=SENSES) == 2
+    assert "target.bin is damaged" in capsys.readouterr().err
