@@ -69,7 +69,7 @@ def cards() -> dict[str, DatasetCard]:
     folds = (CROSS_SUBJECT, *LEAVE_OUT)
     return {
         name: DatasetCard(
-            f"UTD-MHAD, depth clips {DEPTH_FRAMES // step} x {DEPTH_SIDE // step} x {DEPTH_SIDE // step}",
+            "UTD-MHAD" if step > 1 else f"UTD-MHAD, depth {DEPTH_FRAMES} x {DEPTH_SIDE} x {DEPTH_SIDE}",
             partial(load, name),
             synthetic=False,
             requires=LAYOUT,
