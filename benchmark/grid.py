@@ -210,7 +210,7 @@ def _conditions(
         teacher_data=teacher_data,
         teacher_samples=settings.teacher_samples if whole_half else choose("teacher_samples", sized=True),
     )
-    unlabelled = not bool((data.train.labels != IGNORE).any())
+    unlabelled = not data.train.labelled
     if unlabelled:
         split = replace(split, label_fraction=1.0, teacher_data="shared", teacher_samples=None)
     if split.label_fraction == 1 and not unlabelled:

@@ -10,6 +10,8 @@ from typing import Any, ClassVar
 
 from torch import Tensor
 
+from benchmark.contracts.distiller import IGNORE
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -59,6 +61,11 @@ class Samples:
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    @property
+    def labelled(self) -> bool:
+        """Whether any sample, or any pixel, has a label."""
+        return bool((self.labels != IGNORE).any())
 
     def subset(self, index: Tensor) -> Samples:
         """The samples at `index` [M], in that order."""

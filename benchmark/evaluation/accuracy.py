@@ -51,7 +51,7 @@ class Predictions:
 
 def default_metrics(data: Data) -> MetricCollection:
     """What a task is scored by unless it says otherwise, by the kind of its labels; nothing without any."""
-    if not bool((data.test.labels != IGNORE).any()):
+    if not data.test.labelled:
         return MetricCollection({})
     make = segmentation_metrics if data.dense else classification_metrics
     return make(len(data.classes))
