@@ -95,5 +95,5 @@ class BankContrast(Distiller):
         self, teacher: Activations, student: Activations, batch: Batch, progress: Progress
     ) -> dict[str, Tensor]:
         rows = self.memory.draw(batch["index"])
-        losses = self.contrast(student.embedding, teacher.embedding.detach(), rows)
+        losses = self.contrast(student.embedding, teacher.embedding, rows)
         return {self.term: self.weight * (losses["student"] + losses["teacher"])}

@@ -48,4 +48,4 @@ class FitNet(Distiller):
         self, teacher: Activations, student: Activations, batch: Batch, progress: Progress
     ) -> dict[str, Tensor]:
         regressed = self.regressor(student.maps[self.hint_layer])
-        return {"fitnet": self.weight * fitnet_loss(regressed, teacher.maps[self.hint_layer].detach())}
+        return {"fitnet": self.weight * fitnet_loss(regressed, teacher.maps[self.hint_layer])}

@@ -60,7 +60,7 @@ class LCKT(Distiller):
 
     def cost(self, teacher: Activations, student: Activations) -> Tensor:
         """The cost of coupling each of this batch's student embeddings with each of the teacher's, [B, B]."""
-        return cosine_cost(self.project(student.embedding), teacher.embedding.detach().flatten(1))
+        return cosine_cost(self.project(student.embedding), teacher.embedding.flatten(1))
 
     def forward(
         self, teacher: Activations, student: Activations, batch: Batch, progress: Progress

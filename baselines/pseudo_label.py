@@ -21,7 +21,7 @@ def pseudo_label_loss(
     IGNORE stay out of the mean.
     """
     usable = labelled.view(-1, *[1] * (label.ndim - 1))
-    target = torch.where(usable, label, teacher_logits.detach().argmax(1))
+    target = torch.where(usable, label, teacher_logits.argmax(1))
     total = F.cross_entropy(student_logits, target, ignore_index=IGNORE, reduction="sum")
     return total / (target != IGNORE).sum().clamp(min=1)
 

@@ -1,4 +1,4 @@
-"""The contract that every registered baseline keeps, on tiny activations of two 2-D networks."""
+"""The contract that every registered baseline keeps, on tiny activations of two pairs of 2-D networks."""
 
 import copy
 import math
@@ -7,87 +7,115 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmark import NotApplicable
+from benchmark import Activations, NotApplicable
 from benchmark.contracts import Choice, Distiller, Range
-from benchmark.plugins import load
+from tests.baselines.tiny import NAMES, PROGRESS, REGISTRY, TINY_PAIRS, built, built_or_skipped, tiny_batch
 
-REGISTRY = load()
-NAMES = sorted(REGISTRY.baselines)
 HERE = Path(__file__).resolve().parents[2] / "baselines"
-
-
-def build(name: str, context) -> Distiller:
-    torch.manual_seed(0)
-    try:
-        return REGISTRY.baseline(name).distiller(context)
-    except NotApplicable as reason:
-        pytest.skip(f"not applicable: {reason}")
+ON_BOTH_PAIRS = pytest.mark.parametrize("pair", TINY_PAIRS.values(), ids=TINY_PAIRS)
+EVERY_BASELINE = pytest.mark.parametrize("name", NAMES)
 
 
 def total_of(terms: dict[str, torch.Tensor]) -> torch.Tensor:
     return sum(terms.values(), torch.zeros(()))
 
 
-def seeded(distiller: Distiller, tiny, teacher=None, student=None) -> dict[str, torch.Tensor]:
+def tensors_of(activations: Activations) -> list[torch.Tensor]:
+    return [activations.logits, activations.embedding, *activations.maps, *activations.preactivations]
+
+
+def all_terms(distiller: Distiller, teacher: Activations, student: Activations) -> dict[str, torch.Tensor]:
+    """The terms of a batch and those of every first stage, with the same random draws at each call."""
     torch.manual_seed(7)
-    return distiller(teacher or tiny.teacher(), student or tiny.student(), tiny.batch(), tiny.progress)
+    terms = dict(distiller(teacher, student, tiny_batch(), PROGRESS))
+    for prelude in distiller.preludes():
+        stage = prelude.loss(teacher, student, tiny_batch(), PROGRESS)
+        terms |= {f"{prelude.name}: {name}": value for name, value in stage.items()}
+    return terms
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_terms_are_finite_scalars_with_gradients_for_the_student_only(name, context, tiny):
-    distiller, teacher, student = build(name, context), tiny.teacher(), tiny.student()
-    terms = seeded(distiller, tiny, teacher, student)
+@EVERY_BASELINE
+def test_it_applies_to_one_of_the_tiny_pairs(name):
+    reasons = []
+    for pair in TINY_PAIRS.values():
+        try:
+            built(name, pair)
+        except NotApplicable as reason:
+            reasons.append(str(reason))
+    assert len(reasons) < len(TINY_PAIRS), reasons
+
+
+@ON_BOTH_PAIRS
+@EVERY_BASELINE
+def test_terms_are_finite_scalars_with_gradients_for_student_and_parameters(name, pair):
+    distiller, teacher, student = built_or_skipped(name, pair), pair.teacher(), pair.student()
+    before = [each.clone() for each in tensors_of(teacher)]
+    terms = all_terms(distiller, teacher, student)
     for term, value in terms.items():
         assert value.shape == (), term
         assert math.isfinite(value.item()), term
     if terms:
         total_of(terms).backward()
-        leaves = [student.logits, student.embedding, *student.maps, *student.preactivations]
-        gradients = [leaf.grad for leaf in leaves if leaf.grad is not None]
+        gradients = [leaf.grad for leaf in tensors_of(student) if leaf.grad is not None]
         assert gradients
-        gradients += [each.grad for each in distiller.parameters() if each.grad is not None]
+        trained = [each for each in distiller.parameters() if each.requires_grad]
+        assert all(each.grad is not None for each in trained)
+        gradients += [each.grad for each in trained]
         assert all(torch.isfinite(gradient).all() for gradient in gradients)
         assert any(gradient.abs().max() > 0 for gradient in gradients)
-    for leaf in (teacher.logits, teacher.embedding, *teacher.maps, *teacher.preactivations):
-        assert leaf.grad is None
+    for old, new in zip(before, tensors_of(teacher), strict=True):
+        assert torch.equal(old, new)  # the cohort shares them
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_a_stored_state_gives_the_same_loss_in_a_fresh_object(name, context, tiny):
-    distiller = build(name, context)
-    seeded(distiller, tiny)
+@EVERY_BASELINE
+def test_logits_and_supervised_loss_have_their_shapes(name):
+    pair = next(each for each in TINY_PAIRS.values() if _applies(name, each))
+    distiller, student = built(name, pair), pair.student()
+    assert distiller.predict(student).shape == student.logits.shape
+    assert distiller.task_loss(student, tiny_batch()).shape == ()
+
+
+@ON_BOTH_PAIRS
+@EVERY_BASELINE
+def test_a_stored_state_gives_the_same_loss_in_a_fresh_object(name, pair):
+    distiller = built_or_skipped(name, pair)
+    all_terms(distiller, pair.teacher(), pair.student())
     state = copy.deepcopy(distiller.state_dict())
     torch.manual_seed(99)
-    fresh = REGISTRY.baseline(name).distiller(context)
+    fresh = REGISTRY.baseline(name).distiller(pair.context)
     fresh.load_state_dict(state)
     for _ in range(2):
-        ours, theirs = seeded(distiller, tiny), seeded(fresh, tiny)
+        ours, theirs = (all_terms(each, pair.teacher(), pair.student()) for each in (distiller, fresh))
         assert {term: value.item() for term, value in ours.items()} == {
             term: value.item() for term, value in theirs.items()
         }
+        logits = [each.predict(pair.student()) for each in (distiller, fresh)]
+        assert torch.equal(*logits)
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_a_copy_after_a_step_lives_its_own_life(name, context, tiny):
-    distiller = build(name, context)
-    total_of(seeded(distiller, tiny))
+@ON_BOTH_PAIRS
+@EVERY_BASELINE
+def test_a_copy_after_a_step_lives_its_own_life(name, pair):
+    distiller = built_or_skipped(name, pair)
+    all_terms(distiller, pair.teacher(), pair.student())
     twin = copy.deepcopy(distiller)
-    expected = total_of(seeded(distiller, tiny)).item()
-    assert total_of(seeded(twin, tiny)).item() == expected
+    expected = total_of(all_terms(distiller, pair.teacher(), pair.student())).item()
+    assert total_of(all_terms(twin, pair.teacher(), pair.student())).item() == expected
     assert not any(buffer.requires_grad for buffer in distiller.buffers())
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_terms_stay_finite_and_close_under_bfloat16_autocast(name, context, tiny):
-    distiller = build(name, context)
+@ON_BOTH_PAIRS
+@EVERY_BASELINE
+def test_terms_stay_finite_and_close_under_bfloat16_autocast(name, pair):
+    distiller = built_or_skipped(name, pair)
     twin = copy.deepcopy(distiller)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         teacher, student = (
-            each.map(lambda x: x.detach().bfloat16()) for each in (tiny.teacher(), tiny.student())
+            each.map(lambda x: x.detach().bfloat16()) for each in (pair.teacher(), pair.student())
         )
         student = student.map(lambda x: x.requires_grad_())
-        terms = seeded(distiller, tiny, teacher, student)
-    precise = seeded(twin, tiny)
+        terms = all_terms(distiller, teacher, student)
+    precise = all_terms(twin, pair.teacher(), pair.student())
     for term, value in terms.items():
         assert math.isfinite(value.item()), term
         assert value.item() == pytest.approx(precise[term].item(), rel=0.1), term
@@ -95,14 +123,39 @@ def test_terms_stay_finite_and_close_under_bfloat16_autocast(name, context, tiny
         total_of(terms).backward()
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_a_step_without_gradients_works(name, context, tiny):
-    distiller = build(name, context).eval()
+@ON_BOTH_PAIRS
+@EVERY_BASELINE
+def test_a_step_without_gradients_works(name, pair):
+    distiller = built_or_skipped(name, pair).eval()
     with torch.no_grad():
-        assert all(math.isfinite(value.item()) for value in seeded(distiller, tiny).values())
+        terms = all_terms(distiller, pair.teacher(), pair.student())
+    assert all(math.isfinite(value.item()) for value in terms.values())
 
 
-@pytest.mark.parametrize("name", NAMES)
+@ON_BOTH_PAIRS
+@EVERY_BASELINE
+def test_the_loss_falls_over_fifty_steps_on_a_fixed_batch(name, pair):
+    """What is optimised: the student's activations as free variables, and the baseline's parameters."""
+    distiller, teacher, student = built_or_skipped(name, pair), pair.teacher(), pair.student()
+
+    def loss() -> torch.Tensor:
+        terms = all_terms(distiller, teacher, student)
+        return total_of(terms) if terms else distiller.task_loss(student, tiny_batch())
+
+    trained = [*tensors_of(student), *(each for each in distiller.parameters() if each.requires_grad)]
+    optimizer = torch.optim.Adam(trained, 0.02)
+    course = []
+    for _ in range(50):
+        value = loss()
+        optimizer.zero_grad()
+        value.backward()
+        optimizer.step()
+        course.append(value.item())
+    scale = abs(course[0])
+    assert min(course[-5:]) < course[0] - 0.05 * scale, course
+
+
+@EVERY_BASELINE
 def test_every_hyperparameter_of_ours_has_a_default_a_search_range_and_a_source(name):
     baseline = REGISTRY.baseline(name)
     if baseline.file.parent != HERE:
@@ -119,9 +172,17 @@ def test_every_hyperparameter_of_ours_has_a_default_a_search_range_and_a_source(
             assert parameter.default in parameter.search.values, parameter.name
 
 
-@pytest.mark.parametrize("name", NAMES)
+@EVERY_BASELINE
 def test_every_baseline_says_what_it_is(name):
     baseline = REGISTRY.baseline(name)
     assert baseline.distiller.__doc__
     assert baseline.title
     assert baseline.paper or baseline.role != "method"
+
+
+def _applies(name: str, pair) -> bool:
+    try:
+        built(name, pair)
+    except NotApplicable:
+        return False
+    return True

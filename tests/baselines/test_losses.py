@@ -6,29 +6,50 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from baselines._logits import logit_rows
 from baselines._projection import ConvReg
 from baselines.fitnet import FitNet
-from baselines.kd import KD, kd_loss, valid_pixels
+from baselines.kd import KD, kd_loss
 from baselines.pseudo_label import PseudoLabel, pseudo_label_loss
-from benchmark import NotApplicable
+from benchmark import Activations, NotApplicable
 from benchmark.contracts import IGNORE
 
 
-def test_dense_kd_treats_pixels_as_rows():
+def dense(student: torch.Tensor, teacher: torch.Tensor, label: torch.Tensor, labelled: torch.Tensor):
+    """What `logit_rows` takes: dense logits [B, K, H, W], label [B, H, W], labelled [B]."""
+    sides = [Activations(logits, torch.zeros(len(logits), 1)) for logits in (teacher, student)]
+    return *sides, {"label": label, "labelled": labelled}
+
+
+def test_dense_logits_are_a_row_per_pixel():
     student, teacher = torch.randn(2, 3, 7, 4, 5)
-    rows = [logits.permute(0, 2, 3, 1).reshape(-1, 7) for logits in (student, teacher)]
-    torch.testing.assert_close(kd_loss(student, teacher, 3.0), kd_loss(*rows, 3.0))
+    label = torch.arange(60).view(3, 4, 5) % 7
+    rows = logit_rows(*dense(student, teacher, label, torch.ones(3, dtype=torch.bool)))
+    b, i, j = 2, 1, 4
+    row = b * 20 + i * 5 + j
+    torch.testing.assert_close(rows[0][row], teacher[b, :, i, j])
+    torch.testing.assert_close(rows[1][row], student[b, :, i, j])
+    assert rows[2][row] == label[b, i, j]
+    assert len(rows[0]) == len(rows[1]) == len(rows[2]) == 60
 
 
-def test_dense_kd_leaves_out_the_pixels_that_a_usable_label_marks_as_void():
+def test_pixels_that_a_usable_label_marks_as_void_are_left_out():
     label = torch.zeros(2, 2, 2, dtype=torch.int64)
     label[:, 0, 0] = IGNORE
-    batch = {"label": label, "labelled": torch.tensor([True, False])}
-    valid = valid_pixels(batch)
-    assert valid.sum() == 7  # three of the labelled sample, four of the other
     student, teacher = torch.randn(2, 2, 5, 2, 2)
-    rows = [logits.permute(0, 2, 3, 1)[valid] for logits in (student, teacher)]
-    torch.testing.assert_close(kd_loss(student, teacher, 2.0, valid), kd_loss(*rows, 2.0))
+    teacher_rows, student_rows, target = logit_rows(
+        *dense(student, teacher, label, torch.tensor([True, False]))
+    )
+    assert len(teacher_rows) == len(student_rows) == 7  # three of the labelled sample, four of the other
+    assert target[:3].tolist() == [0, 0, 0]
+    assert target[3:].tolist() == teacher[1].argmax(0).flatten().tolist()
+
+
+def test_the_teachers_class_stands_where_no_label_may_be_used():
+    student, teacher = torch.randn(2, 4, 3)
+    label, labelled = torch.tensor([0, IGNORE, 2, 1]), torch.tensor([True, False, True, False])
+    target = logit_rows(*dense(student, teacher, label, labelled))[2]
+    assert target.tolist() == [0, teacher[1].argmax(), 2, teacher[3].argmax()]
 
 
 def test_kd_is_zero_for_equal_logits_and_ignores_a_shift_of_them():

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
-from tests.golden.adapters import adapter_of
+import tests.golden.adapters  # noqa: F401  registers them
+from tests.golden.adapters.registry import adapter_of
 
 TOLERANCE = 1e-4
 COMPARED = ("loss", "grad_", "out_", "Z_", "updated_")

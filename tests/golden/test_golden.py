@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tests.golden.__main__ import TOLERANCE, errors_of, main
-from tests.golden.adapters import adapter_of
+from tests.golden.adapters.registry import adapter_of
 
 FOLDER = Path(__file__).parent
 FILES = sorted(FOLDER.glob("*.npz"))

@@ -1,0 +1,88 @@
+"""Tiny networks' activations, the contexts that go with them, and every baseline built on them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pytest
+import torch
+
+from benchmark import Activations, Context, NotApplicable, Progress, Shapes
+from benchmark.contracts import IGNORE, Distiller
+from benchmark.plugins import load
+
+SAMPLES, CLASSES, BATCH = 40, 5, 8
+PROGRESS = Progress(epoch=1, epochs=4, step=5, steps=20)
+REGISTRY = load()
+NAMES = sorted(REGISTRY.baselines)
+
+
+def tiny_activations(channels: tuple[int, ...], width: int, seed: int) -> Activations:
+    """Activations of a small 2-D network with leaves that record gradients."""
+    draw = torch.Generator().manual_seed(seed)
+
+    def leaf(*shape: int) -> torch.Tensor:
+        return torch.randn(BATCH, *shape, generator=draw).relu_().requires_grad_()
+
+    sizes = (8, 8, 4, 2)
+    maps = tuple(leaf(c, size, size) for c, size in zip(channels, sizes, strict=True))
+    before = tuple(torch.randn(each.shape, generator=draw).requires_grad_() for each in maps)
+    return Activations(leaf(CLASSES), leaf(width), maps, before)
+
+
+def tiny_batch() -> dict[str, torch.Tensor]:
+    index = torch.arange(BATCH) * 3
+    return {"index": index, "label": index % CLASSES, "labelled": index % 2 == 0}
+
+
+@dataclass(frozen=True)
+class TinyPair:
+    """A teacher and a student by the channels of their maps and the widths of their embeddings."""
+
+    teacher_channels: tuple[int, ...]
+    student_channels: tuple[int, ...]
+    teacher_width: int
+    student_width: int
+
+    def teacher(self, seed: int = 1) -> Activations:
+        """As the engine hands it over: without gradient."""
+        return tiny_activations(self.teacher_channels, self.teacher_width, seed).map(torch.Tensor.detach)
+
+    def student(self, seed: int = 2) -> Activations:
+        return tiny_activations(self.student_channels, self.student_width, seed)
+
+    @property
+    def context(self) -> Context:
+        """Half of the labels may be used; the teacher has a head and a norm per preactivation."""
+        labels = torch.arange(SAMPLES) % CLASSES
+        labels[1::2] = IGNORE
+        teacher, student = Shapes.of(self.teacher()), Shapes.of(self.student())
+        draw = torch.Generator().manual_seed(3)
+        norms = tuple(
+            (torch.rand(shape[0], generator=draw) + 0.5, torch.randn(shape[0], generator=draw))
+            for shape in teacher.preactivations
+        )
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(4)
+            head = torch.nn.Linear(self.teacher_width, CLASSES)
+        return Context(teacher, student, CLASSES, SAMPLES, labels, head, norms)
+
+
+TINY_PAIRS = {
+    "unlike": TinyPair((6, 8, 12, 16), (4, 8, 10, 12), 16, 12),
+    "alike": TinyPair((4, 8, 10, 12), (4, 8, 10, 12), 12, 12),
+}
+"""Networks whose maps differ in channels (all but those of the first stage), and networks that are alike."""
+
+
+def built(name: str, pair: TinyPair) -> Distiller:
+    """The baseline on that pair, its weights drawn from a fixed seed. Raises NotApplicable."""
+    torch.manual_seed(0)
+    return REGISTRY.baseline(name).distiller(pair.context)
+
+
+def built_or_skipped(name: str, pair: TinyPair) -> Distiller:
+    try:
+        return built(name, pair)
+    except NotApplicable as reason:
+        pytest.skip(f"not applicable: {reason}")
