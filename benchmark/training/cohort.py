@@ -32,6 +32,7 @@ from benchmark.training.loop import (
     describe_error,
     guard,
 )
+from benchmark.training.preludes import run_preludes
 from benchmark.training.probing import Probing
 from benchmark.training.stopwatch import Stopwatch
 from benchmark.training.teacher import Teacher
@@ -112,7 +113,7 @@ class CohortTraining:
         `log` gets each epoch of each run as it ends; `keep` is that of `Loop`.
         """
         for track in self.tracks if not self.first_epoch else ():
-            guard(track, lambda: self._first_stages(track))  # noqa: B023
+            guard(track, lambda: run_preludes(track, self._preludes, self.teacher, self.fabric))  # noqa: B023
         loop = Loop(
             self.fabric,
             self.stream,
@@ -167,31 +168,6 @@ class CohortTraining:
             len(cohort.data.classes),
             labels,
         )
-
-    def _first_stages(self, track: Track) -> None:
-        """Runs a baseline's preludes on batches of their own, so that the common batches stay common."""
-        learner, recipe = track.learner, self.cohort.recipe
-        for prelude in learner.distiller.preludes():
-            head = (
-                {id(p) for p in learner.network.head.parameters()}
-                if learner.network.head is not None
-                else set()
-            )
-            body = (
-                [p for p in learner.network.parameters() if id(p) not in head]
-                if prelude.trains_student
-                else []
-            )
-            stage = Track(track.name, learner, recipe, track.stream, [*prelude.parameters, *body])
-            epochs = max(1, round(prelude.share * recipe.epochs))
-            learner.prelude = prelude
-            Loop(
-                self.fabric, self._preludes(), epochs, self.teacher.network, self.teacher.spec.modalities
-            ).run([stage])
-            learner.prelude = None
-            if stage.status != "finished":
-                track.retire(stage.status, f"in the first stage {prelude.name}: {stage.reason}")
-                return
 
     def _validate(self, learner: Learner) -> tuple[dict[str, float], bool]:
         predictions = self._predict(learner, self.validation)
