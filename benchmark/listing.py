@@ -5,9 +5,9 @@ from __future__ import annotations
 from rich.console import Console
 from rich.table import Table
 
+from benchmark import zoo
 from benchmark.cohorts import Cohort
 from benchmark.contracts import Task
-from benchmark.grid import order_of
 from benchmark.plugins import Registry
 from benchmark.running.local import Executor
 
@@ -17,20 +17,34 @@ def print_plugins(registry: Registry, console: Console) -> None:
     for task in registry.tasks.values():
         console.print(_datasets(task))
         console.print(_pairs(task))
-    table = _table(
-        "Baselines (a+b composes any two)", "name", "title", "role", "needs", "paper", "hyper-parameters"
-    )
-    for baseline in sorted(registry.baselines.values(), key=lambda each: order_of(each.name, registry)):
-        table.add_row(
-            baseline.name,
-            baseline.title,
-            baseline.role,
-            ", ".join(sorted(baseline.distiller.needs)) or "-",
-            " ".join(filter(None, [baseline.paper, baseline.arxiv and f"arXiv {baseline.arxiv}"])) or "-",
-            ", ".join(f"{each.name}={each.default}" for each in baseline.hyperparameters.values()),
-        )
-    console.print(table)
+    console.print(_baselines(registry))
     console.print(f"Headline set (the default): {' '.join(registry.headline)}", highlight=False)
+
+
+def _baselines(registry: Registry) -> Table:
+    places = zoo.spots(registry, quick=True)
+    where = ", ".join(f"{spot.name} ({spot.task})" for spot in places)
+    table = _table(
+        f"Baselines (a+b composes any two), as built on {where}",
+        "name", "what it is", "how it acts", "defaults", "applies to",
+    )  # fmt: skip
+    for entry in zoo.explore(zoo.ordered(registry), places):
+        refused = {spot.task: reason for spot, reason in entry.refusals.items()}
+        fits = [spot.task for spot in places if spot not in entry.refusals]
+        found = {
+            "on": entry.acts_on,
+            "needs": zoo.needed(entry.baseline),
+            "adds": zoo.count(entry.parameters),
+            "first": "; ".join(entry.preludes),
+        }
+        table.add_row(
+            entry.baseline.name,
+            ", ".join(filter(None, [entry.baseline.title, entry.baseline.role, zoo.source(entry.baseline)])),
+            "\n".join(f"{what} {value}" for what, value in found.items() if value),
+            zoo.defaults(entry.baseline),
+            "\n".join([*fits, *(f"not {task}: {reason}" for task, reason in refused.items())]),
+        )
+    return table
 
 
 def _datasets(task: Task) -> Table:

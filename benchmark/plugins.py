@@ -8,6 +8,7 @@ import hashlib
 import importlib
 import importlib.util
 import inspect
+import re
 import sys
 import typing
 from collections.abc import Callable
@@ -53,6 +54,12 @@ class Baseline:
     anchor: bool = False
     companion: str = ""
     hyperparameters: dict[str, Hyperparameter] = field(default_factory=dict)
+
+    @property
+    def year(self) -> str:
+        """The year that `paper` names; empty where it names none."""
+        found = re.findall(r"\b(?:19|20)\d\d\b", self.paper)
+        return found[-1] if found else ""
 
     @cached_property
     def code_checksum(self) -> str:

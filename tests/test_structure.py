@@ -59,6 +59,7 @@ LAYERS = [
     ("training",),
     ("overrides", "selection", "grid"),
     ("running", "reporting"),
+    ("zoo",),
     ("listing", "speed"),
     ("cli",),
 ]

@@ -128,6 +128,8 @@ class DatasetCard:
     load(request) -> Data; raises UserError that names what is missing and the layouts expected
     requires   what it needs on disk, in words; empty for embedded data
     folds      names of its protocols (ways to divide train from test), the default first; empty: only one
+    shapes     modality -> its shape without the batch axis, as far as it is known before anything is loaded:
+               what --list needs to say which baselines apply
     """
 
     title: str
@@ -135,6 +137,7 @@ class DatasetCard:
     synthetic: bool
     requires: str = ""
     folds: tuple[str, ...] = ()
+    shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

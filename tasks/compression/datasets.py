@@ -33,15 +33,26 @@ SIZES = {"image_folder": 32, "image_folder_64": 64, "image_folder_224": 224}
 
 def cards() -> dict[str, DatasetCard]:
     """Dataset name -> card."""
-    found = {"shapes": DatasetCard("Shapes, 12 figures", load_shapes, synthetic=True)}
+    small = {"rgb": (3, 32, 32)}
+    found = {"shapes": DatasetCard("Shapes, 12 figures", load_shapes, synthetic=True, shapes=small)}
     for name, dataset in (("cifar10", CIFAR10), ("cifar100", CIFAR100)):
         title = f"CIFAR-{name.removeprefix('cifar')}"
         found[name] = DatasetCard(
-            title, partial(load_cifar, name), synthetic=False, requires=_cifar_layouts(name, dataset)
+            title,
+            partial(load_cifar, name),
+            synthetic=False,
+            requires=_cifar_layouts(name, dataset),
+            shapes=small,
         )
     for name, size in SIZES.items():
         title = f"Images of a folder, {size} x {size}"
-        found[name] = DatasetCard(title, partial(load_folder, name), synthetic=False, requires=FOLDER_LAYOUTS)
+        found[name] = DatasetCard(
+            title,
+            partial(load_folder, name),
+            synthetic=False,
+            requires=FOLDER_LAYOUTS,
+            shapes={"rgb": (3, size, size)},
+        )
     return found
 
 

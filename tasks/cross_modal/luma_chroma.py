@@ -36,6 +36,10 @@ def cards() -> dict[str, DatasetCard]:
             partial(load, name),
             synthetic=False,
             requires=sources[name].requires,
+            shapes={
+                "luma": (1, *sources[name].shapes["rgb"][1:]),
+                "chroma": (2, *sources[name].shapes["rgb"][1:]),
+            },
         )
         for name in SOURCES
     }

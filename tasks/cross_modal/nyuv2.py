@@ -27,6 +27,7 @@ MAPPINGS = {
 }
 
 SIZE = (96, 128)
+SHAPES = {"rgb": (3, *SIZE), "depth": (1, *SIZE)}
 """Rows and columns that the 480 x 640 pixels are brought to."""
 
 NUM_LABELS = 894
@@ -50,7 +51,9 @@ VERSION = 1
 def cards() -> dict[str, DatasetCard]:
     """Dataset name -> card."""
     found = {
-        "nyuv2": DatasetCard("NYU Depth v2, scenes", load_scenes, synthetic=False, requires=LAYOUTS),
+        "nyuv2": DatasetCard(
+            "NYU Depth v2, scenes", load_scenes, synthetic=False, requires=LAYOUTS, shapes=SHAPES
+        ),
     }
     for classes in (13, 40):
         found[f"nyuv2_segmentation_{classes}"] = DatasetCard(
@@ -58,6 +61,7 @@ def cards() -> dict[str, DatasetCard]:
             partial(load_segmentation, classes),
             synthetic=False,
             requires=f"{LAYOUTS}; {MAPPINGS[classes]}",
+            shapes=SHAPES,
         )
     return found
 

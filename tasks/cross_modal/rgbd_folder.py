@@ -46,6 +46,7 @@ def cards() -> dict[str, DatasetCard]:
             partial(load, name),
             synthetic=False,
             requires=LAYOUTS,
+            shapes={"rgb": (3, rows, columns), "depth": (1, rows, columns)},
         )
         for name, (rows, columns) in SIZES.items()
     }

@@ -20,6 +20,7 @@ TRAIN, TEST = 3200, 1000
 
 SEED = 5
 PAD = 3
+SHAPES = {"rgb": (3, 40, 40), "depth": (1, 40, 40)}
 
 RGB_STATISTICS = ((0.65, 0.63, 0.6), (0.14, 0.16, 0.17))
 DEPTH_STATISTICS = ((2.34,), (1.0,))
@@ -29,9 +30,9 @@ DEPTH_STATISTICS = ((2.34,), (1.0,))
 def cards() -> dict[str, DatasetCard]:
     """Dataset name -> card."""
     return {
-        "rooms": DatasetCard("Rooms, 10 kinds", partial(load, "rooms"), synthetic=True),
+        "rooms": DatasetCard("Rooms, 10 kinds", partial(load, "rooms"), synthetic=True, shapes=SHAPES),
         "rooms_segmentation": DatasetCard(
-            "Rooms, 11 classes of pixels", partial(load, "rooms_segmentation"), synthetic=True
+            "Rooms, 11 classes of pixels", partial(load, "rooms_segmentation"), synthetic=True, shapes=SHAPES
         ),
     }
 

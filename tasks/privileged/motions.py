@@ -16,6 +16,7 @@ VERSION = 1
 
 TRAIN_SUBJECTS, TEST_SUBJECTS = range(16), range(16, 24)
 TRAIN_TAKES, TEST_TAKES = 6, 7
+SHAPES = {"skeleton": (45, 32), "video": (2, 12, 20, 16), "audio": (24, 32)}
 SPATIAL = ("video",)
 SCALES = {"video": 255.0}
 
@@ -42,7 +43,7 @@ are those on the grid of its last input."""
 
 def cards() -> dict[str, DatasetCard]:
     """Dataset name -> card."""
-    return {"motions": DatasetCard("Motions, 12 actions", load, synthetic=True)}
+    return {"motions": DatasetCard("Motions, 12 actions", load, synthetic=True, shapes=SHAPES)}
 
 
 def pairs() -> dict[str, Pair]:

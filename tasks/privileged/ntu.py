@@ -55,7 +55,10 @@ SCALE = 500.0
 
 def cards() -> dict[str, DatasetCard]:
     """Dataset name -> card."""
-    card = DatasetCard("NTU RGB+D skeletons", load, synthetic=False, requires=LAYOUT, folds=FOLDS)
+    shapes = {name: modality.shape for name, modality in _modalities().items()}
+    card = DatasetCard(
+        "NTU RGB+D skeletons", load, synthetic=False, requires=LAYOUT, folds=FOLDS, shapes=shapes
+    )
     return {"ntu": card}
 
 

@@ -74,6 +74,7 @@ def cards() -> dict[str, DatasetCard]:
             synthetic=False,
             requires=LAYOUT,
             folds=folds,
+            shapes={modality: each.shape for modality, each in _modalities(step).items()},
         )
         for name, step in STEPS.items()
     }

@@ -13,13 +13,14 @@ from torch import Tensor
 from benchmark import Data, DatasetCard, Modality, Pair, Recipe, Request, Samples, UserError
 from benchmark.data.loading import Arrays, Report, Unusable, cached, stamps
 from benchmark.data.readers import candidate_folders, class_folders, fingerprint, not_found
-from tasks.privileged.clips import FLOW_STEPS, VERSION, Clip, decode_all, sidecar
+from tasks.privileged.clips import FLOW_STEPS, FRAMES, SIDE, VERSION, Clip, decode_all, sidecar
 
 NAME = "video_folder"
 LAYOUTS = (
     "train/<class>/*.mp4 with test/<class>/*.mp4 (or val/), or <class>/*.mp4 alone (avi, mkv, mov, webm "
     "too); sound in the videos, or <video's name>.wav beside them"
 )
+SHAPES = {"video": (3, FRAMES, SIDE, SIDE), "flow": (2, FRAMES, SIDE, SIDE), "audio": (64, 128)}
 SUFFIXES = (".mp4", ".avi", ".mkv", ".mov", ".webm")
 
 PAD = 4
@@ -31,7 +32,8 @@ RECIPE = Recipe(epochs=60, batch_size=32, learning_rate=0.05, nesterov=True, sch
 
 def cards() -> dict[str, DatasetCard]:
     """Dataset name -> card."""
-    return {NAME: DatasetCard("Videos of a folder", load, synthetic=False, requires=LAYOUTS)}
+    card = DatasetCard("Videos of a folder", load, synthetic=False, requires=LAYOUTS, shapes=SHAPES)
+    return {NAME: card}
 
 
 def pairs() -> dict[str, Pair]:
