@@ -63,9 +63,21 @@ class Baseline:
 
     @cached_property
     def code_checksum(self) -> str:
-        """16 hexadecimal digits of the SHA-256 of its file's code; comments and layout don't count."""
-        code = ast.dump(ast.parse(self.file.read_text()))
+        """16 hexadecimal digits of the SHA-256 of its code: its file and what that imports from the files
+        beside it; comments and layout don't count."""
+        code = "".join(ast.dump(tree) for _, tree in sorted(_sources(self.file, {}).items()))
         return hashlib.sha256(code.encode()).hexdigest()[:16]
+
+
+def _sources(file: Path, found: dict[str, ast.Module]) -> dict[str, ast.Module]:
+    """The syntax trees of a file and of the files in its folder that it imports, by name."""
+    if file.name not in found:
+        tree = found[file.name] = ast.parse(file.read_text())
+        for node in ast.walk(tree):
+            beside = file.with_name(f"{(getattr(node, 'module', None) or '').rpartition('.')[2]}.py")
+            if isinstance(node, ast.ImportFrom) and beside.is_file():
+                _sources(beside, found)
+    return found
 
 
 @dataclass

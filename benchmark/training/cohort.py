@@ -252,6 +252,7 @@ class CohortTraining:
             "teacher_share_ms": 1000 * watch.seconds(TEACHER_PASS) / steps / mates,
             "data_share_ms": 1000 * watch.seconds(DATA_PASS) / steps / mates,
             "own_s": watch.seconds(track.name),
+            "first_stages_s": track.first_stages_s,
             "peak_memory_mb": peak_memory_mb(self.fabric.device),
             "cohort_size": mates,
         }

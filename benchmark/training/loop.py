@@ -51,6 +51,7 @@ class Track:
 
     status: "training", then "finished", "diverged" (a loss that is not finite) or "failed" (an error of its
     own code).
+    first_stages_s: what its first stages took, the teacher's passes and the data included.
     """
 
     name: str
@@ -62,6 +63,7 @@ class Track:
     reason: str = ""
     history: list[dict[str, Any]] = field(default_factory=list)
     best: Best | None = None
+    first_stages_s: float = 0.0
 
     def __post_init__(self) -> None:
         self.parameters = self.parameters or [p for p in self.learner.parameters() if p.requires_grad]
@@ -116,6 +118,7 @@ class Track:
             "stream": self.stream.states,
             "history": self.history,
             "best": None if self.best is None else vars(self.best),
+            "first_stages_s": self.first_stages_s,
         }
 
     def restore(self, state: dict[str, Any]) -> None:
@@ -125,6 +128,7 @@ class Track:
         self.stream.states = tuple(state["stream"])
         self.history = list(state["history"])
         self.best = None if state["best"] is None else Best(**state["best"])
+        self.first_stages_s = state.get("first_stages_s", 0.0)
 
     def retire(self, status: str, reason: str) -> None:
         self.status, self.reason = status, reason

@@ -10,7 +10,7 @@ from torch import nn
 
 from benchmark.contracts import Prelude
 from benchmark.data.batches import TrainStream
-from benchmark.training.loop import Loop, Track
+from benchmark.training.loop import DATA_PASS, TEACHER_PASS, Loop, Track
 from benchmark.training.teacher import Teacher
 
 
@@ -26,8 +26,9 @@ def run_preludes(track: Track, batches: Callable[[], TrainStream], teacher: Teac
         stage = Track(track.name, learner, recipe, track.stream, _trained(prelude, learner.network))
         epochs = max(1, round(prelude.share * recipe.epochs))
         learner.prelude = prelude
-        Loop(fabric, batches(), epochs, teacher.network, teacher.spec.modalities).run([stage])
+        watch = Loop(fabric, batches(), epochs, teacher.network, teacher.spec.modalities).run([stage])
         learner.prelude = None
+        track.first_stages_s += sum(map(watch.seconds, (stage.name, TEACHER_PASS, DATA_PASS)))
         if stage.status != "finished":
             track.retire(stage.status, f"in the first stage {prelude.name}: {stage.reason}")
             return

@@ -26,7 +26,6 @@ def built_or_skipped(spot: Spot, name: str):
     try:
         return spot.build(REGISTRY.baseline(name))
     except NotApplicable as reason:
-        assert str(reason)
         pytest.skip(f"not applicable: {reason}")
 
 
