@@ -193,12 +193,15 @@ class Distiller(nn.Module):
         return {}
 
 
-def supervised_cross_entropy(logits: Tensor, label: Tensor, labelled: Tensor) -> Tensor:
+def supervised_cross_entropy(
+    logits: Tensor, label: Tensor, labelled: Tensor, smoothing: float = 0.0
+) -> Tensor:
     """Mean cross-entropy over the labels that may be used; zero (with a graph) when there is none.
 
-    logits [B, K, *space], label [B, *space] int64, labelled [B] bool. Pixels count like samples.
+    logits [B, K, *space], label [B, *space] int64, labelled [B] bool. Pixels count like samples. `smoothing`
+    is the share of a label that is spread over all K classes.
     """
     usable = labelled.view(-1, *[1] * (label.ndim - 1))
     target = torch.where(usable, label, torch.full_like(label, IGNORE))
-    total = F.cross_entropy(logits, target, ignore_index=IGNORE, reduction="sum")
+    total = F.cross_entropy(logits, target, ignore_index=IGNORE, reduction="sum", label_smoothing=smoothing)
     return total / (target != IGNORE).sum().clamp(min=1)

@@ -1,0 +1,22 @@
+"""GCKT with the plain Kantorovich-Rubinstein objective in place of noise-contrastive estimation."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from baselines.gckt import GCKT
+from benchmark import Choice, Context, baseline
+
+
+@baseline("gckt_dual", title="GCKT (dual)", paper="Chen et al., CVPR 2021 (global term)", arxiv="2012.08674")
+class GCKTDual(GCKT):
+    """loss = cross-entropy + 0.8 * (mean score of independent pairs - that of joint ones, both ways)."""
+
+    def __init__(
+        self,
+        context: Context,
+        *,
+        objective: Annotated[str, Choice(("dual", "nce"), source="what sets it apart from GCKT")] = "dual",
+        **options: float,
+    ):
+        super().__init__(context, objective=objective, **options)

@@ -1,0 +1,121 @@
+"""WKD-L: transport between predicted probabilities, where likenesses of classes are the cost (Lv et al.)."""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from baselines._logits import LogitDistiller
+from baselines.dkd import others
+from benchmark import Activations, Batch, Context, NotApplicable, Progress, Range, baseline
+
+EPSILON = 1e-8
+
+
+def target_loss(student: Tensor, teacher: Tensor, target: Tensor) -> Tensor:
+    """-mean p_t(y) * log p_s(y) at temperature 1, logits [R, K], target [R], float32 (eq. 4)."""
+    weight = F.softmax(teacher.float(), dim=1).gather(1, target[:, None])
+    return -(weight * F.log_softmax(student.float(), dim=1).gather(1, target[:, None])).mean()
+
+
+def transport_loss(
+    student: Tensor, teacher: Tensor, target: Tensor, cost: Tensor, temperature: float, regularization: float,
+    iterations: int,
+) -> Tensor:  # fmt: skip
+    """mean <flow, C> between softmax(z / T) over the non-target classes, logits [R, K], cost [K, K] (eq. 3).
+
+    The flow is Sinkhorn's after `iterations`, in float32 and with its gradient, as in the authors' code.
+    """
+    rows, classes = student.shape
+    with torch.autocast(student.device.type, enabled=False):
+        place = torch.arange(classes, device=student.device).expand(rows, -1)
+        kept = others(place, target).long()
+        own = cost.float().clamp(min=0)[kept[:, :, None], kept[:, None, :]] + EPSILON
+        ours, theirs = (F.softmax(others(each, target) / temperature, dim=1) for each in (student, teacher))
+        kernel = torch.exp(-own / regularization)
+        left = torch.full_like(ours, 1 / (classes - 1))
+        for _ in range(iterations):
+            right = theirs / (torch.einsum("rij,ri->rj", kernel, left) + EPSILON)
+            left = ours / (torch.einsum("rij,rj->ri", kernel, right) + EPSILON)
+        return torch.einsum("ri,rij,rj->r", left, kernel * own, right).mean()
+
+
+def class_cost(features: Tensor, ready: Tensor, sharpness: float) -> Tensor:
+    """1 - exp(-sharpness * (1 - CKA)) between classes, features [K, n, D] -> [K, K], float32 (eq. 2, 6).
+
+    CKA is linear, between the centred Gram matrices of n samples per class; 0 for a class that isn't `ready`
+    [K].
+    """
+    with torch.autocast(features.device.type, enabled=False):
+        centred = features.float() - features.float().mean(1, keepdim=True)
+        grams = F.normalize((centred @ centred.transpose(1, 2)).flatten(1), dim=1)
+        likeness = (grams @ grams.T) * (ready[:, None] & ready[None, :])
+        likeness.fill_diagonal_(1.0)
+        return 1 - torch.exp(-sharpness * (1 - likeness))
+
+
+@baseline("wkd_l", title="WKD-L", paper="Lv et al., NeurIPS 2024", arxiv="2412.08139")
+class WKDL(LogitDistiller):
+    """loss = cross-entropy + target_loss + decay * 200 * transport_loss at T = 8.
+
+    The decay falls along a cosine to 0 at 150 of 240 epochs. Cost: `class_cost` of the teacher's last 16
+    embeddings of each class; the authors compute it once beforehand, from more of them. Sinkhorn: 0.05, 10
+    steps. Weight and temperature are the authors' where WKD-L and WKD-F go together; for resnet32x4 to
+    resnet8x4 alone they give 600. Where a label may not be used, the teacher's likeliest class is the target.
+    """
+
+    def __init__(
+        self,
+        context: Context,
+        *,
+        weight: Annotated[float, Range(10, 2000, log=True, source="authors' code: gamma 200 to 600")] = 200.0,
+        temperature: Annotated[float, Range(1, 20, log=True, source="authors' code: T 6 to 8")] = 8.0,
+        regularization: Annotated[float, Range(0.01, 1, log=True, source="authors' code: lambda")] = 0.05,
+        iterations: Annotated[int, Range(1, 100, log=True, source="authors' code: iter")] = 10,
+        sharpness: Annotated[float, Range(0.1, 10, log=True, source="authors' code: sharpen")] = 1.0,
+        class_samples: Annotated[int, Range(2, 128, log=True, source="ours: fills within an epoch")] = 16,
+        decay: Annotated[float, Range(0.1, 1, source="authors' code: 150 of 240 epochs")] = 150 / 240,
+        **options: float,
+    ):
+        super().__init__(context, **options)
+        if len(context.student.logits) > 1:
+            raise NotApplicable("its cost needs an embedding of one class, and here every pixel has a class")
+        if context.num_classes < 3:
+            raise NotApplicable("between two classes there is nothing to transport beside the target")
+        self.weight, self.temperature, self.sharpness, self.decay = weight, temperature, sharpness, decay
+        self.regularization, self.iterations = regularization, iterations
+        width = math.prod(context.teacher.embedding)
+        self.register_buffer("features", torch.zeros(context.num_classes, class_samples, width))
+        self.register_buffer("seen", torch.zeros(context.num_classes, dtype=torch.long))
+
+    @torch.no_grad()
+    def remember(self, embedding: Tensor, target: Tensor) -> None:
+        """Puts embeddings [B, D] into the rings of their classes [B]; nothing in eval mode."""
+        if not self.training:
+            return
+        _, slots, _ = self.features.shape
+        belongs = F.one_hot(target, len(self.seen))
+        order = (belongs.cumsum(0) - 1).gather(1, target[:, None])[:, 0]
+        fits = order < slots
+        target, place = target[fits], (self.seen[target] + order)[fits] % slots
+        self.features[target, place] = embedding.flatten(1).float()[fits]
+        self.seen += belongs.sum(0)
+
+    def forward(
+        self, teacher: Activations, student: Activations, batch: Batch, progress: Progress
+    ) -> dict[str, Tensor]:
+        theirs, ours, target = self.rows(teacher, student, batch)
+        self.remember(teacher.embedding, target)
+        terms = {"target": target_loss(ours, theirs, target)}
+        if progress.fraction < self.decay:
+            fall = 0.5 * (1 + math.cos(math.pi * progress.fraction / self.decay))
+            cost = class_cost(self.features, self.seen >= self.features.shape[1], self.sharpness)
+            transport = transport_loss(
+                ours, theirs, target, cost, self.temperature, self.regularization, self.iterations
+            )
+            terms["transport"] = fall * self.weight * transport
+        return terms
