@@ -68,7 +68,7 @@ class OFD(Distiller):
         check_same_stages(context, "preactivations")
         self.weight = weight
         ours, theirs = context.student.preactivations[1:], context.teacher.preactivations[1:]
-        self.connectors = nn.ModuleList(_connector(*pair) for pair in zip(ours, theirs, strict=True))
+        self.connectors = nn.ModuleList(connector(*pair) for pair in zip(ours, theirs, strict=True))
         for stage, norm in enumerate(context.teacher_norms[1:], start=1):
             if norm is None:
                 raise NotApplicable(
@@ -91,7 +91,8 @@ class OFD(Distiller):
         ]
 
 
-def _connector(student: tuple[int, ...], teacher: tuple[int, ...]) -> nn.Sequential:
+def connector(student: tuple[int, ...], teacher: tuple[int, ...]) -> nn.Sequential:
+    """A 1x1 convolution with batch norm to the teacher's channels, shapes (C, *space)."""
     axes = len(teacher) - 1
     return nn.Sequential(
         CONVOLUTIONS[axes](student[0], teacher[0], 1, bias=False), BATCH_NORMS[axes](teacher[0])

@@ -46,8 +46,8 @@ class Fusion(nn.Module):
         super().__init__()
         convolution, norm = CONVOLUTIONS[len(grid)], BATCH_NORMS[len(grid)]
         self.reduce = nn.Sequential(convolution(channels, width, 1, bias=False), norm(width))
-        self.attend = None if deepest else nn.Sequential(convolution(2 * width, 2, 1), nn.Sigmoid())
         self.expand = nn.Sequential(convolution(width, out, 3, padding=1, bias=False), norm(out))
+        self.attend = None if deepest else nn.Sequential(convolution(2 * width, 2, 1), nn.Sigmoid())
         self.grid = grid
 
     def forward(self, feature: Tensor, deeper: Tensor | None = None) -> tuple[Tensor, Tensor]:

@@ -23,7 +23,7 @@ def distances(embedding: Tensor) -> Tensor:
 
 
 def angles(embedding: Tensor) -> Tensor:
-    """Cosine of the angle at a between b and c: [B, D] -> [a, b, c], each of B, float32; 0 where a is b or c."""
+    """Cosine of the angle at a between b and c: [B, D] -> [a, b, c] of B each, float32; 0 if a is b or c."""
     with torch.autocast(embedding.device.type, enabled=False):
         embedding = embedding.float()
         directions = F.normalize(embedding[None, :] - embedding[:, None], dim=2)

@@ -14,9 +14,8 @@ from pathlib import Path
 import numpy as np
 
 import tests.golden.adapters  # noqa: F401  registers them
-from tests.golden.adapters.registry import adapter_of
+from tests.golden.adapters.registry import adapter_of, tolerance_of
 
-TOLERANCE = 1e-4
 COMPARED = ("loss", "grad_", "out_", "Z_", "updated_")
 
 
@@ -76,7 +75,7 @@ def main(arguments: Sequence[str]) -> int:
             unknown.append(file)
             continue
         # `not <=` so that NaN fails too.
-        wrong = {name for name, error in errors.items() if not error <= TOLERANCE}
+        wrong = {name for name, error in errors.items() if not error <= tolerance_of(file.stem, name)}
         print(f"{file}: {'FAILED' if wrong else 'ok'}")
         for name, error in errors.items():
             print(f"    {name:<40} {error:.1e}{'  above tolerance' if name in wrong else ''}")
