@@ -22,12 +22,14 @@ def tiny_activations(channels: tuple[int, ...], width: int, seed: int) -> Activa
     draw = torch.Generator().manual_seed(seed)
 
     def leaf(*shape: int) -> torch.Tensor:
-        return torch.randn(BATCH, *shape, generator=draw).relu_().requires_grad_()
+        return torch.randn(BATCH, *shape, generator=draw).requires_grad_()
 
-    sizes = (8, 8, 4, 2)
-    maps = tuple(leaf(c, size, size) for c, size in zip(channels, sizes, strict=True))
-    before = tuple(torch.randn(each.shape, generator=draw).requires_grad_() for each in maps)
-    return Activations(leaf(CLASSES), leaf(width), maps, before)
+    def rectified(*shape: int) -> torch.Tensor:
+        return leaf(*shape).detach().relu_().requires_grad_()
+
+    shapes = [(c, size, size) for c, size in zip(channels, (8, 8, 4, 2), strict=True)]
+    maps, before = tuple(rectified(*each) for each in shapes), tuple(leaf(*each) for each in shapes)
+    return Activations(leaf(CLASSES), rectified(width), maps, before)
 
 
 def tiny_batch() -> dict[str, torch.Tensor]:

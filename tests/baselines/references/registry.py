@@ -60,16 +60,18 @@ class Case:
 SEED = 7
 Reference = Callable[[Case], dict[str, float]]
 REFERENCES: dict[str, Reference] = {}
+TOLERANCES: dict[str, float] = {}
 
 
-def reference(*names: str) -> Callable[[Reference], Reference]:
+def reference(*names: str, tolerance: float = 2e-4) -> Callable[[Reference], Reference]:
     """Registers a reference for baselines: weighted term -> value, as `forward` names them.
 
-    The terms of a first stage stand beside them as "<prelude name>: <term>".
+    The terms of a first stage stand beside them as "<prelude name>: <term>". `tolerance` is relative.
     """
 
     def register(function: Reference) -> Reference:
         REFERENCES.update(dict.fromkeys(names, function))
+        TOLERANCES.update(dict.fromkeys(names, tolerance))
         return function
 
     return register

@@ -1,0 +1,140 @@
+"""Logit methods, controls and references in loops."""
+
+import math
+
+import numpy as np
+import torch
+from scipy.stats import kendalltau
+
+from tests.baselines.references.registry import SEED, Case, reference
+from tests.baselines.references.slow import Array, cross_entropy, divergence, linear, softmax
+
+
+def targets(case: Case) -> list[int]:
+    """The label where it may be used, the teacher's likeliest class elsewhere."""
+    rows = zip(case.batch["labelled"], case.batch["label"], case.teacher.logits, strict=True)
+    return [int(label) if labelled else int(z.argmax()) for labelled, label, z in rows]
+
+
+def kd_value(student: Array, teacher: Array, temperature: float) -> float:
+    rows = zip(student, teacher, strict=True)
+    return temperature**2 * np.mean(
+        [divergence(softmax(t, temperature), softmax(s, temperature)) for s, t in rows]
+    )
+
+
+@reference("scratch", "label_smoothing")
+def no_teacher(case: Case) -> dict[str, float]:
+    return {}
+
+
+@reference("kd", "random_teacher", "self_distillation")
+def kd(case: Case) -> dict[str, float]:
+    value = kd_value(case.student.logits, case.teacher.logits, case.distiller.temperature)
+    return {"kd": case.distiller.weight * value}
+
+
+@reference("shuffled_teacher")
+def shuffled_teacher(case: Case) -> dict[str, float]:
+    torch.manual_seed(SEED)
+    cycle = torch.randperm(len(case.teacher.logits)).tolist()
+    strangers = np.empty_like(case.teacher.logits)
+    for place, sample in enumerate(cycle):
+        strangers[sample] = case.teacher.logits[cycle[place - 1]]
+    value = kd_value(case.student.logits, strangers, case.distiller.temperature)
+    return {"kd": case.distiller.weight * value}
+
+
+@reference("logit_standardization")
+def logit_standardization(case: Case) -> dict[str, float]:
+    def standardized(z: Array) -> Array:
+        return np.array([(row - row.mean()) / row.std(ddof=1) for row in z])
+
+    sides = standardized(case.student.logits), standardized(case.teacher.logits)
+    return {"kd": case.distiller.weight * kd_value(*sides, case.distiller.temperature)}
+
+
+@reference("pseudo_label")
+def pseudo_label(case: Case) -> dict[str, float]:
+    value = cross_entropy(case.student.logits, targets(case))
+    return {"pseudo_label": case.distiller.weight * value}
+
+
+@reference("generalized_distillation")
+def generalized_distillation(case: Case) -> dict[str, float]:
+    soft = [softmax(z, case.distiller.temperature) for z in case.teacher.logits]
+    return {"soft_label": case.distiller.weight * cross_entropy(case.student.logits, soft)}
+
+
+@reference("dkd")
+def dkd(case: Case) -> dict[str, float]:
+    method, tckd, nckd = case.distiller, 0.0, 0.0
+    for s, t, y in zip(case.student.logits, case.teacher.logits, targets(case), strict=True):
+        p, q = softmax(t, method.temperature), softmax(s, method.temperature)
+        tckd += divergence(np.array([p[y], 1 - p[y]]), np.array([q[y], 1 - q[y]]))
+        p, q = np.delete(p, y), np.delete(q, y)
+        nckd += divergence(p / p.sum(), q / q.sum())
+    scale = method.temperature**2 / len(case.student.logits)
+    rise = min(case.progress.fraction / (20 / 240), 1)
+    return {"tckd": rise * method.alpha * scale * tckd, "nckd": rise * method.beta * scale * nckd}
+
+
+@reference("dist")
+def dist(case: Case) -> dict[str, float]:
+    temperature = case.distiller.temperature
+    p, q = (np.array([softmax(z, temperature) for z in side.logits]) for side in (case.teacher, case.student))
+    inter = 1 - np.mean([np.corrcoef(a, b)[0, 1] for a, b in zip(p, q, strict=True)])
+    intra = 1 - np.mean([np.corrcoef(a, b)[0, 1] for a, b in zip(p.T, q.T, strict=True)])
+    scale = temperature**2
+    return {"inter": case.distiller.beta * scale * inter, "intra": case.distiller.gamma * scale * intra}
+
+
+@reference("mlkd")
+def mlkd(case: Case) -> dict[str, float]:
+    student, teacher = case.student.logits, case.teacher.logits
+    totals = {"instance": 0.0, "batch": 0.0, "class": 0.0}
+    for temperature in range(2, 7):
+        p, q = (np.array([softmax(z, temperature) for z in side]) for side in (teacher, student))
+        totals["instance"] += kd_value(student, teacher, temperature)
+        for name, ours, theirs in (("batch", q, p), ("class", q.T, p.T)):
+            for i in range(len(ours)):
+                for j in range(len(ours)):
+                    difference = sum(ours[i] * ours[j]) - sum(theirs[i] * theirs[j])
+                    totals[name] += difference**2 / len(ours)
+    return {name: case.distiller.weight * value for name, value in totals.items()}
+
+
+@reference("wkd_l")
+def wkd_l(case: Case) -> dict[str, float]:
+    """On the first batch no class has its sixteen embeddings yet: all different classes cost the same."""
+    method, classes = case.distiller, case.student.logits.shape[1]
+    cost = (1 - math.exp(-1)) * (1 - np.eye(classes))
+    target = transport = 0.0
+    for s, t, y in zip(case.student.logits, case.teacher.logits, targets(case), strict=True):
+        target -= softmax(t)[y] * math.log(softmax(s)[y])
+        ours, theirs = (softmax(np.delete(z, y), method.temperature) for z in (s, t))
+        own = np.delete(np.delete(cost, y, 0), y, 1) + 1e-8
+        kernel = np.exp(-own / method.regularization)
+        left = np.full(classes - 1, 1 / (classes - 1))
+        for _ in range(method.iterations):
+            right = theirs / (kernel.T @ left + 1e-8)
+            left = ours / (kernel @ right + 1e-8)
+        flow = np.diag(left) @ kernel @ np.diag(right)
+        transport += (flow * own).sum()
+    batch = len(case.student.logits)
+    fall = (1 + math.cos(math.pi * case.progress.fraction / method.decay)) / 2
+    return {"target": target / batch, "transport": fall * method.weight * transport / batch}
+
+
+@reference("c2kd")
+def c2kd(case: Case) -> dict[str, float]:
+    ours = linear(case.student.embedding, case.state, "student_proxy")
+    theirs = linear(case.teacher.embedding, case.state, "teacher_proxy")
+    student, teacher, batch = case.student.logits, case.teacher.logits, len(case.student.logits)
+    proxies = kd_value(theirs, teacher, 1) + kd_value(ours, student, 1) + kd_value(student, ours, 1)
+    exchange = 0.0
+    for s, t, y in zip(ours, theirs, targets(case), strict=True):
+        if kendalltau(s, t).statistic > case.distiller.threshold:
+            p, q = softmax(np.delete(t, y)), softmax(np.delete(s, y))
+            exchange += (divergence(p, q) + divergence(q, p)) / batch
+    return {"proxies": case.distiller.weight * proxies, "exchange": case.distiller.weight * exchange}
