@@ -1,0 +1,64 @@
+"""The controls take away what they claim to take away, and nothing else."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from baselines.controls import LabelSmoothing, RandomTeacher, SelfDistillation, ShuffledTeacher
+from baselines.gckt import GCKT
+from baselines.gckt_dual import GCKTDual
+from baselines.kd import KD, kd_loss
+
+
+def test_smoothing_mixes_the_label_with_the_uniform_distribution(context, tiny):
+    student, batch = tiny.student(), tiny.batch()
+    usable = batch["labelled"]
+    target = 0.9 * F.one_hot(batch["label"], 5) + 0.1 / 5
+    expected = F.cross_entropy(student.logits[usable], target[usable])
+    torch.testing.assert_close(LabelSmoothing(context).task_loss(student, batch), expected)
+    assert LabelSmoothing(context)(tiny.teacher(), student, batch, tiny.progress) == {}
+
+
+def test_a_shuffled_teacher_never_answers_for_its_own_sample(context, tiny):
+    """With one-hot answers of the sample's own place, its own answer would be the cheapest."""
+    distiller, student = ShuffledTeacher(context, temperature=1.0, weight=1.0), tiny.student()
+    logits = 50 * F.one_hot(torch.arange(8) % 5, 5).float()
+    partners = set()
+    for seed in range(60):
+        torch.manual_seed(seed)
+        cycle = torch.randperm(8)
+        torch.manual_seed(seed)
+        teacher = tiny.teacher()
+        teacher = type(teacher)(logits, teacher.embedding)
+        found = distiller(teacher, student, tiny.batch(), tiny.progress)["kd"]
+        partner = torch.empty_like(cycle)
+        partner[cycle] = cycle.roll(1)
+        assert (partner != torch.arange(8)).all()
+        partners |= {(i, int(p)) for i, p in enumerate(partner)}
+        torch.testing.assert_close(found, kd_loss(student.logits, logits[partner], 1.0))
+    assert len(partners) == 8 * 7
+
+
+@pytest.mark.parametrize(
+    ("control", "teacher"),
+    [(RandomTeacher, "untrained"), (SelfDistillation, "student_architecture"), (ShuffledTeacher, "trained")],
+)
+def test_controls_are_kd_with_another_teacher(control, teacher, context):
+    assert control.learns_from == teacher
+    ours, plain = control(context), KD(context)
+    assert (ours.weight, ours.task_weight, ours.temperature) == (
+        plain.weight,
+        plain.task_weight,
+        plain.temperature,
+    )
+
+
+def test_the_dual_objective_is_gckts_option(context, tiny):
+    given = tiny.teacher(), tiny.student(), tiny.batch(), tiny.progress
+    values = []
+    for kind, options in ((GCKTDual, {}), (GCKT, {"objective": "dual"})):
+        torch.manual_seed(0)
+        values.append(kind(context, **options)(*given)["gckt"].item())
+    assert values[0] == values[1]

@@ -1,0 +1,231 @@
+"""Logit methods: what their formulas imply, and how samples without a usable label take part."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from baselines._logits import standardized
+from baselines.c2kd import kendall, selected_loss
+from baselines.dist import dist_losses
+from baselines.dkd import DKD, nckd_loss, tckd_loss
+from baselines.generalized_distillation import soft_label_loss
+from baselines.kd import kd_loss
+from baselines.logit_standardization import LogitStandardization
+from baselines.mlkd import MLKD, mlkd_losses
+from baselines.wkd_l import WKDL, class_cost, target_loss, transport_loss
+from benchmark import NotApplicable, Progress
+from tests.baselines.shapes import CLASSES, activations, batch_of, context_of
+from tests.baselines.tiny import PROGRESS, REGISTRY
+
+LOGIT_METHODS = sorted(
+    name for name, each in REGISTRY.baselines.items() if "standardize" in each.hyperparameters
+)
+TARGET = torch.tensor([0, 3, 1, 4, 4, 2])
+
+
+def logits() -> tuple[torch.Tensor, torch.Tensor]:
+    return 3 * torch.randn(6, CLASSES), 3 * torch.randn(6, CLASSES)
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [
+        lambda s, t: tckd_loss(s, t, TARGET, 4.0),
+        lambda s, t: nckd_loss(s, t, TARGET, 4.0),
+        lambda s, t: sum(dist_losses(s, t, 2.0)),
+        lambda s, t: sum(mlkd_losses(s, t).values()),
+        lambda s, t: selected_loss(s, t, TARGET, torch.ones(6)),
+    ],
+    ids=["tckd", "nckd", "dist", "mlkd", "c2kd"],
+)
+def test_the_loss_is_zero_for_equal_logits_and_ignores_a_shift(loss):
+    ours, theirs = logits()
+    assert loss(theirs, theirs).item() == pytest.approx(0, abs=1e-5)
+    assert loss(ours, theirs).item() > 1e-3
+    torch.testing.assert_close(loss(ours + 2, theirs - 1), loss(ours, theirs), rtol=1e-3, atol=1e-5)
+
+
+def test_decoupled_parts_add_up_to_kd_with_the_teachers_doubt_as_weight():
+    """KL = TCKD + (1 - p_t(target)) NCKD, for each sample and any target."""
+    ours, theirs = logits()
+    for row in range(6):
+        s, t, y = ours[row : row + 1], theirs[row : row + 1], TARGET[row : row + 1]
+        doubt = 1 - F.softmax(t / 4, dim=1)[0, y]
+        total = tckd_loss(s, t, y, 4.0) + doubt * nckd_loss(s, t, y, 4.0)
+        assert total.item() == pytest.approx(kd_loss(s, t, 4.0).item(), rel=1e-4)
+
+
+def test_the_target_moves_no_other_class_in_nckd():
+    ours, theirs = logits()
+    moved = ours.scatter_add(1, TARGET[:, None], torch.full((6, 1), 5.0))
+    torch.testing.assert_close(nckd_loss(moved, theirs, TARGET, 4.0), nckd_loss(ours, theirs, TARGET, 4.0))
+
+
+def test_extreme_logits_keep_losses_and_gradients_finite():
+    ours, theirs = (200 * each for each in logits())
+    ours.requires_grad_()
+    cost = 1 - torch.eye(CLASSES)
+    total = tckd_loss(ours, theirs, TARGET, 1.0) + nckd_loss(ours, theirs, TARGET, 1.0)
+    total = (
+        total + transport_loss(ours, theirs, TARGET, cost, 1.0, 0.05, 10) + target_loss(ours, theirs, TARGET)
+    )
+    total = total + sum(dist_losses(ours, theirs, 1.0)) + sum(mlkd_losses(ours, theirs).values())
+    total.backward()
+    assert math.isfinite(total.item())
+    assert torch.isfinite(ours.grad).all()
+
+
+def test_two_classes_leave_no_other_one_to_compare():
+    ours, theirs = torch.randn(2, 6, 2)
+    target = torch.tensor([0, 1, 0, 1, 0, 1])
+    assert nckd_loss(ours, theirs, target, 4.0) == 0
+    teacher, student = (activations(((4, 4),), logits=(2,), seed=seed) for seed in (1, 2))
+    with pytest.raises(NotApplicable, match="two classes"):
+        WKDL(context_of(teacher, student, num_classes=2))
+
+
+def test_correlation_ignores_scale_and_shift_of_probabilities_but_kd_does_not():
+    _, theirs = logits()
+    p = F.softmax(theirs, dim=1)
+    softer = (0.5 * p + 0.5 / CLASSES).log()
+    inter, _ = dist_losses(softer, theirs, 1.0)
+    assert inter.item() == pytest.approx(0, abs=1e-5)
+    assert kd_loss(softer, theirs, 1.0).item() > 0.01
+
+
+def test_relations_of_mlkd_follow_the_order_of_the_batch_and_of_the_classes():
+    ours, theirs = logits()
+    rows, columns = torch.randperm(6), torch.randperm(CLASSES)
+    for name, value in mlkd_losses(ours, theirs).items():
+        assert mlkd_losses(ours[rows], theirs[rows])[name].item() == pytest.approx(value.item(), rel=1e-4)
+        moved = mlkd_losses(ours[:, columns], theirs[:, columns])[name]
+        assert moved.item() == pytest.approx(value.item(), rel=1e-4)
+
+
+def test_standardised_logits_have_mean_zero_deviation_one_and_no_scale():
+    ours, _ = logits()
+    found = standardized(ours)
+    torch.testing.assert_close(found.mean(1), torch.zeros(6), atol=1e-6, rtol=0)
+    torch.testing.assert_close(found.std(1), torch.ones(6))
+    torch.testing.assert_close(standardized(7 * ours - 3), found)
+
+
+@pytest.mark.parametrize("name", LOGIT_METHODS)
+def test_every_logit_method_takes_standardised_logits(name):
+    teacher, student = activations(((4, 4),), seed=1), activations(((4, 4),), seed=2)
+    plain, standard = (
+        REGISTRY.baseline(name).distiller(context_of(teacher, student), standardize=value)
+        for value in (False, True)
+    )
+    scaled = student.map(lambda x: 5 * x)
+
+    def total(distiller, shown) -> float:
+        torch.manual_seed(0)
+        return sum(distiller(teacher, shown, batch_of(), PROGRESS).values()).item()
+
+    assert total(plain, student) != pytest.approx(total(plain, scaled), rel=1e-3)
+    if name != "wkd_l":  # its target term is standardised too, but the transport's draw of embeddings isn't
+        assert total(standard, student) == pytest.approx(total(standard, scaled), rel=1e-4)
+
+
+def test_standardised_kd_is_kd_with_its_option_and_other_weights():
+    teacher, student = activations(((4, 4),), seed=1), activations(((4, 4),), seed=2)
+    context = context_of(teacher, student)
+    named = LogitStandardization(context)
+    option = REGISTRY.baseline("kd").distiller(context, standardize=True, weight=9.0, temperature=2.0)
+    values = [each(teacher, student, batch_of(), PROGRESS)["kd"].item() for each in (named, option)]
+    assert values[0] == values[1]
+
+
+def test_equal_predictions_are_transported_for_next_to_nothing():
+    ours, theirs = logits()
+    cost = 1 - torch.eye(CLASSES)
+    same, other = (transport_loss(each, theirs, TARGET, cost, 4.0, 0.05, 50) for each in (theirs, ours))
+    assert same.item() < 1e-4
+    assert other.item() > 100 * same.item()
+
+
+def test_transport_between_alike_classes_is_cheaper():
+    ours = torch.tensor([[0.0, 9.0, 0.0, 0.0]])
+    theirs = torch.tensor([[0.0, 0.0, 9.0, 0.0]])
+    target = torch.tensor([0])
+    far = 1 - torch.eye(4)
+    near = far.clone()
+    near[1, 2] = near[2, 1] = 0.1
+    costs = [transport_loss(ours, theirs, target, each, 1.0, 0.05, 20).item() for each in (far, near)]
+    assert costs[1] < 0.2 * costs[0]
+
+
+def test_alike_classes_cost_little_and_unready_ones_the_most():
+    draw = torch.Generator().manual_seed(0)
+    features = torch.randn(4, 16, 6, generator=draw)
+    features[1] = 2 * features[0]  # the same Gram matrix but for its scale
+    cost = class_cost(features, torch.tensor([True, True, True, False]), 1.0)
+    assert cost.diagonal().tolist() == [0, 0, 0, 0]
+    assert cost[0, 1].item() == pytest.approx(0, abs=1e-5)
+    assert 0.1 < cost[0, 2].item() < 1 - math.exp(-1)
+    assert cost[0, 3].item() == pytest.approx(1 - math.exp(-1))
+
+
+def test_the_last_embeddings_of_each_class_are_kept_in_a_ring():
+    teacher, student = activations(((4, 4),), seed=1), activations(((4, 4),), seed=2)
+    distiller = WKDL(context_of(teacher, student), class_samples=2)
+    rows = torch.arange(5.0)[:, None].expand(5, 7)
+    distiller.remember(
+        rows, torch.tensor([0, 1, 0, 0, 1])
+    )  # the third of class 0 finds no slot in this batch
+    assert distiller.features[0, :, 0].tolist() == [0, 2]
+    assert distiller.features[1, :, 0].tolist() == [1, 4]
+    distiller.remember(rows[:1] + 10, torch.tensor([0]))
+    assert 10 in distiller.features[0, :, 0].tolist()
+    distiller.eval().remember(rows + 50, torch.tensor([0, 1, 0, 0, 1]))
+    assert distiller.features.max() == 10
+
+
+def test_the_transport_fades_out_and_is_left_out_afterwards():
+    teacher, student = activations(((4, 4),), seed=1), activations(((4, 4),), seed=2)
+    distiller = WKDL(context_of(teacher, student)).eval()
+    terms = [
+        distiller(teacher, student, batch_of(), Progress(0, 24, step, 240)) for step in (0, 75, 149, 150)
+    ]
+    values = [each["transport"].item() for each in terms[:3]]
+    assert values[1] == pytest.approx(values[0] / 2, rel=1e-3)
+    assert values[2] < 0.001 * values[0]
+    assert terms[3].keys() == {"target"}
+
+
+def test_the_warm_up_of_dkd_rises_over_a_twelfth_of_training():
+    teacher, student = activations(((4, 4),), seed=1), activations(((4, 4),), seed=2)
+    distiller = DKD(context_of(teacher, student))
+    values = [
+        distiller(teacher, student, batch_of(), Progress(0, 24, step, 240))["nckd"].item()
+        for step in (0, 10, 20, 200)
+    ]
+    assert values[0] == 0
+    assert values[1] == pytest.approx(values[2] / 2)
+    assert values[2] == values[3]
+
+
+@pytest.mark.parametrize("kind", [MLKD, WKDL])
+def test_what_has_no_meaning_for_pixels_says_so(kind):
+    teacher, student = (activations(((4, 4, 4),), logits=(CLASSES, 4, 4), seed=seed) for seed in (1, 2))
+    with pytest.raises(NotApplicable, match="every pixel"):
+        kind(context_of(teacher, student))
+
+
+def test_rank_correlation_is_that_of_the_orders_of_classes():
+    order = torch.tensor([[1.0, 2.0, 3.0, 4.0]])
+    assert kendall(order, order.exp()).item() == 1
+    assert kendall(order, -order).item() == -1
+    assert kendall(order, torch.tensor([[1.0, 2.0, 4.0, 3.0]])).item() == pytest.approx(4 / 6)
+
+
+def test_soft_labels_are_met_at_temperature_one():
+    theirs = torch.randn(6, CLASSES)
+    entropy = -(F.softmax(theirs / 3, 1) * F.log_softmax(theirs / 3, 1)).sum(1).mean()
+    assert soft_label_loss(theirs / 3, theirs, 3.0).item() == pytest.approx(entropy.item(), rel=1e-5)
+    assert soft_label_loss(theirs, theirs, 3.0).item() > entropy.item()
