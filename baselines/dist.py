@@ -40,17 +40,20 @@ class DIST(LogitDistiller):
         self,
         context: Context,
         *,
-        beta: Annotated[float, Range(0.1, 10, log=True, source="authors' code, inter: beta 1")] = 1.0,
-        gamma: Annotated[float, Range(0.1, 10, log=True, source="authors' code, intra: gamma 1")] = 1.0,
+        inter_weight: Annotated[float, Range(0.1, 10, log=True, source="authors' code, inter: beta 1")] = 1.0,
+        intra_weight: Annotated[
+            float, Range(0.1, 10, log=True, source="authors' code, intra: gamma 1")
+        ] = 1.0,
         temperature: Annotated[float, Range(1, 20, log=True, source="authors' code, tau 1")] = 1.0,
         **options: float,
     ):
         super().__init__(context, **options)
-        self.beta, self.gamma, self.temperature = beta, gamma, temperature
+        self.inter_weight, self.intra_weight = inter_weight, intra_weight
+        self.temperature = temperature
 
     def forward(
         self, teacher: Activations, student: Activations, batch: Batch, progress: Progress
     ) -> dict[str, Tensor]:
         theirs, ours, _ = self.rows(teacher, student, batch)
         inter, intra = dist_losses(ours, theirs, self.temperature)
-        return {"inter": self.beta * inter, "intra": self.gamma * intra}
+        return {"inter": self.inter_weight * inter, "intra": self.intra_weight * intra}

@@ -51,21 +51,22 @@ class DKD(LogitDistiller):
         self,
         context: Context,
         *,
-        alpha: Annotated[float, Range(0.1, 10, log=True, source="mdistiller, DKD: alpha 1")] = 1.0,
-        beta: Annotated[float, Range(0.5, 32, log=True, source="mdistiller, DKD: beta 8")] = 8.0,
+        tckd_weight: Annotated[float, Range(0.1, 10, log=True, source="mdistiller, DKD: alpha 1")] = 1.0,
+        nckd_weight: Annotated[float, Range(0.5, 32, log=True, source="mdistiller, DKD: beta 8")] = 8.0,
         temperature: Annotated[float, Range(1, 20, log=True, source="mdistiller, DKD: T 4")] = 4.0,
         warmup: Annotated[float, Range(0, 0.5, source="mdistiller, 20 of 240 epochs")] = 20 / 240,
         **options: float,
     ):
         super().__init__(context, **options)
-        self.alpha, self.beta, self.temperature, self.warmup = alpha, beta, temperature, warmup
+        self.tckd_weight, self.nckd_weight = tckd_weight, nckd_weight
+        self.temperature, self.warmup = temperature, warmup
 
     def forward(
         self, teacher: Activations, student: Activations, batch: Batch, progress: Progress
     ) -> dict[str, Tensor]:
         theirs, ours, target = self.rows(teacher, student, batch)
-        rise = min(progress.fraction / self.warmup, 1.0) if self.warmup else 1.0
+        rise = progress.rise(self.warmup)
         return {
-            "tckd": rise * self.alpha * tckd_loss(ours, theirs, target, self.temperature),
-            "nckd": rise * self.beta * nckd_loss(ours, theirs, target, self.temperature),
+            "tckd": rise * self.tckd_weight * tckd_loss(ours, theirs, target, self.temperature),
+            "nckd": rise * self.nckd_weight * nckd_loss(ours, theirs, target, self.temperature),
         }

@@ -106,8 +106,7 @@ class ReviewKD(Distiller):
         theirs = [*(teacher.preactivations or teacher.maps)[1:], _as_map(teacher)]
         ours = self.fused([*student.maps[1:], _as_map(student)])
         layers = torch.stack([hcl_loss(*pair) for pair in zip(ours, theirs, strict=True)])
-        rise = min(progress.fraction / self.warmup, 1.0) if self.warmup else 1.0
-        return {"reviewkd": rise * self.weight * layers.sum()}
+        return {"reviewkd": progress.rise(self.warmup) * self.weight * layers.sum()}
 
 
 def _as_map(shown: Activations) -> Tensor:

@@ -67,13 +67,17 @@ def baseline_names(settings: Settings, registry: Registry) -> tuple[str, ...]:
 
 
 def order_of(name: str, registry: Registry) -> int:
-    """A baseline's place in tables: headline set, references, controls, methods, compositions."""
+    """A baseline's place in tables: headline set, references, controls, methods, compositions.
+
+    Within a role, older papers come first.
+    """
     if name in registry.headline:
         return registry.headline.index(name)
     if name not in registry.baselines:
         return 10_000
     role = ROLES[::-1].index(registry.baselines[name].role)
-    return 1000 * (role + 1) + list(registry.baselines).index(name)
+    by_year = sorted(registry.baselines.values(), key=lambda each: (each.year, each.name))
+    return 1000 * (role + 1) + [each.name for each in by_year].index(name)
 
 
 @dataclass(frozen=True)

@@ -34,3 +34,14 @@ def test_the_readme_names_every_page() -> None:
     readme = (ROOT / "README.md").read_text()
     for page in (ROOT / "docs").glob("*.md"):
         assert f"docs/{page.name}" in readme, page.name
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_the_page_of_baselines_is_current_and_names_no_error() -> None:
+    from benchmark.plugins import load
+    from benchmark.zoo import page
+
+    written = (ROOT / "docs" / "baselines.md").read_text()
+    assert page(load()) == written, "run: python -m benchmark.zoo > docs/baselines.md"
+    assert not re.search(r"Not applicable to .*: \w*Error", written)

@@ -109,6 +109,10 @@ class Progress:
         """The share of training that is done, from 0 to 1."""
         return self.step / max(self.steps, 1)
 
+    def rise(self, share: float) -> float:
+        """A linear warm-up: from 0 to 1 over the first `share` of training, 1 from there on."""
+        return min(self.fraction / share, 1.0) if share else 1.0
+
 
 @dataclass(frozen=True)
 class Range:

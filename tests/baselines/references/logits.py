@@ -76,7 +76,10 @@ def dkd(case: Case) -> dict[str, float]:
         nckd += divergence(p / p.sum(), q / q.sum())
     scale = method.temperature**2 / len(case.student.logits)
     rise = min(case.progress.fraction / (20 / 240), 1)
-    return {"tckd": rise * method.alpha * scale * tckd, "nckd": rise * method.beta * scale * nckd}
+    return {
+        "tckd": rise * method.tckd_weight * scale * tckd,
+        "nckd": rise * method.nckd_weight * scale * nckd,
+    }
 
 
 @reference("dist")
@@ -86,7 +89,10 @@ def dist(case: Case) -> dict[str, float]:
     inter = 1 - np.mean([np.corrcoef(a, b)[0, 1] for a, b in zip(p, q, strict=True)])
     intra = 1 - np.mean([np.corrcoef(a, b)[0, 1] for a, b in zip(p.T, q.T, strict=True)])
     scale = temperature**2
-    return {"inter": case.distiller.beta * scale * inter, "intra": case.distiller.gamma * scale * intra}
+    return {
+        "inter": case.distiller.inter_weight * scale * inter,
+        "intra": case.distiller.intra_weight * scale * intra,
+    }
 
 
 @reference("mlkd")
