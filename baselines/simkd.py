@@ -19,11 +19,6 @@ def simkd_loss(projected: Tensor, teacher_feature: Tensor) -> Tensor:
     return F.mse_loss(projected.float(), teacher_feature.float())
 
 
-def last_feature(shown: Activations) -> Tensor:
-    """The last map as its network averages it into the embedding, [B, C, *space]: behind the rectifier."""
-    return F.relu(shown.preactivations[-1]) if shown.preactivations else shown.maps[-1]
-
-
 def projector(axes: int, student: int, teacher: int, reduction: int) -> nn.Sequential:
     """Convolutions of 1, 3, 1 places with batch norm and ReLU, narrow inside; linear ones for no axes."""
     width = max(1, teacher // reduction)
@@ -42,8 +37,8 @@ class SimKD(Distiller):
     """loss = 1 * simkd_loss of the projected last map; predictions come from the teacher's fixed classifier.
 
     No supervised term, projector and weight as in the authors' code (reduction 2). Where the teacher's
-    embedding isn't the mean of its last map (other channels), or the maps have other axes than the
-    student's, embeddings are projected instead of maps.
+    embedding isn't the mean of its last map, or the maps have other axes than the student's, embeddings are
+    projected instead of maps.
     """
 
     needs = frozenset({"logits", "maps"})
@@ -61,7 +56,7 @@ class SimKD(Distiller):
         self.head = fixed_head(context)
         ours, theirs = context.student.maps[-1], context.teacher.maps[-1]
         same_axes = len(ours) == len(theirs) and len(theirs) - 1 in POOLINGS
-        self.on_maps = same_axes and theirs[:1] == context.teacher.embedding
+        self.on_maps = same_axes and context.teacher_pooled
         self.grid = tuple(min(pair) for pair in zip(ours[1:], theirs[1:], strict=False))
         source = ours[0] if self.on_maps else math.prod(context.student.embedding)
         width = math.prod(context.teacher.embedding)
@@ -70,13 +65,12 @@ class SimKD(Distiller):
     def _projected(self, student: Activations) -> Tensor:
         if not self.on_maps:
             return self.project(student.embedding.flatten(1))
-        feature = last_feature(student)
-        return self.project(pool_to(feature, self.grid))
+        return self.project(pool_to(student.maps[-1], self.grid))
 
     def forward(
         self, teacher: Activations, student: Activations, batch: Batch, progress: Progress
     ) -> dict[str, Tensor]:
-        target = pool_to(last_feature(teacher), self.grid) if self.on_maps else teacher.embedding.flatten(1)
+        target = pool_to(teacher.last_feature, self.grid) if self.on_maps else teacher.embedding.flatten(1)
         return {"simkd": self.weight * simkd_loss(self._projected(student), target)}
 
     def predict(self, student: Activations) -> Tensor:

@@ -42,6 +42,11 @@ class Activations:
     maps: tuple[Tensor, ...] = ()
     preactivations: tuple[Tensor, ...] = ()
 
+    @property
+    def last_feature(self) -> Tensor:
+        """The last map behind the last non-linearity, [B, C, *space]: what many networks average."""
+        return F.relu(self.preactivations[-1]) if self.preactivations else self.maps[-1]
+
     def map(self, change: Callable[[Tensor], Tensor]) -> Activations:
         """The same activations with `change` applied to every tensor (detach, reorder, cast)."""
         return Activations(
@@ -84,6 +89,7 @@ class Context:
     train_labels       [N] int64 (dense tasks [N, H, W]), IGNORE where a label may not be used
     teacher_head       the teacher's frozen classifier, from embedding to logits; None where it has none
     teacher_norms      per teacher preactivation, (weight [C], bias [C]) of the norm behind it, or None
+    teacher_pooled     whether the teacher's embedding is the mean over space of its last map, rectified
     """
 
     teacher: Shapes
@@ -93,6 +99,7 @@ class Context:
     train_labels: Tensor
     teacher_head: nn.Module | None = None
     teacher_norms: tuple[tuple[Tensor, Tensor] | None, ...] = ()
+    teacher_pooled: bool = False
 
 
 @dataclass(frozen=True)

@@ -79,20 +79,29 @@ def describe(
         None if norm is None else (norm.weight.detach().clone(), norm.bias.detach().clone())
         for norm in network.norms()
     )
+    shown = _shown(*teacher, batch)
     return Context(
-        _shapes(*teacher, batch),
-        _shapes(*student, batch),
+        Shapes.of(shown),
+        Shapes.of(_shown(*student, batch)),
         num_classes,
         len(train_labels),
         train_labels,
         network.head,
         norms,
+        _pooled(shown),
     )
 
 
 @torch.no_grad()
-def _shapes(network: Network, modalities: tuple[str, ...], batch: Mapping[str, Tensor]) -> Shapes:
+def _shown(network: Network, modalities: tuple[str, ...], batch: Mapping[str, Tensor]) -> Activations:
     was_training = network.training
-    shapes = Shapes.of(look(network.eval(), dict(batch), modalities))
+    shown = look(network.eval(), dict(batch), modalities)
     network.train(was_training)
-    return shapes
+    return shown
+
+
+def _pooled(shown: Activations) -> bool:
+    """Whether the embedding is the mean over space of the last map, rectified."""
+    if not shown.maps or shown.last_feature.shape[:2] != shown.embedding.shape:
+        return False
+    return torch.allclose(shown.last_feature.flatten(2).mean(2), shown.embedding, rtol=1e-3, atol=1e-5)

@@ -44,6 +44,7 @@ def context_of(teacher: Activations, student: Activations, **changes: Any) -> Co
         "train_labels": torch.full((SAMPLES,), IGNORE),
         "teacher_head": nn.Linear(teacher.embedding.shape[1], CLASSES),
         "teacher_norms": norms,
+        "teacher_pooled": teacher.maps[-1].shape[1] == teacher.embedding.shape[1],
     }
     return Context(**fields | changes)
 

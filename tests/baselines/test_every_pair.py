@@ -47,6 +47,17 @@ def test_it_steps_on_the_activations_of_the_pair_or_says_why_not(name, spot):
     assert distiller.predict(student).shape == student.logits.shape
 
 
+@pytest.mark.parametrize("spot", [each for each in SPOTS if each.networks[0].head], ids=title)
+def test_the_classifier_takes_the_mean_of_the_last_map_where_the_context_says_so(spot):
+    """What SimKD relies on when it puts projected maps under the teacher's classifier."""
+    teacher, _ = spot.activations
+    mean = teacher.last_feature.flatten(2).mean(2)
+    fits = mean.shape == teacher.embedding.shape and torch.allclose(
+        spot.networks[0].head(mean), teacher.logits, rtol=1e-3, atol=1e-4
+    )
+    assert spot.context.teacher_pooled == fits
+
+
 @pytest.mark.parametrize("precision", ["32", "bf16"])
 @pytest.mark.parametrize("spot", QUICK, ids=title)
 @EVERY_BASELINE

@@ -67,7 +67,7 @@ class TinyPair:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(4)
             head = torch.nn.Linear(self.teacher_width, CLASSES)
-        return Context(teacher, student, CLASSES, SAMPLES, labels, head, norms)
+        return Context(teacher, student, CLASSES, SAMPLES, labels, head, norms, teacher_pooled=True)
 
 
 TINY_PAIRS = {

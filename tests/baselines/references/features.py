@@ -97,7 +97,7 @@ def wkd_f(case: Case) -> dict[str, float]:
 
 @reference("simkd")
 def simkd(case: Case) -> dict[str, float]:
-    projected = relu(case.student.preactivations[-1])
+    projected = case.student.maps[-1]
     for layer, padding in ((0, 0), (3, 1), (6, 0)):
         names = f"project.{layer}", f"project.{layer + 1}"
         projected = relu(conv_norm(projected, case.state, *names, padding))
