@@ -1,0 +1,30 @@
+"""Every registered baseline in training: it finishes or says why not, and its numbers are its own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from benchmark.plugins import load
+from tests.command import numbers, records, run
+
+NAMES = tuple(load().baselines)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(240)
+def test_in_one_cohort_and_in_two_all_baselines_give_the_same_numbers(tmp_path: Path) -> None:
+    options = ("--label-fraction", "0.3", "--seeds", "0")
+    assert run(tmp_path / "one", *options, baselines=NAMES) == 0
+    for half in (NAMES[1::2][::-1], NAMES[::2]):
+        assert run(tmp_path / "two", *options, baselines=half) == 0
+    together, apart = records(tmp_path / "one"), records(tmp_path / "two")
+    assert together.keys() == apart.keys()
+    assert {slug.split("-seed")[0].rsplit("-", 1)[-1] for slug in together} >= set(NAMES)
+    for slug, record in together.items():
+        assert record["status"] in ("finished", "not_applicable"), (slug, record.get("reason"))
+        assert numbers(record) == numbers(apart[slug]), slug
+    unsuited = [slug for slug, record in together.items() if record["status"] == "not_applicable"]
+    assert all(together[slug]["reason"] for slug in unsuited)
+    assert len(unsuited) < len(NAMES) / 4
