@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from baselines._maps import check_same_stages
+from baselines._singular_vectors import first_direction, nearest_direction
 from benchmark import Activations, Batch, Choice, Context, Distiller, NotApplicable, Progress, Range, baseline
 
 CANDIDATES = 4
@@ -28,46 +29,6 @@ def as_matrix(feature: Tensor, axis: str) -> Tensor:
     return feature.flatten(2).transpose(1, 2) if axis == "channels" else feature.flatten(1, -2)
 
 
-def spectrum(matrix: Tensor) -> tuple[Tensor, Tensor]:
-    """Squared singular values [B, n], ascending, and right singular vectors as columns [B, n, n]."""
-    gram = torch.nan_to_num(matrix.transpose(1, 2) @ matrix)
-    values, vectors = torch.linalg.eigh(gram.double())
-    return values.float(), vectors.float()
-
-
-@torch.no_grad()
-def teacher_direction(matrix: Tensor) -> Tensor:
-    """The first right singular vector of each matrix [B, rows, columns], [B, columns].
-
-    Its sign, which no decomposition fixes, is the one that makes its entries' sum positive: that of a map
-    without negative values.
-    """
-    first = spectrum(matrix)[1][:, :, -1]
-    return torch.where(first.sum(1, keepdim=True) < 0, -first, first)
-
-
-def student_direction(matrix: Tensor, target: Tensor) -> Tensor:
-    """Of the first four right singular vectors the one nearest to the target, with its sign, [B, columns].
-
-    The gradient is that of the singular vector. It is put together from the resolvent of the Gram matrix,
-    since differentiating the whole decomposition divides by zero where singular values are equal.
-    """
-    with torch.no_grad():
-        values, vectors = spectrum(matrix)
-        count = min(CANDIDATES, matrix.shape[2])
-        cosines = torch.einsum("bnk,bn->bk", vectors[:, :, -count:], target)
-        chosen = cosines.abs().argmax(1) + vectors.shape[2] - count
-        rows = torch.arange(len(matrix), device=matrix.device)
-        own = vectors[rows, :, chosen]
-        own = torch.where((own * target).sum(1, keepdim=True) < 0, -own, own)
-        gaps = values[rows, chosen][:, None] - values
-        tiny = gaps.abs() <= 1e-7 * values[:, -1:].clamp(min=1e-30)
-        resolvent = torch.where(tiny, torch.zeros_like(gaps), 1 / gaps)
-    image = torch.einsum("brn,br->bn", matrix, torch.einsum("brn,bn->br", matrix, own))
-    change = torch.einsum("bnk,bn->bk", vectors, image - image.detach())
-    return own + torch.einsum("bnk,bk->bn", vectors, resolvent * change)
-
-
 def kdsvd_loss(student_maps: Sequence[Tensor], teacher_directions: Sequence[Tensor], axis: str) -> Tensor:
     """Sum over consecutive layers of |rbf(s_l, s_l+1) - rbf(t_l, t_l+1)|^2 / B of main directions, float32.
 
@@ -76,7 +37,7 @@ def kdsvd_loss(student_maps: Sequence[Tensor], teacher_directions: Sequence[Tens
     """
     with torch.autocast(student_maps[0].device.type, enabled=False):
         pairs = zip(student_maps, teacher_directions, strict=True)
-        ours = [student_direction(as_matrix(each, axis), target) for each, target in pairs]
+        ours = [nearest_direction(as_matrix(each, axis), target, CANDIDATES) for each, target in pairs]
         layers = zip(pairwise(ours), pairwise(teacher_directions), strict=True)
         differences = [rbf(*student) - rbf(*teacher) for student, teacher in layers]
         return torch.stack([each.square().sum() for each in differences]).sum() / len(ours[0])
@@ -121,5 +82,5 @@ class KDSVD(Distiller):
         self, teacher: Activations, student: Activations, batch: Batch, progress: Progress
     ) -> dict[str, Tensor]:
         with torch.autocast(student.logits.device.type, enabled=False):
-            targets = [teacher_direction(as_matrix(each, self.axis)) for each in teacher.maps[1:]]
+            targets = [first_direction(as_matrix(each, self.axis)) for each in teacher.maps[1:]]
         return {"kdsvd": self.weight * kdsvd_loss(student.maps[1:], targets, self.axis)}

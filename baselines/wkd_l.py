@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from baselines._class_features import ClassFeatures, class_cost
 from baselines._logits import LogitDistiller
 from baselines.dkd import others
 from benchmark import Activations, Batch, Context, NotApplicable, Progress, Range, baseline
@@ -44,20 +45,6 @@ def transport_loss(
         return torch.einsum("ri,rij,rj->r", left, kernel * own, right).mean()
 
 
-def class_cost(features: Tensor, ready: Tensor, sharpness: float) -> Tensor:
-    """1 - exp(-sharpness * (1 - CKA)) between classes, features [K, n, D] -> [K, K], float32 (eq. 2, 6).
-
-    CKA is linear, between the centred Gram matrices of n samples per class; 0 for a class that isn't `ready`
-    [K].
-    """
-    with torch.autocast(features.device.type, enabled=False):
-        centred = features.float() - features.float().mean(1, keepdim=True)
-        grams = F.normalize((centred @ centred.transpose(1, 2)).flatten(1), dim=1)
-        likeness = (grams @ grams.T) * (ready[:, None] & ready[None, :])
-        likeness.fill_diagonal_(1.0)
-        return 1 - torch.exp(-sharpness * (1 - likeness))
-
-
 @baseline("wkd_l", title="WKD-L", paper="Lv et al., NeurIPS 2024", arxiv="2412.08139")
 class WKDL(LogitDistiller):
     """loss = cross-entropy + target_loss + decay * 200 * transport_loss at T = 8.
@@ -88,32 +75,17 @@ class WKDL(LogitDistiller):
             raise NotApplicable("between two classes there is nothing to transport beside the target")
         self.weight, self.temperature, self.sharpness, self.decay = weight, temperature, sharpness, decay
         self.regularization, self.iterations = regularization, iterations
-        width = math.prod(context.teacher.embedding)
-        self.register_buffer("features", torch.zeros(context.num_classes, class_samples, width))
-        self.register_buffer("seen", torch.zeros(context.num_classes, dtype=torch.long))
-
-    @torch.no_grad()
-    def remember(self, embedding: Tensor, target: Tensor) -> None:
-        """Puts embeddings [B, D] into the rings of their classes [B]; nothing in eval mode."""
-        if not self.training:
-            return
-        _, slots, _ = self.features.shape
-        belongs = F.one_hot(target, len(self.seen))
-        order = (belongs.cumsum(0) - 1).gather(1, target[:, None])[:, 0]
-        fits = order < slots
-        target, place = target[fits], (self.seen[target] + order)[fits] % slots
-        self.features[target, place] = embedding.flatten(1).float()[fits]
-        self.seen += belongs.sum(0)
+        self.classes = ClassFeatures(context.num_classes, class_samples, math.prod(context.teacher.embedding))
 
     def forward(
         self, teacher: Activations, student: Activations, batch: Batch, progress: Progress
     ) -> dict[str, Tensor]:
         theirs, ours, target = self.rows(teacher, student, batch)
-        self.remember(teacher.embedding, target)
+        self.classes.remember(teacher.embedding, target)
         terms = {"target": target_loss(ours, theirs, target)}
         if progress.fraction < self.decay:
             fall = 0.5 * (1 + math.cos(math.pi * progress.fraction / self.decay))
-            cost = class_cost(self.features, self.seen >= self.features.shape[1], self.sharpness)
+            cost = class_cost(self.classes.features, self.classes.ready, self.sharpness)
             transport = transport_loss(
                 ours, theirs, target, cost, self.temperature, self.regularization, self.iterations
             )

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from baselines._class_features import ClassFeatures, class_cost
 from baselines._logits import standardized
 from baselines.c2kd import kendall, selected_loss
 from baselines.dist import dist_losses
@@ -16,7 +17,7 @@ from baselines.generalized_distillation import soft_label_loss
 from baselines.kd import kd_loss
 from baselines.logit_standardization import LogitStandardization
 from baselines.mlkd import MLKD, mlkd_losses
-from baselines.wkd_l import WKDL, class_cost, target_loss, transport_loss
+from baselines.wkd_l import WKDL, target_loss, transport_loss
 from benchmark import NotApplicable, Progress
 from tests.baselines.shapes import CLASSES, activations, batch_of, context_of
 from tests.baselines.tiny import PROGRESS, REGISTRY
@@ -172,18 +173,16 @@ def test_alike_classes_cost_little_and_unready_ones_the_most():
 
 
 def test_the_last_embeddings_of_each_class_are_kept_in_a_ring():
-    teacher, student = activations(((4, 4),), seed=1), activations(((4, 4),), seed=2)
-    distiller = WKDL(context_of(teacher, student), class_samples=2)
+    rings = ClassFeatures(3, count=2, width=7)
     rows = torch.arange(5.0)[:, None].expand(5, 7)
-    distiller.remember(
-        rows, torch.tensor([0, 1, 0, 0, 1])
-    )  # the third of class 0 finds no slot in this batch
-    assert distiller.features[0, :, 0].tolist() == [0, 2]
-    assert distiller.features[1, :, 0].tolist() == [1, 4]
-    distiller.remember(rows[:1] + 10, torch.tensor([0]))
-    assert 10 in distiller.features[0, :, 0].tolist()
-    distiller.eval().remember(rows + 50, torch.tensor([0, 1, 0, 0, 1]))
-    assert distiller.features.max() == 10
+    rings.remember(rows, torch.tensor([0, 1, 0, 0, 1]))  # the third of class 0 finds no place in this batch
+    assert rings.features[0, :, 0].tolist() == [0, 2]
+    assert rings.features[1, :, 0].tolist() == [1, 4]
+    assert rings.ready.tolist() == [True, True, False]
+    rings.remember(rows[:1] + 10, torch.tensor([0]))
+    assert 10 in rings.features[0, :, 0].tolist()
+    rings.eval().remember(rows + 50, torch.tensor([0, 1, 0, 0, 1]))
+    assert rings.features.max() == 10
 
 
 def test_the_transport_fades_out_and_is_left_out_afterwards():

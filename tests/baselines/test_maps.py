@@ -7,12 +7,13 @@ import math
 import pytest
 import torch
 
+from baselines._singular_vectors import first_direction, nearest_direction
 from baselines.ab import AB, boundary_loss
 from baselines.at import at_loss
 from baselines.fitnet import FitNet
 from baselines.fsp import FSP, fsp_loss
 from baselines.ft import FT, ft_loss
-from baselines.kdsvd import KDSVD, as_matrix, student_direction, teacher_direction
+from baselines.kdsvd import KDSVD, as_matrix
 from baselines.modality_hallucination import hallucination_loss
 from baselines.nst import mmd, nst_loss
 from baselines.ofd import OFD, margins, ofd_loss
@@ -220,7 +221,7 @@ def test_the_warm_up_of_reviewkd_rises_from_zero_to_one_over_a_twelfth_of_traini
 
 def test_the_first_singular_vector_of_a_map_without_negative_values_is_without_them_too():
     (feature,) = drawn((6, 5, 5))
-    assert (teacher_direction(as_matrix(feature, "channels")) >= -1e-6).all()
+    assert (first_direction(as_matrix(feature, "channels")) >= -1e-6).all()
 
 
 @pytest.mark.parametrize("axis", ["channels", "width"])
@@ -228,13 +229,13 @@ def test_the_gradient_of_a_direction_is_that_of_the_decomposition(axis):
     torch.manual_seed(1)
     feature = torch.randn(3, 5, 4, 5).double()
     matrix = as_matrix(feature, axis).requires_grad_()
-    target = teacher_direction(as_matrix(torch.randn(3, 5, 4, 5), axis))
-    ours = student_direction(matrix, target)
+    target = first_direction(as_matrix(torch.randn(3, 5, 4, 5), axis))
+    ours = nearest_direction(matrix, target, 4)
     weight = torch.randn_like(ours)
     (ours * weight).sum().backward()
     step, direction = 1e-2, torch.randn_like(matrix)
     ahead, behind = (
-        (student_direction(matrix.detach() + sign * step * direction, target) * weight).sum()
+        (nearest_direction(matrix.detach() + sign * step * direction, target, 4) * weight).sum()
         for sign in (1, -1)
     )
     expected = ((ahead - behind) / (2 * step)).item()
@@ -244,8 +245,8 @@ def test_the_gradient_of_a_direction_is_that_of_the_decomposition(axis):
 def test_equal_singular_values_and_dead_maps_give_finite_gradients():
     for feature in (torch.zeros(3, 4, 3, 3), torch.eye(4)[:, :, None, None].expand(4, 4, 2, 2)):
         matrix = as_matrix(feature, "channels").clone().requires_grad_()
-        target = teacher_direction(as_matrix(torch.randn_like(feature), "channels"))
-        student_direction(matrix, target).sum().backward()
+        target = first_direction(as_matrix(torch.randn_like(feature), "channels"))
+        nearest_direction(matrix, target, 4).sum().backward()
         assert torch.isfinite(matrix.grad).all()
 
 

@@ -6,8 +6,9 @@ import torch
 from torch import Tensor
 
 from baselines._projection import LinearEmbed
+from baselines._singular_vectors import first_direction
 from baselines.cc import cc_loss
-from baselines.kdsvd import as_matrix, kdsvd_loss, teacher_direction
+from baselines.kdsvd import as_matrix, kdsvd_loss
 from baselines.pkt import pkt_loss
 from baselines.rkd import angle_loss, distance_loss
 from baselines.sp import sp_loss
@@ -95,7 +96,7 @@ def _kdsvd(arrays: Arrays, axis: str) -> dict[str, Tensor]:
     student, teacher = maps(arrays, "student", gradient=True), maps(arrays, "teacher")
     directions = []
     for number, feature in enumerate(teacher):
-        own, stored = teacher_direction(as_matrix(feature, axis)), tensor(arrays, f"out_teacher_v_{number}")
+        own, stored = first_direction(as_matrix(feature, axis)), tensor(arrays, f"out_teacher_v_{number}")
         directions.append(own * (own * stored).sum(1, keepdim=True).sign())
     values = {f"out_teacher_v_{number}": each for number, each in enumerate(directions)}
     combinations = [
