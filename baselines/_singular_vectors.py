@@ -27,8 +27,8 @@ def first_direction(matrix: Tensor) -> Tensor:
 def nearest_direction(matrix: Tensor, target: Tensor, candidates: int) -> Tensor:
     """Of the first `candidates` right singular vectors the one nearest to the target, [B, columns] both.
 
-    Its sign is the target's. The gradient is that of the singular vector, put together from the resolvent of the Gram matrix:
-    differentiating the whole decomposition divides by zero where singular values are equal.
+    Its sign is the target's. The gradient is that of the singular vector, put together from the resolvent of
+    the Gram matrix: differentiating the whole decomposition divides by zero where singular values are equal.
     """
     with torch.no_grad():
         values, vectors = spectrum(matrix)
