@@ -5,7 +5,7 @@ from __future__ import annotations
 from rich.console import Console
 from rich.table import Table
 
-from benchmark import zoo
+from benchmark import zoo, zoo_page
 from benchmark.cohorts import Cohort
 from benchmark.contracts import Task
 from benchmark.plugins import Registry
@@ -28,20 +28,22 @@ def _baselines(registry: Registry) -> Table:
         f"Baselines (a+b composes any two), as built on {where}",
         "name", "what it is", "how it acts", "defaults", "applies to",
     )  # fmt: skip
-    for entry in zoo.explore(zoo.ordered(registry), places):
+    for entry in zoo.explore(zoo_page.ordered(registry), places):
         refused = {spot.task: reason for spot, reason in entry.refusals.items()}
         fits = [spot.task for spot in places if spot not in entry.refusals]
         found = {
             "on": entry.acts_on,
-            "needs": zoo.needed(entry.baseline),
-            "adds": zoo.count(entry.parameters),
+            "needs": zoo_page.needed(entry.baseline),
+            "adds": zoo_page.count(entry.parameters),
             "first": "; ".join(entry.preludes),
         }
         table.add_row(
             entry.baseline.name,
-            ", ".join(filter(None, [entry.baseline.title, entry.baseline.role, zoo.source(entry.baseline)])),
+            ", ".join(
+                filter(None, [entry.baseline.title, entry.baseline.role, zoo_page.source(entry.baseline)])
+            ),
             "\n".join(f"{what} {value}" for what, value in found.items() if value),
-            zoo.defaults(entry.baseline),
+            zoo_page.defaults(entry.baseline),
             "\n".join([*fits, *(f"not {task}: {reason}" for task, reason in refused.items())]),
         )
     return table

@@ -40,8 +40,8 @@ def test_the_readme_names_every_page() -> None:
 @pytest.mark.timeout(300)
 def test_the_page_of_baselines_is_current_and_names_no_error() -> None:
     from benchmark.plugins import load
-    from benchmark.zoo import page
+    from benchmark.zoo_page import page
 
     written = (ROOT / "docs" / "baselines.md").read_text()
-    assert page(load()) == written, "run: python -m benchmark.zoo > docs/baselines.md"
+    assert page(load()) == written, "run: python -m benchmark.zoo_page > docs/baselines.md"
     assert not re.search(r"Not applicable to .*: \w*Error", written)

@@ -60,6 +60,7 @@ LAYERS = [
     ("overrides", "selection", "grid"),
     ("running", "reporting"),
     ("zoo",),
+    ("zoo_page",),
     ("listing", "speed"),
     ("cli",),
 ]
