@@ -6,7 +6,7 @@ import dataclasses
 import statistics
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -130,8 +130,6 @@ def time_training(
 ) -> Timing:
     """Milliseconds per step of `runs` trained together, after two steps that nobody times."""
     training = CohortTraining(cohort, runs, teacher, fabric)
-    if training.unsuited:
-        raise UserError("; ".join(f"{each.run.baseline}: {each.reason}" for each in training.unsuited))
     if fabric.device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(fabric.device)
     began = 0.0
@@ -164,19 +162,34 @@ def _wait(fabric: Fabric) -> None:
         torch.cuda.synchronize(fabric.device)
 
 
-def measure(speed: Speed, registry: Registry, fabric: Fabric) -> tuple[list[Timing], dict[str, list[Timing]]]:
+def measure(
+    speed: Speed, registry: Registry, fabric: Fabric, say: Callable[[str], None] = print
+) -> tuple[list[Timing], dict[str, list[Timing]]]:
     """Timings of the cohort and of every run alone, one of each per repeat, in turns."""
     cohort = make_cohort(speed, registry)
     spec = cohort.teacher
     network = make_network(spec.architecture, cohort.data, spec.modalities, 0, fabric.device)
     teacher = Teacher(spec, network.eval().requires_grad_(False), "", {}, torch.empty(0), {})
+    runs = _suited(cohort, teacher, fabric, say)
     together: list[Timing] = []
-    alone: dict[str, list[Timing]] = {run.baseline: [] for run in cohort.runs}
+    alone: dict[str, list[Timing]] = {run.baseline: [] for run in runs}
     for _ in range(speed.repeats):
-        for run in cohort.runs:
+        for run in runs:
             alone[run.baseline].append(time_training(cohort, (run,), teacher, fabric, speed.steps))
-        together.append(time_training(cohort, cohort.runs, teacher, fabric, speed.steps))
+        together.append(time_training(cohort, runs, teacher, fabric, speed.steps))
     return together, alone
+
+
+def _suited(cohort: Cohort, teacher: Teacher, fabric: Fabric, say: Callable[[str], None]) -> tuple[Run, ...]:
+    """The runs that apply to the pair; `say` gets the reasons of the others. UserError where none does."""
+    unsuited = CohortTraining(cohort, cohort.runs, teacher, fabric).unsuited
+    reasons = [f"{each.run.baseline} is left out: {each.reason}" for each in unsuited]
+    if len(unsuited) == len(cohort.runs):
+        raise UserError("; ".join(reasons))
+    for reason in reasons:
+        say(reason)
+    left_out = {each.run.baseline for each in unsuited}
+    return tuple(run for run in cohort.runs if run.baseline not in left_out)
 
 
 def show(

@@ -54,3 +54,15 @@ def test_scratch_alone_can_be_timed(registry: Registry) -> None:
     timings = measure(speed, registry, make_fabric("cpu", "32"))
     show(*timings, Console(file=text, width=100), memory_per_run=False)
     assert "scratch" in text.getvalue()
+
+
+def test_a_baseline_that_does_not_apply_is_named_and_left_out(registry: Registry) -> None:
+    said: list[str] = []
+    speed = Speed(
+        "tiny_big-tiny_small", ("scratch", "pseudo_label"), steps=2, repeats=1, samples=240, classes=6
+    )
+    _, alone = measure(speed, registry, make_fabric("cpu", "32"), said.append)
+    assert alone.keys() == {"scratch"}
+    assert said == [
+        "pseudo_label is left out: every training sample is labelled: there is nothing to pseudo-label"
+    ]

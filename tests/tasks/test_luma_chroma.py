@@ -63,6 +63,7 @@ def test_cifar_keeps_its_labels_and_loses_its_rgb(tmp_path: Path, source: str) -
     for name, channels in (("luma", 1), ("chroma", 2)):
         assert data.train.modalities[name].shape == (12, channels, 32, 32)
         assert data.modalities[name].shape == (channels, 32, 32)
+        assert luma_chroma.cards()[f"luma_chroma_{source}"].shapes[name] == (channels, 32, 32)
         assert len(data.modalities[name].mean) == len(data.modalities[name].std) == channels
     pixels = torch.cat([data.train.modalities[name][:, :, 9, 9] for name in ("luma", "chroma")], dim=1)
     assert (pixels.numpy() == converted(COLOURS)).all()

@@ -182,6 +182,7 @@ def test_modalities_have_their_shapes_types_and_finite_values(data: Data) -> Non
         "audio": ((24, 32), torch.float32),
     }
     assert data.modalities.keys() == expected.keys()
+    assert dataset.cards()["motions"].shapes == {name: shape for name, (shape, _) in expected.items()}
     for samples in (data.train, data.test):
         for name, (shape, dtype) in expected.items():
             x = samples.modalities[name]

@@ -214,6 +214,7 @@ def test_both_datasets_load_with_labels_within_their_classes() -> None:
         assert 0 <= int(data.train.labels.min()) <= int(data.train.labels.max()) < len(data.classes)
         for each, modality in data.modalities.items():
             assert tuple(data.train.modalities[each].shape[1:]) == modality.shape
+            assert rooms.cards()[name].shapes[each] == modality.shape
 
 
 def test_statistics_are_those_of_the_scenes(drawn: synthetic.Rendered) -> None:
