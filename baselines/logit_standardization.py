@@ -22,7 +22,7 @@ class LogitStandardization(KD):
         context: Context,
         *,
         weight: Annotated[float, Range(0.9, 90, log=True, source="authors' code, --kd-weight 9")] = 9.0,
-        task_weight: Annotated[float, Range(0, 1, source="authors' code, CE_WEIGHT 0.1, unverified")] = 0.1,
+        task_weight: Annotated[float, Range(0, 1, source="authors' code, CE_WEIGHT 0.1")] = 0.1,
         temperature: Annotated[float, Range(1, 10, log=True, source="authors' code, --base-temp 2")] = 2.0,
         standardize: Annotated[bool, Choice((True, False), source="what the paper is about")] = True,
     ):
