@@ -45,9 +45,10 @@ def wkd_f_losses(student_map: Tensor, teacher_map: Tensor, grid: int) -> tuple[T
 
 @baseline("wkd_f", title="WKD-F", paper="Lv et al., NeurIPS 2024", arxiv="2412.08139")
 class WKDF(Distiller):
-    """loss = cross-entropy + 0.006 * (4 * mean + deviation) of the last maps, the student's projected.
+    """loss = cross-entropy + fall * 0.006 * (4 * mean + deviation) of the last maps, the student's projected.
 
-    The projector is a 1x1 convolution with batch norm and ReLU. Weight, ratio and grid are the authors' for
+    The projector is a 1x1 convolution with batch norm and ReLU. The fall: 1 up to 150 of 240 epochs, from
+    there along a cosine to 0 at the end. Weight, ratio and grid are the authors' for
     resnet32x4 to resnet8x4; for wrn_40_2 to ShuffleV1 they give 0.3, 3 and a grid of 4.
     """
 
@@ -60,6 +61,7 @@ class WKDF(Distiller):
         weight: Annotated[float, Range(0.0006, 1, log=True, source="authors' code, res8x4")] = 0.006,
         ratio: Annotated[float, Range(0.5, 10, log=True, source="authors' code, res8x4")] = 4.0,
         grid: Annotated[int, Range(1, 8, log=True, source="authors' code, res8x4")] = 1,
+        decay_start: Annotated[float, Range(0, 1, source="authors' code: 150 of 240 epochs")] = 150 / 240,
         **options: float,
     ):
         super().__init__(context, **options)
@@ -67,7 +69,7 @@ class WKDF(Distiller):
         check_same_axes(ours, theirs)
         if 1 in (math.prod(ours[1:]), math.prod(theirs[1:])):
             raise NotApplicable("a last map of one place has no deviation")
-        self.weight, self.ratio, self.grid = weight, ratio, grid
+        self.weight, self.ratio, self.grid, self.decay_start = weight, ratio, grid, decay_start
         axes = len(theirs) - 1
         self.project = nn.Sequential(
             CONVOLUTIONS[axes](ours[0], theirs[0], 1), BATCH_NORMS[axes](theirs[0]), nn.ReLU()
@@ -77,4 +79,5 @@ class WKDF(Distiller):
         self, teacher: Activations, student: Activations, batch: Batch, progress: Progress
     ) -> dict[str, Tensor]:
         mean, deviation = wkd_f_losses(self.project(student.maps[-1]), teacher.maps[-1], self.grid)
-        return {"mean": self.weight * self.ratio * mean, "deviation": self.weight * deviation}
+        weight = progress.fall(self.decay_start) * self.weight
+        return {"mean": weight * self.ratio * mean, "deviation": weight * deviation}

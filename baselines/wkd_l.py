@@ -47,12 +47,13 @@ def transport_loss(
 
 @baseline("wkd_l", title="WKD-L", paper="Lv et al., NeurIPS 2024", arxiv="2412.08139")
 class WKDL(LogitDistiller):
-    """loss = cross-entropy + target_loss + decay * 200 * transport_loss at T = 8.
+    """loss = cross-entropy + target_loss + fall * 200 * transport_loss at T = 8.
 
-    The decay falls along a cosine to 0 at 150 of 240 epochs. Cost: `class_cost` of the teacher's last 16
-    embeddings of each class; the authors compute it once beforehand, from more of them. Sinkhorn: 0.05, 10
-    steps. Weight and temperature are the authors' where WKD-L and WKD-F go together; for resnet32x4 to
-    resnet8x4 alone they give 600. Where a label may not be used, the teacher's likeliest class is the target.
+    The fall: 1 up to 150 of 240 epochs, from there along a cosine to 0 at the end. Cost: `class_cost` of the
+    teacher's last 16 embeddings of each class; the authors compute it once beforehand, from more of them.
+    Sinkhorn: 0.05, 10 steps. Weight and temperature are the authors' where WKD-L and WKD-F go together; for
+    resnet32x4 to resnet8x4 alone they give 600. Where a label may not be used, the teacher's likeliest class
+    is the target.
     """
 
     def __init__(
@@ -65,7 +66,7 @@ class WKDL(LogitDistiller):
         iterations: Annotated[int, Range(1, 100, log=True, source="authors' code: iter")] = 10,
         sharpness: Annotated[float, Range(0.1, 10, log=True, source="authors' code: sharpen")] = 1.0,
         class_samples: Annotated[int, Range(2, 128, log=True, source="ours: fills within an epoch")] = 16,
-        decay: Annotated[float, Range(0.1, 1, source="authors' code: 150 of 240 epochs")] = 150 / 240,
+        decay_start: Annotated[float, Range(0, 1, source="authors' code: 150 of 240 epochs")] = 150 / 240,
         **options: float,
     ):
         super().__init__(context, **options)
@@ -73,7 +74,8 @@ class WKDL(LogitDistiller):
             raise NotApplicable("its cost needs an embedding of one class, and here every pixel has a class")
         if context.num_classes < 3:
             raise NotApplicable("between two classes there is nothing to transport beside the target")
-        self.weight, self.temperature, self.sharpness, self.decay = weight, temperature, sharpness, decay
+        self.weight, self.decay_start = weight, decay_start
+        self.temperature, self.sharpness = temperature, sharpness
         self.regularization, self.iterations = regularization, iterations
         self.classes = ClassFeatures(context.num_classes, class_samples, math.prod(context.teacher.embedding))
 
@@ -82,12 +84,11 @@ class WKDL(LogitDistiller):
     ) -> dict[str, Tensor]:
         theirs, ours, target = self.rows(teacher, student, batch)
         self.classes.remember(teacher.embedding, target)
-        terms = {"target": target_loss(ours, theirs, target)}
-        if progress.fraction < self.decay:
-            fall = 0.5 * (1 + math.cos(math.pi * progress.fraction / self.decay))
-            cost = class_cost(self.classes.features, self.classes.ready, self.sharpness)
-            transport = transport_loss(
-                ours, theirs, target, cost, self.temperature, self.regularization, self.iterations
-            )
-            terms["transport"] = fall * self.weight * transport
-        return terms
+        cost = class_cost(self.classes.features, self.classes.ready, self.sharpness)
+        transport = transport_loss(
+            ours, theirs, target, cost, self.temperature, self.regularization, self.iterations
+        )
+        return {
+            "target": target_loss(ours, theirs, target),
+            "transport": progress.fall(self.decay_start) * self.weight * transport,
+        }

@@ -33,8 +33,9 @@ def _run(settings: Settings, console: Console) -> int:
     # Imported here: the report needs none of it, and it takes seconds.
     from benchmark import listing, plugins
     from benchmark.grid import make_grid
+    from benchmark.running.device import make_fabric
     from benchmark.running.display import make_display
-    from benchmark.running.local import Executor, make_fabric
+    from benchmark.running.local import Executor
     from benchmark.running.store import check_writable
 
     registry = plugins.load(settings.plugin)

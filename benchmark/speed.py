@@ -26,7 +26,7 @@ from benchmark.evaluation.cost import peak_memory_mb
 from benchmark.grid import Block, baseline_names
 from benchmark.overrides import parse_overrides
 from benchmark.plugins import Registry
-from benchmark.running.local import make_fabric
+from benchmark.running.device import make_fabric
 from benchmark.seeds import generator
 from benchmark.selection import Room
 from benchmark.settings import Settings

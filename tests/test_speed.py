@@ -9,7 +9,7 @@ from rich.console import Console
 
 from benchmark.errors import UserError
 from benchmark.plugins import Registry
-from benchmark.running.local import make_fabric
+from benchmark.running.device import make_fabric
 from benchmark.speed import Speed, make_cohort, measure, show
 
 NAMES = ("scratch", "kd", "wcord")

@@ -6,6 +6,7 @@ split.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -119,6 +120,12 @@ class Progress:
     def rise(self, share: float) -> float:
         """A linear warm-up: from 0 to 1 over the first `share` of training, 1 from there on."""
         return min(self.fraction / share, 1.0) if share else 1.0
+
+    def fall(self, start: float) -> float:
+        """A cosine decay: 1 until the share `start` of training is done, from there down to 0 at its end."""
+        if self.fraction <= start:
+            return 1.0
+        return 0.5 * (1 + math.cos(math.pi * (self.fraction - start) / (1 - start)))
 
 
 @dataclass(frozen=True)

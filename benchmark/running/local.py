@@ -12,7 +12,6 @@ import torch
 from lightning_fabric import Fabric
 
 from benchmark.cohorts import Cohort, Run
-from benchmark.errors import UserError
 from benchmark.evaluation.accuracy import information
 from benchmark.evaluation.fidelity import FIDELITY
 from benchmark.running.display import PlainDisplay
@@ -189,20 +188,3 @@ def _about(cohort: Cohort, run: Run) -> dict[str, Any]:
         "teacher_modalities": cohort.teacher.modalities,
         "student_modalities": pair.student_modalities,
     }
-
-
-def make_fabric(device: str, precision: str) -> Fabric:
-    """The device and precision of a command. Raises UserError for a device that is not there."""
-    kind, _, number = device.partition(":")
-    if kind == "auto":
-        kind = "cuda" if torch.cuda.is_available() else "cpu"
-    if kind not in ("cpu", "cuda") or (number and not number.isdigit()) or (kind == "cpu" and number):
-        raise UserError(f"--device {device}: give auto, cpu, cuda or cuda:N")
-    if kind == "cuda" and int(number or 0) >= torch.cuda.device_count():
-        raise UserError(
-            f"--device {device}: {torch.cuda.device_count()} CUDA devices are there; give auto or cpu"
-        )
-    devices = 1 if kind == "cpu" else [int(number or 0)]
-    return Fabric(
-        accelerator=kind, devices=devices, precision={"32": "32-true", "bf16": "bf16-mixed"}[precision]
-    )

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from benchmark import NotApplicable
+from benchmark.running.device import make_fabric
 from benchmark.training.learner import Learner
 from benchmark.zoo import START, Spot, spots
 from tests.baselines.tiny import NAMES, REGISTRY
@@ -68,7 +69,7 @@ def test_a_learner_takes_a_step_and_leaves_the_teacher_alone(name, spot, precisi
     parameters = [each for each in learner.parameters() if each.requires_grad]
     before = [each.detach().clone() for each in parameters]
     optimizer = torch.optim.SGD(parameters, 0.01)
-    with torch.autocast("cpu", dtype=torch.bfloat16, enabled=precision == "bf16"):
+    with make_fabric("cpu", precision).autocast():
         with torch.no_grad():
             teacher = teacher_network(*(spot.inputs[each] for each in spot.pair.teacher_modalities))
         stages = [None, *distiller.preludes()]

@@ -17,6 +17,7 @@ from baselines.generalized_distillation import soft_label_loss
 from baselines.kd import kd_loss
 from baselines.logit_standardization import LogitStandardization
 from baselines.mlkd import MLKD, mlkd_losses
+from baselines.wkd_f import WKDF
 from baselines.wkd_l import WKDL, target_loss, transport_loss
 from benchmark import NotApplicable, Progress
 from tests.baselines.shapes import CLASSES, activations, batch_of, context_of
@@ -185,16 +186,16 @@ def test_the_last_embeddings_of_each_class_are_kept_in_a_ring():
     assert rings.features.max() == 10
 
 
-def test_the_transport_fades_out_and_is_left_out_afterwards():
+@pytest.mark.parametrize(("kind", "term"), [(WKDL, "transport"), (WKDF, "mean"), (WKDF, "deviation")])
+def test_transport_keeps_its_weight_for_150_of_240_epochs_and_then_fades_out(kind, term):
     teacher, student = activations(((4, 4),), seed=1), activations(((4, 4),), seed=2)
-    distiller = WKDL(context_of(teacher, student)).eval()
-    terms = [
-        distiller(teacher, student, batch_of(), Progress(0, 24, step, 240)) for step in (0, 75, 149, 150)
+    distiller = kind(context_of(teacher, student)).eval()
+    steps = (0, 75, 150, 180, 195, 240)
+    values = [
+        distiller(teacher, student, batch_of(), Progress(0, 240, step, 240))[term].item() for step in steps
     ]
-    values = [each["transport"].item() for each in terms[:3]]
-    assert values[1] == pytest.approx(values[0] / 2, rel=1e-3)
-    assert values[2] < 0.001 * values[0]
-    assert terms[3].keys() == {"target"}
+    assert values[0] > 0
+    assert [value / values[0] for value in values] == pytest.approx([1, 1, 1, 0.75, 0.5, 0], abs=1e-6)
 
 
 def test_the_warm_up_of_dkd_rises_over_a_twelfth_of_training():

@@ -1,0 +1,63 @@
+"""What a command computes on: its device and its precision."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+
+import torch
+from lightning_fabric import Fabric
+from lightning_fabric.plugins import MixedPrecision
+from torch.overrides import TorchFunctionMode
+
+from benchmark.errors import UserError
+
+VOLUME_CONVOLUTIONS = (torch.conv3d, torch.conv_transpose3d)
+
+
+def make_fabric(device: str, precision: str) -> Fabric:
+    """The device and precision of a command. Raises UserError for a device that is not there."""
+    kind, _, number = device.partition(":")
+    if kind == "auto":
+        kind = "cuda" if torch.cuda.is_available() else "cpu"
+    if kind not in ("cpu", "cuda") or (number and not number.isdigit()) or (kind == "cpu" and number):
+        raise UserError(f"--device {device}: give auto, cpu, cuda or cuda:N")
+    if kind == "cuda" and int(number or 0) >= torch.cuda.device_count():
+        raise UserError(
+            f"--device {device}: {torch.cuda.device_count()} CUDA devices are there; give auto or cpu"
+        )
+    devices = 1 if kind == "cpu" else [int(number or 0)]
+    bf16 = CPUBfloat16() if kind == "cpu" else MixedPrecision("bf16-mixed", kind)
+    return Fabric(accelerator=kind, devices=devices, plugins=bf16 if precision == "bf16" else None)
+
+
+class Float32Volumes(TorchFunctionMode):
+    """Convolutions over three axes (module or function) stay out of autocast and compute in float32."""
+
+    def __torch_function__(self, function, types, args=(), kwargs=None):
+        if function not in VOLUME_CONVOLUTIONS:
+            return function(*args, **(kwargs or {}))
+        with torch.autocast("cpu", enabled=False):
+            return function(*map(in_float32, args), **{k: in_float32(v) for k, v in (kwargs or {}).items()})
+
+
+def in_float32(value: object) -> object:
+    """A tensor as float32; anything else as it is."""
+    return value.float() if isinstance(value, torch.Tensor) else value
+
+
+class CPUBfloat16(MixedPrecision):
+    """bfloat16 autocast on the CPU, but for 3-D convolutions.
+
+    oneDNN's bfloat16 gradient of their weights is wrong where a map is two frames deep, from memory that
+    nothing was written to (torch 2.14.1 with oneDNN 3.12; the other sizes and float32 are right).
+    """
+
+    def __init__(self) -> None:
+        super().__init__("bf16-mixed", "cpu")
+
+    def forward_context(self) -> ExitStack:
+        """Autocast with the exception."""
+        context = ExitStack()
+        context.enter_context(super().forward_context())
+        context.enter_context(Float32Volumes())
+        return context

@@ -1,0 +1,57 @@
+"""The device and the precision of a command."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from benchmark.errors import UserError
+from benchmark.running.device import make_fabric
+
+
+def leave_rubbish_in_memory():
+    """Frees blocks of many sizes that are full of NaN, for the next operation to be given."""
+    for size in (300_000, 50_000, 20_000, 8_000, 7_000, 2_000, 500):
+        torch.full((size,), float("nan"))
+
+
+def functional_convolution(maps, weight):
+    return F.conv3d(maps, weight=weight, padding=1)
+
+
+@pytest.mark.parametrize("operation", [functional_convolution, nn.functional.conv_transpose3d])
+@pytest.mark.parametrize("depth", [1, 2, 3, 4])
+def test_bf16_on_the_cpu_computes_the_weights_gradient_of_convolutions_over_volumes(operation, depth):
+    torch.manual_seed(0)
+    maps, start = torch.randn(4, 16, depth, 3, 2), torch.randn(16, 16, 3, 3, 3) / 20
+    gradients = {}
+    for precision in ("32", "bf16"):
+        weight = start.clone().requires_grad_()
+        leave_rubbish_in_memory()
+        with make_fabric("cpu", precision).autocast():
+            output = operation(maps, weight)
+        output.float().square().sum().backward()
+        gradients[precision] = weight.grad
+    error = (gradients["bf16"] - gradients["32"]).abs().max() / gradients["32"].abs().max()
+    assert error < 0.02
+
+
+def test_bf16_computes_everything_else_in_bfloat16():
+    with make_fabric("cpu", "bf16").autocast():
+        assert F.linear(torch.ones(1, 2), torch.ones(3, 2)).dtype == torch.bfloat16
+        assert F.conv2d(torch.ones(1, 2, 3, 3), torch.ones(3, 2, 3, 3)).dtype == torch.bfloat16
+        assert F.conv3d(torch.ones(1, 2, 3, 3, 3), torch.ones(3, 2, 3, 3, 3)).dtype == torch.float32
+    assert F.linear(torch.ones(1, 2), torch.ones(3, 2)).dtype == torch.float32
+
+
+def test_float32_computes_everything_in_float32():
+    with make_fabric("cpu", "32").autocast():
+        assert F.linear(torch.ones(1, 2), torch.ones(3, 2)).dtype == torch.float32
+
+
+@pytest.mark.parametrize("device", ["tpu", "cpu:0", "cuda:x", "cuda:99"])
+def test_a_device_that_is_not_there_is_a_message(device):
+    with pytest.raises(UserError, match=f"--device {device}: .*give"):
+        make_fabric(device, "32")
