@@ -36,19 +36,19 @@ def report(folder: Path, console: "Console | None" = None) -> list[Path]:
 
     from benchmark.errors import UserError
     from benchmark.reporting import figures, frame, probes, render, tables
+    from benchmark.reporting.results import Results
 
     folder = Path(folder)
     console = console or Console()
-    records, problems = frame.load_records(folder)
-    history, broken_lines = frame.history_frame(folder, records)
-    for problem in (*problems, *broken_lines):
+    results = Results.read(folder)
+    for problem in results.problems:
         console.print(f"problem: {problem}", style="yellow", markup=False, highlight=False, soft_wrap=True)
-    if not records:
+    if not results.records:
         raise UserError(f"{folder} holds no finished run: run the benchmark with this results folder first")
-    written = frame.save_frame(frame.tidy_frame(records), folder)
-    task_tables = [*tables.task_tables(records), *probes.probe_tables(records)]
+    written = frame.save_frame(frame.tidy_frame(results.records), folder)
+    task_tables = [*tables.task_tables(results.records), *probes.probe_tables(results.records)]
     written += render.save_tables(task_tables, folder / "tables")
-    written += figures.save_figures(records, history, folder / "figures")
+    written += [path for saved in figures.save_figures(results, folder / "figures") for path in saved.paths]
     for table in task_tables:
         render.print_table(table, console)
     for path in written:

@@ -4,8 +4,11 @@ import pytest
 from fake_records import all_records, make_record, write_run
 
 from benchmark.reporting import history_frame, load_records
-from benchmark.reporting.figures import comparison_figure, curves_figure, save_figures
+from benchmark.reporting.figures import save_figures
+from benchmark.reporting.figures.comparison import comparison_figure
+from benchmark.reporting.figures.curves import curves_figure
 from benchmark.reporting.panels import task_panels
+from benchmark.reporting.results import Results
 from benchmark.reporting.rows import task_blocks
 from benchmark.reporting.style import line_style
 
@@ -15,8 +18,7 @@ PNG, PDF = b"\x89PNG", b"%PDF"
 def written(folder, records):
     for record in records:
         write_run(folder, record)
-    loaded = load_records(folder).records
-    return save_figures(loaded, history_frame(folder, loaded).frame, folder / "figures")
+    return [path for saved in save_figures(Results.read(folder), folder / "figures") for path in saved.paths]
 
 
 def test_figures_are_written_as_png_and_pdf_with_something_in_them(tmp_path):
@@ -83,7 +85,7 @@ def test_not_applicable_rows_keep_the_teacher_line_and_their_name():
 
 
 def test_many_panels_go_to_several_files(tmp_path, monkeypatch):
-    monkeypatch.setattr("benchmark.reporting.figures.PANELS_PER_FILE", 1)
+    monkeypatch.setattr("benchmark.reporting.figures.drawing.PANELS_PER_FILE", 1)
     paths = written(tmp_path, [make_record("kd", 0, epochs=epochs) for epochs in (1, 2)])
     names = {path.name for path in paths if path.suffix == ".png"}
     assert {"compression_comparison.png", "compression_comparison_2.png"} <= names

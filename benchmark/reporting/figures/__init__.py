@@ -1,0 +1,37 @@
+"""The figures of a results folder. Each kind chooses by what records hold, never by a baseline's name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import matplotlib
+
+from benchmark.reporting.figures import comparison, curves
+from benchmark.reporting.figures.drawing import Drawing
+from benchmark.reporting.results import Results
+from benchmark.reporting.style import STYLE
+
+KINDS = (comparison, curves)
+"""In the order of the page; each has `drawings(results)`."""
+
+
+class Saved(NamedTuple):
+    """A drawing with the files that it was written to; none where it could not be drawn."""
+
+    drawing: Drawing
+    paths: list[Path]
+
+
+def all_drawings(results: Results) -> Iterator[Drawing]:
+    """Every figure that these records allow, and those they don't, with the reason."""
+    for kind in KINDS:
+        yield from kind.drawings(results)
+
+
+def save_figures(results: Results, folder: Path) -> list[Saved]:
+    """Writes every figure into the folder as PNG (200 dpi) and PDF."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with matplotlib.rc_context(STYLE):
+        return [Saved(each, each.save(folder) if each.draw else []) for each in all_drawings(results)]

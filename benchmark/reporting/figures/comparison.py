@@ -1,0 +1,106 @@
+"""Each baseline's seeds, mean and interval beside the teacher and the anchor, for each task."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+from matplotlib.ticker import MaxNLocator
+from matplotlib.transforms import offset_copy
+
+from benchmark.reporting.figures.drawing import (
+    INTERVAL_FROM,
+    LINE,
+    Drawing,
+    axis_name,
+    pages,
+    panel_axes,
+    wrapped,
+)
+from benchmark.reporting.panels import Panel
+from benchmark.reporting.results import Results
+from benchmark.reporting.rows import Row
+from benchmark.reporting.statistics import summarise
+from benchmark.reporting.style import ROLE_COLOURS, TEACHER_COLOUR
+from benchmark.reporting.words import show_status
+
+CAPTION = (
+    "Dots: seeds on the test split, last epoch; diamond and bar: mean and 95 % t interval (from three seeds"
+    " on), conditional on the teacher."
+)
+
+
+def drawings(results: Results) -> Iterator[Drawing]:
+    """One comparison a task, split where it has many panels."""
+    for task, panels in results.panels.items():
+        for name, some in pages(panels, f"{task}_comparison"):
+            title = f"{results.task_title(task)}: comparison"
+            yield Drawing(name, title, CAPTION, partial(comparison_figure, some))
+
+
+def comparison_figure(panels: list[Panel]) -> Figure:
+    """Dots for seeds, a mark for the mean and a bar for its 95 % t interval; lines for teacher and anchor."""
+    heights = [0.62 + LINE * panel.title.count("\n") + 0.21 * sum(_sizes(panel)) for panel in panels]
+    figure, all_axes = panel_axes(heights, legend_lines=3)
+    for panel, axes in zip(panels, all_axes, strict=True):
+        _draw_comparison(panel, axes)
+    rows = [row for panel in panels for row in panel.rows]
+    roles = dict.fromkeys(row.about.get("role", "") for row in rows)
+    anchors = dict.fromkeys(row.title for row in rows if row.is_anchor)
+    handles = [Line2D([], [], color=TEACHER_COLOUR, linestyle="--", label="teacher")]
+    handles += [Line2D([], [], color="#555555", linestyle=":", label=", ".join(anchors))] if anchors else []
+    grey = {"color": "#777777"}
+    handles += [Line2D([], [], **grey, marker="o", markersize=3, alpha=0.6, lw=0, label="one seed")]
+    handles += [Line2D([], [], **grey, marker="D", markersize=4, label="mean, 95 % t interval (n ≥ 3)")]
+    handles += [Patch(color=ROLE_COLOURS.get(role, "#555555"), label=role) for role in roles if role]
+    figure.legend(handles=handles, loc="outside lower center", ncols=3, columnspacing=1.2, handlelength=1.8)
+    return figure
+
+
+def _sizes(panel: Panel) -> list[float]:
+    """The height of each row, 1 for a label of one line."""
+    return [max(1.0, 0.35 + 0.6 * (1 + wrapped(panel.label(row)).count("\n"))) for row in panel.rows]
+
+
+def _draw_comparison(panel: Panel, axes: Axes) -> None:
+    key = f"test@last/{panel.block.headlines[0]}"
+    for value in panel.teachers():
+        axes.axvline(value, color=TEACHER_COLOUR, linestyle="--", linewidth=1)
+    for row in panel.rows:
+        # The anchor of this condition; a companion under all labels is a row, not a line.
+        if row.is_anchor and row.values[key].n and row.condition == panel.rows[0].condition:
+            axes.axvline(row.values[key].mean, color="#555555", linestyle=":", linewidth=1)
+    sizes = _sizes(panel)
+    heights = [sum(sizes[:k]) + size / 2 for k, size in enumerate(sizes)]
+    for height, row in zip(heights, panel.rows, strict=True):
+        _draw_row(axes, height, row, list(row.by_seed(key, panel.block.metrics).values()))
+    axes.set_yticks(heights, [wrapped(panel.label(row)) for row in panel.rows])
+    axes.set_ylim(sum(sizes), 0)
+    axes.tick_params(axis="y", length=0)
+    axes.grid(False, axis="y")
+    axes.xaxis.set_major_locator(MaxNLocator(6))
+    axes.margins(x=0.06)
+    axes.set_title(panel.title, loc="left")
+    axes.set_xlabel(f"Test {axis_name(panel)}")
+
+
+def _draw_row(axes: Axes, height: int, row: Row, values: list[float]) -> None:
+    colour = ROLE_COLOURS.get(row.about.get("role"), "#555555")
+    beside = {"transform": axes.get_yaxis_transform(), "va": "center", "fontsize": 7}
+    count = f"{len(values)} of {len(row.records)}" if row.count("diverged") else len(values)
+    axes.text(1.02, height, f"n = {count}", color="#555555", **beside)
+    if not values:
+        axes.text(0.02, height, show_status(row), color="#777777", style="italic", **beside)
+        return
+    summary = summarise(values)
+    # Seeds stand a little below their mean, or the bar would hide them.
+    below = offset_copy(axes.transData, axes.figure, y=-4, units="points")
+    dots = {"color": colour, "alpha": 0.6, "linewidths": 0, "zorder": 3}
+    axes.scatter(values, [height] * len(values), s=9, transform=below, **dots)
+    if summary.n >= INTERVAL_FROM:
+        axes.plot([summary.low, summary.high], [height, height], color=colour, linewidth=1.4, zorder=2)
+    axes.plot(summary.mean, height, marker="D", markersize=4, color=colour, markeredgecolor="white", zorder=4)
