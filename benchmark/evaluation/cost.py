@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import resource
+import statistics
 import sys
+import time
 from typing import TYPE_CHECKING
 
 import torch
@@ -38,6 +40,24 @@ def inference_cost(learner: Learner, batch: Batch) -> dict[str, int]:
         macs -= unused.get_total_flops() // 2
     learner.train(was_training)
     return {"parameters": sum(p.numel() for p in used), "macs": macs}
+
+
+@torch.no_grad()
+def latency_ms(learner: Learner, batch: Batch, repeats: int = 20) -> float:
+    """Milliseconds for the prediction of one sample, the median of `repeats`, after three to warm up."""
+    one = {name: x[:1] for name, x in batch.items()}
+    device = one["index"].device
+    was_training = learner.training
+    learner.eval()
+    times = []
+    for _ in range(3 + repeats):
+        began = time.perf_counter()
+        learner.predict(one)
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+        times.append(1000 * (time.perf_counter() - began))
+    learner.train(was_training)
+    return statistics.median(times[3:])
 
 
 def peak_memory_mb(device: torch.device) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 FIDELITY = ("agreement", "kl_to_teacher")
@@ -20,3 +21,11 @@ def fidelity(student_logits: Tensor, teacher_logits: Tensor) -> dict[str, float]
     log_p_student, log_p_teacher = student_logits.log_softmax(1), teacher_logits.log_softmax(1)
     divergence = (log_p_teacher.exp() * (log_p_teacher - log_p_student)).sum(1).double().mean()
     return {"agreement": float(agreement), "kl_to_teacher": float(divergence)}
+
+
+def class_correlation(logits: Tensor) -> Tensor:
+    """Pearson correlations [K, K] between the classes' logits [N, K]; 0 for a class whose logit is constant.
+
+    What the CRD paper (its figure of correlation matrices) compares between teacher and student.
+    """
+    return torch.nan_to_num(torch.corrcoef(logits.double().T)).float()

@@ -12,16 +12,17 @@ import torch
 from lightning_fabric import Fabric
 
 from benchmark.cohorts import Cohort, Run
-from benchmark.contracts import Batch, Context, Distiller, NotApplicable, Samples
+from benchmark.contracts import Context, Distiller, NotApplicable, Samples
 from benchmark.data.batches import TrainStream, in_order
 from benchmark.data.splits import open_test
 from benchmark.errors import UserError
 from benchmark.evaluation.accuracy import Predictions, predict, score
-from benchmark.evaluation.cost import inference_cost, peak_memory_mb
+from benchmark.evaluation.cost import inference_cost, latency_ms, peak_memory_mb
 from benchmark.evaluation.fidelity import fidelity
-from benchmark.models.network import Network, look
+from benchmark.models.network import Network
 from benchmark.seeds import RandomStream, derive
 from benchmark.training.composition import build_distiller
+from benchmark.training.evidence import KEPT_EMBEDDINGS, Evidence
 from benchmark.training.learner import Learner, describe, make_network
 from benchmark.training.loop import (
     DATA_PASS,
@@ -36,10 +37,6 @@ from benchmark.training.preludes import run_preludes
 from benchmark.training.probing import Probing
 from benchmark.training.stopwatch import Stopwatch
 from benchmark.training.teacher import Teacher
-
-KEPT_EMBEDDINGS = 256
-KEPT_LOGITS = 2_000_000
-KEPT_MASKS = 64
 
 
 @dataclass
@@ -84,6 +81,7 @@ class CohortTraining:
         self._seen = tuple(dict.fromkeys((*teacher.spec.modalities, *cohort.pair.student_modalities)))
         samples = cohort.data.train.subset(cohort.splits.train)
         self.stream = self._stream("train", samples)
+        self.evidence = Evidence(cohort, samples, teacher, fabric, self._seen)
         self.validation = cohort.data.train.subset(cohort.splits.validation)
         self._preludes = lambda: self._stream("prelude", samples)
         self.batch = next(self.stream.epoch(0))
@@ -122,7 +120,7 @@ class CohortTraining:
             self.teacher.spec.modalities,
             self._validate if len(self.validation) and len(self.metrics) else None,
             display,
-            lambda track: log(self.runs[track.name], track.history[-1]),
+            lambda track: self._close_epoch(track, log),
             self.first_epoch,
             keep,
         )
@@ -130,6 +128,12 @@ class CohortTraining:
         yield from self.unsuited
         for track in self.tracks:
             yield self._outcome(track, watch)
+
+    def _close_epoch(self, track: Track, log: Callable[[Run, Mapping[str, Any]], None]) -> None:
+        """Passes the epoch on; the first one leaves diagnostics, to be seen beside those of the end."""
+        log(self.runs[track.name], track.history[-1])
+        if track.status == "training" and len(track.history) == 1 and self.cohort.recipe.epochs > 1:
+            guard(track, lambda: track.early_arrays.update(self.evidence.diagnostics(track)))
 
     def _stream(self, purpose: str, samples: Samples) -> TrainStream:
         cohort = self.cohort
@@ -197,7 +201,7 @@ class CohortTraining:
             outcome.results["validation@last"] = track.history[-1]["validation"]
         predictions = self._test(track, outcome)
         self._probe(track, outcome)
-        outcome.arrays = self._arrays(track, predictions)
+        outcome.arrays = self.evidence.arrays(track, predictions)
         outcome.measurements["evaluation_s"] = time.perf_counter() - began
 
     def _test(self, track: Track, outcome: Outcome) -> Predictions:
@@ -253,29 +257,7 @@ class CohortTraining:
             "data_share_ms": 1000 * watch.seconds(DATA_PASS) / steps / mates,
             "own_s": watch.seconds(track.name),
             "first_stages_s": track.first_stages_s,
+            "latency_ms": latency_ms(track.learner, self.batch),
             "peak_memory_mb": peak_memory_mb(self.fabric.device),
             "cohort_size": mates,
         }
-
-    def _arrays(self, track: Track, predictions: Predictions) -> dict[str, np.ndarray]:
-        """Test predictions (of masks the first), logits where they are few, some embeddings, diagnostics."""
-        logits = predictions.logits
-        kept = KEPT_MASKS if self.cohort.data.dense else len(logits)
-        arrays = {
-            "test_prediction": logits.argmax(1)[:kept].to(torch.int16).numpy(),
-            "test_label": open_test(self.cohort.data).labels[:kept].to(torch.int16).numpy(),
-            "test_embedding": predictions.embeddings.half().numpy(),
-        }
-        if logits.numel() <= KEPT_LOGITS and not self.cohort.data.dense:
-            arrays["test_logits"] = logits.half().numpy()
-        return arrays | {f"diagnostics.{name}": array for name, array in self._diagnostics(track).items()}
-
-    @torch.no_grad()
-    def _diagnostics(self, track: Track) -> dict[str, np.ndarray]:
-        learner = track.learner.eval()
-        test = open_test(self.cohort.data)
-        batch: Batch = next(in_order(self.cohort.data, test, self._seen, self.fabric.device, 64))
-        teacher = look(self.teacher.network, batch, self.teacher.spec.modalities)
-        student = look(learner.network, batch, learner.modalities)
-        with track.stream.active():
-            return learner.distiller.diagnostics(teacher, student, batch)

@@ -52,6 +52,7 @@ class Track:
     status: "training", then "finished", "diverged" (a loss that is not finite) or "failed" (an error of its
     own code).
     first_stages_s: what its first stages took, the teacher's passes and the data included.
+    early_arrays: small arrays that were taken on the way, for figures.
     """
 
     name: str
@@ -64,6 +65,7 @@ class Track:
     history: list[dict[str, Any]] = field(default_factory=list)
     best: Best | None = None
     first_stages_s: float = 0.0
+    early_arrays: dict[str, Tensor] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.parameters = self.parameters or [p for p in self.learner.parameters() if p.requires_grad]
@@ -119,6 +121,7 @@ class Track:
             "history": self.history,
             "best": None if self.best is None else vars(self.best),
             "first_stages_s": self.first_stages_s,
+            "early_arrays": self.early_arrays,
         }
 
     def restore(self, state: dict[str, Any]) -> None:
@@ -129,6 +132,7 @@ class Track:
         self.history = list(state["history"])
         self.best = None if state["best"] is None else Best(**state["best"])
         self.first_stages_s = state.get("first_stages_s", 0.0)
+        self.early_arrays = state.get("early_arrays", {})
 
     def retire(self, status: str, reason: str) -> None:
         self.status, self.reason = status, reason

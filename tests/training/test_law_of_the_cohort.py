@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -140,6 +141,8 @@ def weights_and_numbers(results: Path) -> dict[str, tuple]:
         folder = results / "t" / "runs" / slug
         state = load_file(folder / "weights.safetensors")
         history = (folder / "history.jsonl").read_text()
+        with np.load(folder / "arrays.npz") as arrays:
+            state |= arrays
         found[slug] = (numbers(record), history, {name: value.tolist() for name, value in state.items()})
     return found
 
