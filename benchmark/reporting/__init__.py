@@ -8,11 +8,12 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 _HOMES = {
+    "compare": "benchmark.reporting.comparisons",
     "history_frame": "benchmark.reporting.frame",
     "load_records": "benchmark.reporting.frame",
     "tidy_frame": "benchmark.reporting.frame",
 }
-__all__ = ["history_frame", "load_records", "report", "tidy_frame"]
+__all__ = ["compare", "history_frame", "load_records", "report", "tidy_frame"]
 
 
 def __getattr__(name: str) -> Any:

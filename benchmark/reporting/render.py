@@ -27,6 +27,8 @@ LATEX = {
     "↑": r"$\uparrow$",
     "↓": r"$\downarrow$",
     "–": "--",
+    "●": r"$\bullet$",
+    "○": r"$\circ$",
     "\n": " ",
 }
 LATEX_BREAK = r" \\ "

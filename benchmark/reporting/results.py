@@ -20,9 +20,10 @@ from benchmark.reporting.rows import Block, task_blocks
 class Results:
     """The one input of every table, figure and page."""
 
-    folder: Path
+    folder: Path | None
+    """where the arrays are; None where there are records only"""
     records: list[Record]
-    history: pd.DataFrame
+    history: pd.DataFrame = field(default_factory=pd.DataFrame)
     """as `frame.history_frame` makes it"""
     problems: list[str] = field(default_factory=list)
     """a line for each file that could not be read; grows as arrays are asked for"""
@@ -53,6 +54,8 @@ class Results:
 
         A broken file is named in `problems` and counts as empty.
         """
+        if self.folder is None:
+            return {}
         path = self.folder / "runs" / record["folder"] / "arrays.npz"
         try:
             with np.load(path) as file:

@@ -1,11 +1,18 @@
-"""Statistics over seeds: what a table's cell says about a handful of runs."""
+"""Statistics over seeds and test samples: what a cell or a comparison says about a handful of runs."""
+
+from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import stdtrit
+from scipy.special import stdtr, stdtrit
+
+INTERVAL_FROM = 3
+"""With fewer seeds nothing is compared: the t interval of two is nine times as wide as their distance."""
+FIRM_FROM = 5
+"""With fewer seeds a comparison is called indicative."""
 
 
 @dataclass(frozen=True)
@@ -40,3 +47,71 @@ def summarise(values: Iterable[float | None], level: float = 0.95) -> Summary:
 def paired_differences(values: Mapping[int, float], anchor: Mapping[int, float]) -> list[float]:
     """`values - anchor` for each seed that both have, in the order of the seeds."""
     return [values[seed] - anchor[seed] for seed in sorted(values.keys() & anchor.keys())]
+
+
+def t_test(differences: Sequence[float]) -> float:
+    """Two-sided p of the paired t test that the mean of [n] differences is 0; nan below two.
+
+    Differences that are all the same have no spread to test with: p is 1 where they are 0, else 0.
+    """
+    sample = np.asarray(differences, dtype=float)
+    if sample.size < 2:
+        return math.nan
+    mean, sd = float(sample.mean()), float(sample.std(ddof=1))
+    if sd == 0:
+        return 1.0 if mean == 0 else 0.0
+    t = mean / (sd / math.sqrt(sample.size))
+    return float(2 * stdtr(sample.size - 1, -abs(t)))
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Adjusted p values of one family (Holm, 1979), in the given order; nan stays nan and does not count."""
+    adjusted = [math.nan] * len(p_values)
+    order = sorted((p, k) for k, p in enumerate(p_values) if not math.isnan(p))
+    largest = 0.0
+    for place, (p, k) in enumerate(order):
+        largest = max(largest, min(1.0, (len(order) - place) * p))
+        adjusted[k] = largest
+    return adjusted
+
+
+def bootstrap_intervals(
+    differences: Mapping[str, np.ndarray], level: float = 0.95, draws: int = 1000, seed: int = 0
+) -> dict[str, tuple[float, float]]:
+    """Percentile intervals of mean differences over seeds and test samples, both drawn with replacement.
+
+    Args:
+        differences: name -> [S, N], how much better than the reference a baseline answers sample n with
+            seed s (-1, 0 or 1 for accuracy). All share N, and the draws of samples.
+
+    Returns:
+        name -> (low, high) in the unit of the differences.
+    """
+    (count,) = {array.shape[1] for array in differences.values()}
+    draw = np.random.default_rng(seed)
+    means: dict[str, list[np.ndarray]] = {name: [] for name in differences}
+    for start in range(0, draws, 100):  # in parts: the weights of a part are [100, N]
+        part = min(100, draws - start)
+        samples = draw.multinomial(count, np.full(count, 1 / count), size=part).astype(np.float32)
+        for name, array in differences.items():
+            seeds = draw.multinomial(len(array), np.full(len(array), 1 / len(array)), size=part)
+            weighted = samples @ array.T.astype(np.float32)  # [part, S]
+            means[name].append((weighted * seeds).sum(1) / (count * len(array)))
+    tails = [(1 - level) / 2, (1 + level) / 2]
+    return {name: tuple(np.quantile(np.concatenate(parts), tails).tolist()) for name, parts in means.items()}
+
+
+def normalised(value: float, scratch: float, teacher: float) -> float:
+    """The share of the way from scratch (0) to the teacher (1); nan where the two don't differ.
+
+    What may be averaged over tasks; above 1 the student is better than its teacher.
+    """
+    return (value - scratch) / (teacher - scratch) if teacher != scratch else math.nan
+
+
+def probability_of_improvement(values: Iterable[float], others: Iterable[float]) -> float:
+    """P(X > Y) + P(X = Y) / 2 over all pairs of seeds (Agarwal et al., NeurIPS 2021); nan without values."""
+    ours, theirs = np.asarray(list(values))[:, None], np.asarray(list(others))[None, :]
+    if not ours.size or not theirs.size:
+        return math.nan
+    return float(((ours > theirs) + 0.5 * (ours == theirs)).mean())

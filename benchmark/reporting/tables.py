@@ -1,13 +1,15 @@
 """One table per task: which columns it has, what its cells say, and the sentences of its caption."""
 
+import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import pandas as pd
 
+from benchmark.reporting.comparisons import BEST, TIED, against_anchor, by_condition, standings
 from benchmark.reporting.frame import Record, condition_names, typed_frame
 from benchmark.reporting.rows import Block, Row, headlines, merge_metrics, task_blocks, varying_conditions
-from benchmark.reporting.statistics import Summary
+from benchmark.reporting.statistics import FIRM_FROM, INTERVAL_FROM, Summary
 from benchmark.reporting.words import (
     all_notes,
     decimals_of,
@@ -15,7 +17,9 @@ from benchmark.reporting.words import (
     metric_name,
     row_n,
     show_count,
+    show_difference,
     show_mean,
+    show_p,
     show_status,
     show_summary,
     show_value,
@@ -72,7 +76,7 @@ def _columns(blocks: list[Block], metrics: dict[str, dict], notes: list[str]) ->
     first = headlines(metrics)
     anchor = _anchor_title(rows)
     for name in first:
-        columns += _headline_columns(name, metrics[name], f"{anchor}," if len(first) > 1 else anchor)
+        columns += _headline_columns(blocks, name, metrics[name], f"{anchor}," if len(first) > 1 else anchor)
     others = [name for name in metrics if name not in first]
     columns += [_metric_column(name, metrics[name], spare=4 + k) for k, name in enumerate(others)]
     spare = 4 + len(others)
@@ -113,8 +117,11 @@ def _anchor_title(rows: list[Row]) -> str:
     return titles.pop() if len(titles) == 1 else "anchor"
 
 
-def _headline_columns(name: str, metric: dict, anchor: str) -> list[Column]:
+def _headline_columns(blocks: list[Block], name: str, metric: dict, anchor: str) -> list[Column]:
     decimals = decimals_of(metric)
+    measured = [block for block in blocks if name in block.metrics]
+    marks = {row: mark for block in measured for row, mark in standings(block, name).items()}
+    tested = {id(each.row): each.p_holm for block in measured for each in against_anchor(block, name)}
     words = metric_name(metric, name)
     # With one headline metric the header before has named it already.
     unit = (
@@ -124,12 +131,14 @@ def _headline_columns(name: str, metric: dict, anchor: str) -> list[Column]:
     )
     return [
         Column(f"{words}\nlast epoch", _summary_cell(f"test@last/{name}", decimals)),
+        Column("best", lambda row: marks.get(id(row), ""), numeric=False),
         Column(f"{words}\nbest valid.", _summary_cell(f"test@best_validation/{name}", decimals), spare=2),
         Column(
             f"difference to\n{anchor} {unit}",
-            lambda row: show_summary(row.values.get(f"difference/{name}"), decimals, sign="+"),
+            lambda row: show_difference(row.values.get(f"difference/{name}"), decimals, row_n(row)),
             spare=1,
         ),
+        Column("Holm\np", lambda row: show_p(tested.get(id(row), math.nan)), spare=1),
     ]
 
 
@@ -166,8 +175,10 @@ def _caption(blocks: list[Block], records: list[Record]) -> list[str]:
     ]
     if any(row.is_anchor for row in rows):
         sentences.append(
-            f"Differences to {_anchor_title(rows)} are paired by seed, under the same condition."
+            f"Differences to {_anchor_title(rows)} are paired by seed, under the same condition, with their"
+            " 95 % t interval; p is that of the paired t test, with Holm's correction over the rows compared."
         )
+    sentences += _caption_of_marks(blocks)
     sentences.append("All numbers, and every interval over student seeds, are conditional on the teacher.")
     if any(row.count("diverged") for row in rows if not row.is_teacher):
         sentences.append("Means leave out runs that diverged; the status column counts them.")
@@ -179,6 +190,23 @@ def _caption(blocks: list[Block], records: list[Record]) -> list[str]:
             " that share it."
         )
     return sentences + provenance_warnings(records)
+
+
+def _caption_of_marks(blocks: list[Block]) -> list[str]:
+    """What the marks of the best rows mean, or why nothing is marked; what three or four seeds are worth."""
+    groups = [rows for block in blocks for rows in by_condition(block) if len(rows) > 1]
+    most = max((max(len(row.finished) for row in rows) for rows in groups), default=0)
+    if not most:
+        return []
+    if most < INTERVAL_FROM:
+        return [f"Below {INTERVAL_FROM} seeds nothing is tested and no winner is marked."]
+    sentences = [
+        f"{BEST}: the best, beyond noise (paired t tests against all others, Holm, 5 %). {TIED}: the best"
+        " where it is not, and the rows whose 95 % interval of the difference to it holds 0."
+    ]
+    if most < FIRM_FROM:
+        sentences.append(f"With fewer than {FIRM_FROM} seeds every comparison is indicative only.")
+    return sentences
 
 
 def provenance_warnings(records: Iterable[Record]) -> list[str]:

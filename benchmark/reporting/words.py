@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from benchmark.reporting.rows import Block, Row, scale_of
-from benchmark.reporting.statistics import Summary
+from benchmark.reporting.statistics import INTERVAL_FROM, Summary
 
 ARROWS = {"max": "↑", "min": "↓"}
 
@@ -62,6 +62,24 @@ def show_summary(summary: Summary | None, decimals: int, row_n: int | None = Non
     if not math.isnan(summary.sd):
         text += f" ± {summary.sd:.{decimals}f}"
     return text if summary.n == row_n else f"{text} (n={summary.n})"
+
+
+def show_difference(summary: Summary | None, decimals: int, row_n: int | None = None) -> str:
+    """`+1.2 [+0.3, +2.1]`, the 95 % t interval; below three seeds the difference alone, with its n."""
+    if summary is None or summary.n == 0:
+        return ""
+    text = f"{summary.mean:+.{decimals}f}"
+    if summary.n < INTERVAL_FROM:
+        return f"{text} (n={summary.n})"
+    text += f" [{summary.low:+.{decimals}f}, {summary.high:+.{decimals}f}]"
+    return text if summary.n == row_n else f"{text} (n={summary.n})"
+
+
+def show_p(p: float) -> str:
+    """`0.012`, `3e-05`; empty where nothing was tested."""
+    if math.isnan(p):
+        return ""
+    return f"{p:.2g}" if p >= 0.001 else f"{p:.0e}"
 
 
 def show_count(summary: Summary | None) -> str:

@@ -7,7 +7,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from benchmark.reporting.statistics import paired_differences, summarise
+from statsmodels.stats.multitest import multipletests
+
+from benchmark.reporting.statistics import (
+    bootstrap_intervals,
+    holm,
+    normalised,
+    paired_differences,
+    probability_of_improvement,
+    summarise,
+    t_test,
+)
 
 
 @given(st.lists(st.floats(-1e3, 1e3), min_size=2, max_size=12))
@@ -43,3 +53,62 @@ def test_missing_values_are_left_out_and_nan_is_not():
 
 def test_differences_pair_by_seed_and_drop_seeds_without_a_partner():
     assert paired_differences({2: 5.0, 0: 1.0, 7: 9.0}, {0: 0.5, 2: 1.0, 3: 4.0}) == [0.5, 4.0]
+
+
+@given(st.lists(st.floats(-1e3, 1e3).map(lambda x: round(x, 3)), min_size=2, max_size=12))
+def test_the_paired_t_test_agrees_with_scipy(values):
+    if np.std(values) > 1e-6:
+        assert t_test(values) == pytest.approx(stats.ttest_1samp(values, 0).pvalue, abs=1e-12)
+
+
+def test_the_t_test_of_differences_without_spread():
+    assert t_test([0.0, 0.0, 0.0]) == 1.0
+    assert t_test([0.5, 0.5, 0.5]) == 0.0
+    assert math.isnan(t_test([0.5]))
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=20))
+def test_holm_agrees_with_statsmodels(p_values):
+    assert holm(p_values) == pytest.approx(multipletests(p_values, method="holm")[1], abs=1e-12)
+
+
+def test_holm_leaves_out_what_was_not_tested():
+    adjusted = holm([0.01, math.nan, 0.04])
+    assert adjusted[0] == pytest.approx(0.02)
+    assert math.isnan(adjusted[1])
+    assert adjusted[2] == pytest.approx(0.04)
+
+
+def test_the_bootstrap_agrees_with_resampling_seed_by_seed_and_sample_by_sample():
+    draw = np.random.default_rng(1)
+    answers = draw.choice([-1, 0, 1], p=[0.1, 0.6, 0.3], size=(4, 60)) + (draw.random((4, 1)) > 0.5)
+    slow = []
+    for _ in range(2000):
+        seeds, samples = draw.integers(0, 4, 4), draw.integers(0, 60, 60)
+        slow.append(np.mean([answers[seed, sample] for seed in seeds for sample in samples]))
+    ((low, high),) = bootstrap_intervals({"a": answers}, draws=4000).values()
+    assert (low, high) == pytest.approx(tuple(np.quantile(slow, [0.025, 0.975])), abs=0.02)
+
+
+def test_the_bootstrap_pairs_its_samples_and_repeats_itself():
+    answers = np.random.default_rng(2).choice([-1, 0, 1], size=(3, 200))
+    both = bootstrap_intervals({"a": answers, "b": answers + 1}, draws=500)
+    assert both == bootstrap_intervals({"a": answers, "b": answers + 1}, draws=500)
+    low, high = both["a"]
+    assert low < answers.mean() < high
+    one = bootstrap_intervals({"constant": np.full((3, 50), 0.25)})["constant"]
+    assert one == pytest.approx((0.25, 0.25))
+
+
+def test_normalised_scores_are_zero_for_scratch_and_one_for_the_teacher():
+    assert [normalised(x, 60.0, 80.0) for x in (60.0, 80.0, 70.0, 90.0)] == [0.0, 1.0, 0.5, 1.5]
+    assert math.isnan(normalised(1.0, 2.0, 2.0))
+
+
+def test_the_probability_of_improvement_is_that_of_all_pairs():
+    # three wins (3 > 1, 3 > 2, 2 > 1), two ties and a loss
+    assert probability_of_improvement([3, 2], [1, 2, 3]) == pytest.approx((3 + 0.5 * 2) / 6)
+    values, others = np.random.default_rng(3).normal(size=(2, 7))
+    u = stats.mannwhitneyu(values, others).statistic
+    assert probability_of_improvement(values, others) == pytest.approx(u / 49)
+    assert math.isnan(probability_of_improvement([], [1.0]))

@@ -207,7 +207,7 @@ def test_no_line_of_the_terminal_table_is_wider_than_the_terminal(width, task):
     assert " ± " in text
     assert "last epoch" in text
     if width >= 120:
-        assert "(n=3)" in text
+        assert "[+" in text
 
 
 def test_markdown_tables_have_equal_numbers_of_cells_in_each_line():

@@ -1,0 +1,289 @@
+"""Who is better than whom, by how much, and how sure that is: rows of a block against one another."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from itertools import combinations
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from benchmark.errors import UserError, unknown
+from benchmark.reporting.frame import Record, condition_names, typed_frame
+from benchmark.reporting.results import Results
+from benchmark.reporting.rows import Block, Row, anchor_of, scale_of
+from benchmark.reporting.statistics import (
+    FIRM_FROM,
+    INTERVAL_FROM,
+    Summary,
+    bootstrap_intervals,
+    holm,
+    normalised,
+    paired_differences,
+    probability_of_improvement,
+    summarise,
+    t_test,
+)
+
+LEVEL = 0.05
+EACH = "each"
+BEST, TIED = "●", "○"
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A row against a reference row of the same dataset, pair and condition, paired by seed."""
+
+    block: Block
+    row: Row
+    reference: Row
+    metric: str
+    difference: Summary
+    """row minus reference, in the metric's printed unit"""
+    p: float
+    """two-sided, of the paired t test; nan below three common seeds"""
+    p_holm: float = math.nan
+    """adjusted over the family: the rows of this block and condition that have the same reference"""
+    bootstrap: tuple[float, float] = (math.nan, math.nan)
+    """95 % interval of the difference over seeds and test samples; nan without saved predictions"""
+
+    @property
+    def better(self) -> bool:
+        """Whether the row is better than the reference beyond noise."""
+        higher = self.block.metrics[self.metric].get("direction") != "min"
+        return self.p_holm < LEVEL and (self.difference.mean > 0) == higher
+
+    @property
+    def worse(self) -> bool:
+        return self.p_holm < LEVEL and not self.better
+
+    @property
+    def indicative(self) -> bool:
+        """Three or four seeds: enough for an interval, too few to rely on it."""
+        return INTERVAL_FROM <= self.difference.n < FIRM_FROM
+
+
+def students(block: Block) -> list[Row]:
+    """The rows of a block that are neither teachers nor other ends of the scale."""
+    return [row for row in block.rows if not row.is_teacher]
+
+
+def by_condition(block: Block) -> list[list[Row]]:
+    """The student rows that may be compared with one another, group by group."""
+    groups: dict[str, list[Row]] = {}
+    for row in students(block):
+        groups.setdefault(json.dumps(row.home, sort_keys=True), []).append(row)
+    return list(groups.values())
+
+
+def against_anchor(block: Block, metric: str) -> list[Comparison]:
+    """Every row against the registered reference of its condition."""
+    rows = students(block)
+    pairs = [(row, anchor_of(row, rows)) for row in rows]
+    return _families(block, metric, [(row, anchor) for row, anchor in pairs if anchor is not None])
+
+
+def against(block: Block, metric: str, baseline: str) -> list[Comparison]:
+    """Every row against the row of `baseline` in its condition, where there is exactly one."""
+    pairs = []
+    for rows in by_condition(block):
+        references = [row for row in rows if row.baseline == baseline]
+        if len(references) == 1:
+            pairs += [(row, references[0]) for row in rows if row is not references[0]]
+    return _families(block, metric, pairs)
+
+
+def each_against_each(block: Block, metric: str) -> list[Comparison]:
+    """Every two rows of a condition; one family of tests for each condition."""
+    found = []
+    for rows in by_condition(block):
+        pairs = [(row, other) for other, row in combinations(rows, 2)]
+        found += _adjusted([_compared(block, metric, *pair) for pair in pairs])
+    return found
+
+
+def _families(block: Block, metric: str, pairs: Iterable[tuple[Row, Row]]) -> list[Comparison]:
+    """The comparisons of pairs (row, reference); those with one reference are a family."""
+    families: dict[int, list[Comparison]] = {}
+    for row, reference in pairs:
+        families.setdefault(id(reference), []).append(_compared(block, metric, row, reference))
+    return [each for family in families.values() for each in _adjusted(family)]
+
+
+def _compared(block: Block, metric: str, row: Row, reference: Row) -> Comparison:
+    key = f"test@last/{metric}"
+    ours, theirs = (each.by_seed(key, block.metrics) for each in (row, reference))
+    differences = paired_differences(ours, theirs)
+    p = t_test(differences) if len(differences) >= INTERVAL_FROM else math.nan
+    return Comparison(block, row, reference, metric, summarise(differences), p)
+
+
+def _adjusted(family: list[Comparison]) -> list[Comparison]:
+    adjusted = holm([each.p for each in family])
+    return [replace(each, p_holm=p) for each, p in zip(family, adjusted, strict=True)]
+
+
+def standings(block: Block, metric: str) -> dict[int, str]:
+    """id(row) -> a mark: ● for the best row of a condition if it is better than every other beyond noise.
+
+    That is tested on its differences to each other row, paired by seed, with Holm's correction. Otherwise the
+    best has ○, and so have the rows whose 95 % interval of that difference holds 0. No marks below three
+    seeds.
+    """
+    marks = {}
+    sign = -1 if block.metrics[metric].get("direction") == "min" else 1
+    for rows in by_condition(block):
+        scored = [row for row in rows if row.values[f"test@last/{metric}"].n >= INTERVAL_FROM]
+        if len(scored) < 2:
+            continue
+        best = max(scored, key=lambda row: sign * row.values[f"test@last/{metric}"].mean)
+        others = [row for row in scored if row is not best]
+        tests = _adjusted([_compared(block, metric, best, row) for row in others])
+        marks |= {id(each.reference): TIED for each in tests if not each.p < LEVEL}
+        marks[id(best)] = BEST if all(each.p_holm < LEVEL for each in tests) else TIED
+    return marks
+
+
+# --- over seeds and test samples ---
+
+
+def with_bootstrap(results: Results, comparisons: list[Comparison]) -> list[Comparison]:
+    """The comparisons with their bootstrap intervals, where predictions were saved and are the metric's.
+
+    They are its predictions if the share of right ones is the recorded value: so for accuracy alone.
+    """
+    intervals: dict[int, tuple[float, float]] = {}
+    answers: dict[str, np.ndarray | None] = {}
+
+    def right(record: Record, metric: str) -> np.ndarray | None:
+        if record["id"] not in answers:
+            answers[record["id"]] = _right_answers(results, record, metric)
+        return answers[record["id"]]
+
+    groups: dict[tuple[int, str, int], dict[str, np.ndarray]] = {}
+    for place, each in enumerate(comparisons):
+        found = []
+        for seed, record in _records_by_seed(each.row).items():
+            partner = _records_by_seed(each.reference).get(seed)
+            if partner is not None:
+                ours, theirs = right(record, each.metric), right(partner, each.metric)
+                if ours is not None and theirs is not None and ours.shape == theirs.shape:
+                    found.append(ours.astype(np.int8) - theirs)
+        if len(found) >= INTERVAL_FROM and len({len(one) for one in found}) == 1:
+            groups.setdefault((id(each.block), each.metric, len(found[0])), {})[str(place)] = np.stack(found)
+    for (_, metric, _), differences in groups.items():
+        for place, interval in bootstrap_intervals(differences).items():
+            scale = scale_of(comparisons[int(place)].block.metrics[metric])
+            intervals[int(place)] = (interval[0] * scale, interval[1] * scale)
+    return [
+        replace(each, bootstrap=intervals[place]) if place in intervals else each
+        for place, each in enumerate(comparisons)
+    ]
+
+
+def _records_by_seed(row: Row) -> dict[int, Record]:
+    return {record["run"]["seed"]: record for record in row.finished}
+
+
+def _right_answers(results: Results, record: Record, metric: str) -> np.ndarray | None:
+    """Which test samples [N] are answered rightly, as 0 and 1; None where the metric isn't their share."""
+    arrays = results.arrays(record, "test_prediction", "test_label")
+    if len(arrays) != 2 or arrays["test_label"].ndim != 1:
+        return None
+    right = (arrays["test_prediction"] == arrays["test_label"]).astype(np.int8)
+    value = record["results"]["test@last"].get(metric)
+    return right if value is not None and abs(right.mean() - value) < 1e-3 else None
+
+
+# --- the public function ---
+
+
+def compare(
+    source: Path | str | Results | Iterable[Record],
+    reference: str | None = None,
+    metric: str | None = None,
+    bootstrap: bool = True,
+) -> pd.DataFrame:
+    """A line for each baseline, dataset, pair and condition: its difference to a reference baseline.
+
+    Args:
+        source: a results folder (`results/<name>`), one that was read already, or records (without their
+            folder there is no bootstrap).
+        reference: a baseline's name; "each" for every two baselines; by default the registered reference.
+        metric: a metric's name; by default the headline metrics of each block.
+        bootstrap: whether to add the interval over seeds and test samples (it reads the saved predictions).
+
+    Returns:
+        Columns `task`, `dataset`, `synthetic`, `pair`, the conditions, `differs_in`, `baseline`, `reference`,
+        `metric`, `n` (seeds that both have); `difference`, `sd`, `low`, `high` (95 % t interval, nan below
+        three seeds), `p`, `p_holm`, `indicative` (three or four seeds), `bootstrap_low`, `bootstrap_high`, in
+        the metric's printed unit;
+        `normalised` (0: the reference, 1: the teacher) and `probability_of_improvement`.
+
+    Raises:
+        UserError: for a folder without records, a baseline or metric that no record has.
+    """
+    if isinstance(source, str | Path):
+        source = Results.read(Path(source))
+    results = source if isinstance(source, Results) else Results(None, list(source))
+    if not results.records:
+        raise UserError(f"{results.folder or 'the list'} holds no finished run: there is nothing to compare")
+    if reference not in (None, EACH):
+        _check_known("baseline", reference, {record["run"]["baseline"] for record in results.records})
+    if metric is not None:
+        _check_known("metric", metric, {name for record in results.records for name in record["metrics"]})
+    pairing: Callable[[Block, str], list[Comparison]] = against_anchor
+    if reference is not None:
+        pairing = each_against_each if reference == EACH else lambda b, m: against(b, m, reference)
+    lines = []
+    for task, blocks in results.blocks.items():
+        for block in blocks:
+            names = [metric] if metric else block.headlines
+            found = [each for name in names if name in block.metrics for each in pairing(block, name)]
+            if bootstrap:
+                found = with_bootstrap(results, found)
+            lines += [_line(task, each, condition_names(results.records)) for each in found]
+    return typed_frame(lines)
+
+
+def _check_known(kind: str, name: str, known: Iterable[str]) -> None:
+    if name not in known:
+        raise unknown(kind, name, sorted(known))
+
+
+def _line(task: str, each: Comparison, conditions: Iterable[str]) -> Mapping[str, object]:
+    block, shown = each.block, each.difference.n >= INTERVAL_FROM
+    key = f"test@last/{each.metric}"
+    teachers = [row.values[key].mean for row in block.rows if row.end == "teacher" and row.is_teacher]
+    ours, theirs = (row.by_seed(key, block.metrics) for row in (each.row, each.reference))
+    worse = block.metrics[each.metric].get("direction") == "min"
+    chance = probability_of_improvement(ours.values(), theirs.values())
+    return {
+        "task": task,
+        "dataset": block.dataset,
+        "synthetic": bool(block.about.get("synthetic")),
+        "pair": block.pair,
+        **{name: each.row.condition.get(name) for name in conditions},
+        "differs_in": each.row.variant,
+        "baseline": each.row.baseline,
+        "reference": each.reference.baseline,
+        "metric": each.metric,
+        "n": each.difference.n,
+        "difference": each.difference.mean,
+        "sd": each.difference.sd,
+        "low": each.difference.low if shown else math.nan,
+        "high": each.difference.high if shown else math.nan,
+        "p": each.p,
+        "p_holm": each.p_holm,
+        "indicative": each.indicative,
+        "bootstrap_low": each.bootstrap[0],
+        "bootstrap_high": each.bootstrap[1],
+        "normalised": normalised(each.row.values[key].mean, each.reference.values[key].mean, teachers[0])
+        if len(teachers) == 1
+        else math.nan,
+        "probability_of_improvement": 1 - chance if worse else chance,
+    }
