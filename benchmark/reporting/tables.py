@@ -178,7 +178,7 @@ def _caption(blocks: list[Block], records: list[Record]) -> list[str]:
             f"Differences to {_anchor_title(rows)} are paired by seed, under the same condition, with their"
             " 95 % t interval; p is that of the paired t test, with Holm's correction over the rows compared."
         )
-    sentences += _caption_of_marks(blocks)
+    sentences += caption_of_marks(blocks)
     sentences.append("All numbers, and every interval over student seeds, are conditional on the teacher.")
     if any(row.count("diverged") for row in rows if not row.is_teacher):
         sentences.append("Means leave out runs that diverged; the status column counts them.")
@@ -192,7 +192,7 @@ def _caption(blocks: list[Block], records: list[Record]) -> list[str]:
     return sentences + provenance_warnings(records)
 
 
-def _caption_of_marks(blocks: list[Block]) -> list[str]:
+def caption_of_marks(blocks: list[Block]) -> list[str]:
     """What the marks of the best rows mean, or why nothing is marked; what three or four seeds are worth."""
     groups = [rows for block in blocks for rows in by_condition(block) if len(rows) > 1]
     most = max((max(len(row.finished) for row in rows) for rows in groups), default=0)

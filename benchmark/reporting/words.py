@@ -33,7 +33,10 @@ def dataset_title(about: dict[str, Any], dataset: str) -> str:
 def block_title(block: Block) -> str:
     """A block's heading: dataset, pair, modalities where the two networks differ in them, test samples."""
     about = block.about
-    title = f"{dataset_title(about, block.dataset)}, {block.pair}"
+    title = dataset_title(about, block.dataset)
+    if not block.pair:
+        return title
+    title += f", {block.pair}"
     sees = [", ".join(about.get(f"{who}_modalities") or []) for who in ("teacher", "student")]
     if sees[0] != sees[1]:
         title += f" (teacher: {sees[0]}; student: {sees[1]})"

@@ -1,0 +1,65 @@
+"""Published figures, and where they may stand beside ours: the same dataset, pair, metric and recipe."""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+REPORTED = Path(__file__).parents[2] / "results" / "reported"
+TEACHER = "teacher"
+"""Stands for the teacher in the column `baseline`."""
+
+
+@dataclass(frozen=True)
+class Published:
+    """A figure as printed, in the unit of its metric, and where it was printed."""
+
+    value: float
+    source: str
+
+
+@cache
+def _figures(folder: Path) -> dict[tuple[str, str, str, str], tuple[Published, str]]:
+    """(dataset, pair, baseline, metric) -> the figure and the name of its recipe."""
+    found = {}
+    for file in sorted(folder.glob("*.csv")):
+        with file.open(newline="", encoding="utf-8") as lines:
+            for line in csv.DictReader(lines):
+                key = (line["dataset"], line["pair"], line["baseline"], line["metric"])
+                found[key] = Published(float(line["value"]), line["source"]), line["recipe"]
+    return found
+
+
+@cache
+def _recipes(folder: Path) -> dict[str, dict[str, Any]]:
+    file = folder / "recipes.yaml"
+    return yaml.safe_load(file.read_text(encoding="utf-8")) if file.exists() else {}
+
+
+def published(
+    dataset: str, pair: str, baseline: str, metric: str, condition: dict[str, Any], folder: Path = REPORTED
+) -> Published | None:
+    """The published figure for runs under `condition`; None where there is none or its recipe is another.
+
+    Args:
+        baseline: a baseline's name, or "teacher".
+        folder: holds CSV files of figures and recipes.yaml, which says what each recipe fixes.
+    """
+    figure, recipe = _figures(folder).get((dataset, pair, baseline, metric), (None, ""))
+    fixed = dict(_recipes(folder).get(recipe, {}))
+    if not fixed:
+        return None
+    if condition.get("teacher_checkpoint"):
+        fixed.pop("teacher_epochs", None)
+    same = all(_equal(condition.get(name), value) for name, value in fixed.items())
+    return figure if same else None
+
+
+def _equal(ours: Any, theirs: Any) -> bool:
+    empty = (None, "")
+    return ours == theirs or (ours in empty and theirs in empty)

@@ -1,0 +1,148 @@
+"""The papers' layout: baselines down, pairs across, published figures beside ours where the recipe is the same."""
+
+import math
+import statistics
+
+import pytest
+from fake_records import all_records, make_record
+
+from benchmark.reporting.pairs import pair_tables, wide_frame
+from benchmark.reporting.published import REPORTED, published
+from benchmark.reporting.render import to_latex, to_markdown, to_text
+
+PAPER = {"dataset": "cifar100", "epochs": 240, "teacher_epochs": 240, "validation": 0.0}
+PAIRS = ("resnet32x4-resnet8x4", "vgg13-vgg8")
+
+
+def paper_records(**changes):
+    return [
+        make_record(name, seed, pair=pair, **PAPER | changes)
+        for name in ("scratch", "kd", "crd")
+        for seed in range(3)
+        for pair in PAIRS
+    ]
+
+
+def cells(table):
+    """title -> header -> cell."""
+    rows = [row for block in table.blocks for row in block.rows]
+    return {
+        row.title: {column.header.replace("-\n", "-"): column.cell(row) for column in table.columns}
+        for row in rows
+    }
+
+
+def of_dataset(records, dataset):
+    (table,) = [table for table in pair_tables(records) if f"_{dataset}_" in table.task]
+    return table
+
+
+def test_each_cell_is_the_mean_and_deviation_of_its_raw_records():
+    table = of_dataset(all_records(), "shapes")
+    shown = cells(table)
+    for pair in ("resnet20-resnet8", "resnet32x4-resnet8x4"):
+        for title, name in (
+            ("Scratch", "scratch"),
+            ("CRD + KD", "crd+kd"),
+            ("Label smoothing", "label_smoothing"),
+        ):
+            raw = [
+                100 * r["results"]["test@last"]["top1"]
+                for r in all_records()
+                if (r["run"]["dataset"], r["run"]["pair"], r["run"]["baseline"]) == ("shapes", pair, name)
+            ]
+            mean, sd = statistics.mean(raw), statistics.stdev(raw)
+            assert shown[title][pair].startswith(f"{mean:.1f} ± {sd:.1f}")
+            line = table.frame.set_index("title").loc[title]
+            assert (line[f"{pair}/mean"], line[f"{pair}/sd"], line[f"{pair}/n"]) == pytest.approx(
+                (mean, sd, 3)
+            )
+
+
+def test_teacher_and_reference_stand_on_top():
+    rows = of_dataset(all_records(), "shapes").blocks[0].rows
+    assert [row.title for row in rows[:2]] == ["teacher", "Scratch"]
+    assert len({row.title for row in rows}) == len(rows)
+
+
+def test_what_failed_stands_in_its_cell_with_its_reason_below():
+    table = of_dataset(all_records(), "shapes")
+    shown = cells(table)
+    assert shown["FSP"]["resnet20-resnet8"] == "not applicable [2]"
+    assert shown["FitNet"]["resnet20-resnet8"].endswith("diverged (1 of 3) [1]")
+    assert "diverged" not in shown["FitNet"]["resnet32x4-resnet8x4"]
+    assert table.notes == ["the loss is nan at epoch 3", "stages differ in channels: 16 & 32_64"]
+
+
+def test_synthetic_data_is_marked():
+    assert "Shapes (synthetic)" in to_text(of_dataset(all_records(), "shapes"))
+    assert "(synthetic)" not in to_text(of_dataset(all_records(), "cifar100"))
+
+
+def test_conditions_are_lines_of_their_own():
+    table = of_dataset(all_records(), "scenes")
+    fractions = [row.home.get("label_fraction") for row in table.blocks[0].rows if row.title == "Scratch"]
+    assert fractions == [0.1, 1.0]
+    assert [c.header for c in table.columns][1] == "label fraction"
+
+
+def test_published_figures_stand_beside_ours_with_their_source():
+    table = of_dataset(paper_records(), "cifar100")
+    text = to_text(table)
+    for printed in ("79.42 [1]", "72.50 [1]", "73.33 [1]", "75.51 [1]", "70.36 [1]"):
+        assert printed in text
+    assert "[1] published in: RepDistiller README, commit b84f547" in text
+    line = table.frame.set_index("title").loc["CRD"]
+    assert (line[f"{PAIRS[0]}/published"], line[f"{PAIRS[1]}/published"]) == (75.51, 73.94)
+    assert math.isnan(table.frame.set_index("title").loc["teacher"][f"{PAIRS[0]}/sd"])
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"epochs": 60},
+        {"validation": 0.1},
+        {"batch_size": 128},
+        {"train_samples": 5000},
+        {"label_fraction": 0.1},
+        {"overrides": "kd.temperature=2"},
+        {"teacher_epochs": 10},
+    ],
+    ids=str,
+)
+def test_they_do_not_stand_beside_another_recipe(other):
+    table = of_dataset(paper_records(**other), "cifar100")
+    assert "published" not in [column.header for column in table.columns]
+
+
+def test_the_epochs_of_a_teacher_from_a_checkpoint_do_not_matter():
+    records = paper_records(teacher_epochs=60, teacher_checkpoint="resnet32x4.pth")
+    assert "79.42 [1]" in to_text(of_dataset(records, "cifar100"))
+
+
+def test_every_published_figure_belongs_to_a_recipe_that_is_described():
+    condition = make_record("kd", **PAPER)["condition"]
+    figures = (REPORTED / "cifar100.csv").read_text().splitlines()[1:]
+    for line in figures:
+        dataset, pair, baseline, metric, value = line.split(",")[:5]
+        assert published(dataset, pair, baseline, metric, condition).value == float(value)
+
+
+def test_the_wide_frame_has_every_table(tmp_path):
+    frame = wide_frame(all_records())
+    assert set(frame.table) == {
+        "compression_shapes_pairs",
+        "compression_cifar100_pairs",
+        "cross_modal_scenes_pairs",
+    }
+    assert len(frame) == sum(len(table.frame) for table in pair_tables(all_records()))
+
+
+def test_markdown_and_latex_have_a_cell_for_each_column():
+    table = of_dataset(paper_records(), "cifar100")
+    lines = [line for line in to_markdown(table).splitlines() if line.startswith("|")]
+    assert {line.count("|") for line in lines} == {len(table.columns) + 1}
+    body = [
+        line for line in to_latex(table).splitlines() if line.endswith(r"\\") and "multicolumn" not in line
+    ]
+    assert {line.replace(r"\\ ", "").count(" & ") for line in body} == {len(table.columns) - 1}
