@@ -1,4 +1,4 @@
-"""The papers' layout: baselines down, pairs across, published figures beside ours where the recipe is the same."""
+"""The papers' layout: baselines down, pairs across, published figures where the recipe is the same."""
 
 import math
 import statistics

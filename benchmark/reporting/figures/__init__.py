@@ -33,5 +33,10 @@ def all_drawings(results: Results) -> Iterator[Drawing]:
 def save_figures(results: Results, folder: Path) -> list[Saved]:
     """Writes every figure into the folder as PNG (200 dpi) and PDF."""
     folder.mkdir(parents=True, exist_ok=True)
+    return [Saved(each, save_drawing(each, folder) if each.draw else []) for each in all_drawings(results)]
+
+
+def save_drawing(drawing: Drawing, folder: Path) -> list[Path]:
+    """Draws one figure in the style of all and writes its PNG and PDF."""
     with matplotlib.rc_context(STYLE):
-        return [Saved(each, each.save(folder) if each.draw else []) for each in all_drawings(results)]
+        return drawing.save(folder)

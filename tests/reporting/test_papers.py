@@ -1,0 +1,147 @@
+"""The lists of papers' tables and figures: what is made, what is missing, and the commands for that."""
+
+import shlex
+import shutil
+from itertools import product
+
+import pytest
+import yaml
+from fake_records import make_record, write_run
+
+from benchmark.errors import UserError
+from benchmark.plugins import load
+from benchmark.reporting.papers import load_papers, save_papers
+from benchmark.reporting.published import REPORTED
+from benchmark.reporting.results import Results
+from benchmark.settings import parse
+
+PAPER = {"dataset": "cifar100", "epochs": 240, "teacher_epochs": 240, "validation": 0.0}
+LIST = {
+    "title": "A paper",
+    "arxiv": "1234.56789",
+    "items": [
+        {
+            "number": "Table 1",
+            "title": "two methods",
+            "shows": "pairs",
+            "task": "compression",
+            "dataset": "cifar100",
+            "pairs": ["vgg13-vgg8"],
+            "baselines": ["scratch", "kd"],
+            "seeds": [0, 1],
+            "conditions": {"epochs": 240},
+            "arguments": "--preset paper --datasets cifar100 --data-dir DATA",
+        },
+        {
+            "number": "Figure 2",
+            "title": "few labels",
+            "shows": "comparison",
+            "task": "compression",
+            "dataset": "cifar100",
+            "pairs": ["vgg13-vgg8"],
+            "baselines": ["scratch"],
+            "seeds": [0],
+            "vary": {"label_fraction": [0.1, 1.0]},
+            "arguments": "--datasets cifar100 --data-dir DATA",
+        },
+    ],
+}
+
+
+@pytest.fixture
+def lists(tmp_path):
+    folder = tmp_path / "reported"
+    folder.mkdir()
+    (folder / "mine.yaml").write_text(yaml.safe_dump(LIST))
+    shutil.copy(REPORTED / "recipes.yaml", folder)
+    return folder
+
+
+def made(tmp_path, records, lists):
+    for record in records:
+        write_run(tmp_path / "x", record)
+    lines = save_papers(Results.read(tmp_path / "x"), load_papers(["mine"], lists), tmp_path / "x" / "papers")
+    files = {path.name for path in (tmp_path / "x" / "papers").rglob("*.*")}
+    return lines, files
+
+
+def test_what_the_records_allow_is_made_under_the_papers_numbers(tmp_path, lists):
+    records = [make_record(b, s, pair="vgg13-vgg8", **PAPER) for b in ("scratch", "kd") for s in (0, 1)]
+    records += [make_record("crd", 0, pair="vgg13-vgg8", **PAPER)]  # not of this table
+    lines, files = made(tmp_path, records, lists)
+    assert {"table_1.md", "table_1.tex", "table_1.csv", "figure_2.png", "figure_2.pdf"} <= files
+    text = (tmp_path / "x" / "papers" / "mine" / "table_1.md").read_text()
+    assert "Table 1. two methods" in text
+    assert "CRD" not in text
+    assert "72.98" in text
+    assert "  Table 1, two methods: complete" in lines
+    assert "  Figure 2, few labels: in part" in lines
+
+
+def test_missing_runs_are_named_with_the_command_that_makes_them(tmp_path, lists):
+    records = [make_record(b, 0, pair="vgg13-vgg8", **PAPER) for b in ("scratch", "kd")]
+    lines, _ = made(tmp_path, records, lists)
+    missing = [line.removeprefix("    missing: ") for line in lines if "missing: " in line]
+    assert missing == [
+        "python run_all.py --preset paper --datasets cifar100 --data-dir DATA"
+        " --pairs vgg13-vgg8 --baselines scratch kd --seeds 1",
+        "python run_all.py --datasets cifar100 --data-dir DATA"
+        " --pairs vgg13-vgg8 --baselines scratch --seeds 0 --label-fraction 0.1",
+    ]
+
+
+def test_without_any_runs_everything_is_missing_and_nothing_is_written(tmp_path, lists):
+    lines, files = made(tmp_path, [make_record("kd", 0)], lists)
+    assert not files
+    assert [
+        line.rpartition(": ")[2] for line in lines if line.startswith("  T") or line.startswith("  F")
+    ] == [
+        "no runs",
+        "no runs",
+    ]
+    assert sum("missing: python run_all.py" in line for line in lines) == 3
+
+
+def test_an_unknown_list_names_the_known_ones(lists):
+    with pytest.raises(UserError, match="unknown list of figures 'crdd': known: mine, paper"):
+        load_papers(["crdd"], lists)
+
+
+@pytest.mark.parametrize("content", ["items: 3", "- a", "title: x\nitems:\n  - {number: T}", "}{"])
+def test_a_file_that_is_no_list_is_one_line(lists, content):
+    (lists / "broken.yaml").write_text(content)
+    with pytest.raises(UserError, match="is not a list of figures"):
+        load_papers(["broken"], lists)
+
+
+@pytest.mark.parametrize("paper", load_papers(["paper"]), ids=lambda paper: paper.name)
+def test_every_item_speaks_of_what_is_registered_and_its_command_is_understood(paper):
+    registry = load()
+    assert len({item.number for item in paper.items}) == len(paper.items)
+    for item in paper.items:
+        assert set(item.pairs) <= set(registry.task(item.task).pairs(item.dataset))
+        for part in (part for name in item.baselines for part in name.split("+")):
+            registry.baseline(part)
+        commands = item.missing([])
+        assert len(commands) == len(list(item.settings()))
+        for command in commands:
+            settings = parse(shlex.split(command)[2:])
+            settings.check()
+            assert settings.pairs == item.pairs
+            assert set(settings.datasets) == {item.dataset}
+            assert settings.seeds == item.seeds
+
+
+def test_a_complete_item_misses_nothing():
+    for paper in load_papers(["paper"]):
+        for item in paper.items:
+            records = [
+                {
+                    "run": {"task": item.task, "dataset": item.dataset, "pair": p, "baseline": b, "seed": s},
+                    "condition": {**item.conditions, **setting},
+                }
+                for p, b, s, setting in product(item.pairs, item.baselines, item.seeds, item.settings())
+            ]
+            assert item.missing(records) == []
+            assert len(item.records(records)) == len(records)
+            assert item.missing(records[1:])
