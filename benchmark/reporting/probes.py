@@ -63,11 +63,16 @@ def _columns(blocks: list[Block]) -> list[Column]:
     columns = [Column("method", lambda row: row.title, numeric=False), *condition_columns(blocks)]
     columns.append(Column("n", lambda row: str(row_n(row))))
     for key in keys:
-        _, question, probe = key.split("/")
         # The linear probes stay longest where the console is narrow.
-        spare = 0 if probe == "linear" else list(keys).index(key) + 1
-        columns.append(Column(f"{_title(question)}\n{_title(probe)}", _cell(key), spare))
+        spare = 0 if key.endswith("/linear") else list(keys).index(key) + 1
+        columns.append(Column(probe_title(key), _cell(key), spare))
     return columns
+
+
+def probe_title(key: str) -> str:
+    """`probes/own/linear` as two lines: whose data, which probe."""
+    _, question, probe = key.split("/")
+    return f"{_title(question)}\n{_title(probe)}"
 
 
 def _cell(key: str) -> Callable[[Row], str]:

@@ -16,7 +16,9 @@ PROBES = "probes/"
 SPLITS = ("test@last", "test@best_validation")
 COSTS = ("parameters", "macs")
 OF_OWN_TEACHER = ("teacher_epochs", "teacher_checkpoint")
-MEASUREMENTS = ("step_ms", "teacher_share_ms", "data_share_ms", "peak_memory_mb", "total_s")
+MEASUREMENTS = (
+    "step_ms", "teacher_share_ms", "data_share_ms", "latency_ms", "peak_memory_mb", "total_s",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)

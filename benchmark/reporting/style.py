@@ -38,3 +38,10 @@ def line_style(position: int) -> dict:
         "color": COLOURS[position % len(COLOURS)],
         "linestyle": DASHES[position // len(COLOURS) % len(DASHES)],
     }
+
+
+# Paul Tol's "muted" scheme and Okabe and Ito's, for the classes of a map, where no line is drawn.
+CLASS_COLOURS = (
+    "#332288", "#88CCEE", "#44AA99", "#117733", "#999933", "#DDCC77", "#CC6677", "#882255",
+    "#AA4499", "#0072B2", "#D55E00", "#009E73", "#E69F00", "#56B4E9", "#000000", "#999999",
+)  # fmt: skip

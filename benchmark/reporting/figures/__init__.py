@@ -8,12 +8,38 @@ from typing import NamedTuple
 
 import matplotlib
 
-from benchmark.reporting.figures import comparison, curves
+from benchmark.reporting.figures import (
+    comparison,
+    correlations,
+    costs,
+    critical_difference,
+    curves,
+    embedding_maps,
+    fidelity,
+    gains,
+    hyperparameters,
+    label_fractions,
+    probe_map,
+    transport_plans,
+)
 from benchmark.reporting.figures.drawing import Drawing
 from benchmark.reporting.results import Results
 from benchmark.reporting.style import STYLE
 
-KINDS = (comparison, curves)
+KINDS = (
+    comparison,
+    gains,
+    label_fractions,
+    hyperparameters,
+    critical_difference,
+    curves,
+    costs,
+    fidelity,
+    probe_map,
+    correlations,
+    embedding_maps,
+    transport_plans,
+)
 """In the order of the page; each has `drawings(results)`."""
 
 

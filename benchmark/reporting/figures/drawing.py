@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import textwrap
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +13,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from benchmark.reporting.panels import Panel
-from benchmark.reporting.style import COLUMN
+from benchmark.reporting.rows import Row
+from benchmark.reporting.style import COLUMN, ROLE_COLOURS
 
 PANELS_PER_FILE = 8
 LINE = 0.13  # height of a line of text, inches
@@ -37,6 +38,8 @@ class Drawing:
     def save(self, folder: Path) -> list[Path]:
         """Writes the PNG (200 dpi) and the PDF; the same records give the same bytes."""
         figure, written = self.draw(), []
+        figure.draw_without_rendering()
+        figure.set_layout_engine("none")  # it is laid out now; each format would do it again
         for ending, metadata in ((".png", {"Software": None}), (".pdf", {"CreationDate": None})):
             path = folder / f"{self.name}{ending}"
             figure.savefig(path, dpi=200, metadata=metadata)
@@ -77,3 +80,77 @@ def axis_name(panel: Panel) -> str:
     unit = f" ({panel.metric['unit']})" if panel.metric.get("unit") else ""
     better = {"max": ", higher is better", "min": ", lower is better"}.get(panel.metric.get("direction"), "")
     return f"{name}{unit}{better}"
+
+
+def square_axes(count: int, size: float, columns: int, extra: float = 0.0) -> tuple[Figure, list[Axes]]:
+    """A figure of `count` axes of `size` inches, `columns` in a row, and `extra` inches for a colour bar."""
+    rows = math.ceil(count / columns)
+    figure = Figure(figsize=(size * columns, (size + 0.2) * rows + extra), layout="constrained")
+    FigureCanvasAgg(figure)
+    grid = figure.add_gridspec(rows, columns)
+    return figure, [figure.add_subplot(grid[k // columns, k % columns]) for k in range(count)]
+
+
+def bare(axes: Axes) -> None:
+    """No ticks and no grid: for matrices and maps, whose places have no numbers."""
+    axes.set_xticks([])
+    axes.set_yticks([])
+    axes.grid(False)
+
+
+MARGIN_CHARACTERS = 27
+
+
+def room_for_labels(figure: Figure, labels: Iterable[str]) -> None:
+    """Lays the figure out with room on the right for what `margin_labels` will write there."""
+    longest = max((len(_short(label)) for label in labels), default=0)
+    figure.get_layout_engine().set(rect=(0, 0, 1 - (0.05 + 0.0455 * longest / figure.get_figwidth()), 1))
+    figure.draw_without_rendering()
+
+
+def _short(label: str) -> str:
+    return label if len(label) <= MARGIN_CHARACTERS else f"{label[: MARGIN_CHARACTERS - 1].rstrip()}…"
+
+
+def margin_labels(axes: Axes, points: list[tuple[float, float, str, str]]) -> None:
+    """Names points (x, y, label, colour) on the right margin, each with a thin line, so that none overlap.
+
+    Give the axes at least 0.11 inch of height for each point, and call `room_for_labels` before.
+    """
+    low, high = axes.get_ylim()
+    ordered = sorted(points, key=lambda point: ((point[1] - low) / (high - low), point[2]))
+    heights = [(y - low) / (high - low) for _, y, _, _ in ordered]
+    gap = 0.105 / (axes.figure.get_figheight() * axes.get_position().height)
+    for k in range(1, len(heights)):
+        heights[k] = max(heights[k], heights[k - 1] + gap)
+    excess = max(0.0, heights[-1] - 1.0) if heights else 0.0
+    if excess:
+        # Too high at the top: push down from there, as far as the order allows.
+        heights[-1] = 1.0
+        for k in range(len(heights) - 2, -1, -1):
+            heights[k] = min(heights[k], heights[k + 1] - gap)
+    for (x, y, label, colour), height in zip(ordered, heights, strict=True):
+        axes.annotate(
+            _short(label),
+            (x, y),
+            xytext=(1.06, height),
+            textcoords="axes fraction",
+            fontsize=6,
+            color=colour,
+            ha="left",
+            va="center",
+            annotation_clip=False,
+            arrowprops={
+                "arrowstyle": "-",
+                "color": "#BBBBBB",
+                "linewidth": 0.4,
+                "relpos": (0, 0.5),
+                "shrinkA": 0,
+                "shrinkB": 2,
+            },
+        ).set_in_layout(False)  # its room was set aside already
+
+
+def role_colour(row: Row) -> str:
+    """The colour of a row's role: method, control or reference."""
+    return ROLE_COLOURS.get(row.about.get("role"), "#555555")

@@ -1,0 +1,80 @@
+"""Fidelity against accuracy: is the student better because it follows its teacher?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+
+from matplotlib.figure import Figure
+
+from benchmark.reporting.figures.drawing import (
+    Drawing,
+    axis_name,
+    margin_labels,
+    panel_axes,
+    role_colour,
+    room_for_labels,
+)
+from benchmark.reporting.panels import Panel
+from benchmark.reporting.results import Results
+from benchmark.reporting.words import metric_name
+
+CAPTION = (
+    "Means over seeds: how closely students answer as their teacher does on the test split, against how well"
+    " they answer. Controls follow teachers of their own."
+)
+
+
+def drawings(results: Results) -> Iterator[Drawing]:
+    """For each panel and each metric that measures students against their teacher."""
+    for task, panels in results.panels.items():
+        for number, panel in enumerate(panels, start=1):
+            for name in fidelity_metrics(panel):
+                if len(places(panel, name)) > 2:
+                    yield Drawing(
+                        f"{task}_fidelity_{number}_{name}",
+                        f"{results.task_title(task)}: fidelity, {panel.title}".replace("\n", ", "),
+                        CAPTION,
+                        partial(fidelity_figure, panel, name),
+                    )
+
+
+def fidelity_metrics(panel: Panel) -> list[str]:
+    """Metrics that no teacher has a value of, though it was tested: they are measured against it."""
+    tested = [row for row in panel.block.rows if row.is_teacher]
+    names = [name for name in panel.block.metrics if name not in panel.block.headlines]
+    return [
+        name
+        for name in names
+        if tested
+        and not any(
+            row.values.get(f"test@last/{name}") and row.values[f"test@last/{name}"].n for row in tested
+        )
+    ]
+
+
+def places(panel: Panel, name: str) -> list[tuple[float, float, str, str]]:
+    """(fidelity, score, label, colour) of each row that has both."""
+    key, found = f"test@last/{panel.block.headlines[0]}", []
+    for row in panel.rows:
+        own, score = row.values.get(f"test@last/{name}"), row.values.get(key)
+        if own is not None and own.n and score is not None and score.n:
+            found.append((own.mean, score.mean, panel.label(row), role_colour(row)))
+    return found
+
+
+def fidelity_figure(panel: Panel, name: str) -> Figure:
+    """Points with their names on the margin."""
+    found = places(panel, name)
+    height = max(2.2, 0.5 + 0.11 * len(found)) + 0.13 * panel.title.count("\n")
+    figure, (axes,) = panel_axes([height], 0)
+    for x, y, _, colour in found:
+        axes.plot(x, y, marker="o", ms=3, color=colour, lw=0)
+    metric = panel.block.metrics[name]
+    axes.set_xlabel(f"{metric.get('title') or metric_name(metric, name)} ({metric.get('unit') or '1'})")
+    axes.set_ylabel(f"Test {axis_name(panel)}".replace(", ", ",\n", 1))
+    axes.set_title(panel.title, loc="left")
+    axes.margins(0.06)
+    room_for_labels(figure, [label for _, _, label, _ in found])
+    margin_labels(axes, found)
+    return figure

@@ -1,0 +1,121 @@
+"""Gain over scratch against the gap between scratch and teacher: how much of what could be had is had."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+from typing import NamedTuple
+
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+
+from benchmark.reporting.figures.drawing import INTERVAL_FROM, Drawing, panel_axes, role_colour, wrapped
+from benchmark.reporting.panels import Panel
+from benchmark.reporting.results import Results
+from benchmark.reporting.rows import Row, anchor_of
+from benchmark.reporting.statistics import Summary
+from benchmark.reporting.style import ROLE_COLOURS, line_style
+
+ONE = (
+    "Difference to the reference, paired by seed, with its 95 % t interval (from three seeds on); above, the"
+    " share of the gap to the teacher. Solid: the teacher's lead."
+)
+MANY = (
+    "Each point is a baseline on one dataset, pair and condition: its gain over the reference, paired by"
+    " seed, against the teacher's lead over the reference. On the diagonal a student equals its teacher."
+)
+
+
+class Gain(NamedTuple):
+    """A row's gain over its reference, and the teacher's."""
+
+    row: Row
+    label: str
+    gain: Summary
+    gap: float
+
+
+def drawings(results: Results) -> Iterator[Drawing]:
+    """One for each task; with a single panel, its baselines in order of their gain."""
+    for task, panels in results.panels.items():
+        found = [(panel, own) for panel in panels if (own := gains(panel))]
+        title = f"{results.task_title(task)}: gain over the reference and gap to the teacher"
+        if len(found) == 1:
+            yield Drawing(f"{task}_gains", title, ONE, partial(sorted_figure, *found[0]))
+        elif found:
+            yield Drawing(f"{task}_gains", title, MANY, partial(scatter_figure, found))
+
+
+def gains(panel: Panel) -> list[Gain]:
+    """Empty where the panel has no single teacher or no reference."""
+    name, found = panel.block.headlines[0], []
+    teachers = panel.teachers()
+    if len(teachers) != 1 or panel.metric.get("direction") == "min":
+        return []
+    for row in panel.rows:
+        anchor, gain = anchor_of(row, panel.rows), row.values.get(f"difference/{name}")
+        if anchor is not None and gain is not None and gain.n:
+            gap = teachers[0] - anchor.values[f"test@last/{name}"].mean
+            found.append(Gain(row, panel.label(row), gain, gap))
+    return found
+
+
+def sorted_figure(panel: Panel, found: list[Gain]) -> Figure:
+    """Bars from 0 in order of the gain; the second axis counts in shares of the gap."""
+    ordered = sorted(found, key=lambda each: (each.gain.mean, each.label))
+    gap = ordered[0].gap
+    figure, (axes,) = panel_axes([0.9 + 0.15 * len(ordered) + 0.13 * panel.title.count("\n")], 1)
+    for height, each in enumerate(ordered):
+        colour = role_colour(each.row)
+        axes.barh(height, each.gain.mean, height=0.62, color=colour, alpha=0.55, linewidth=0)
+        if each.gain.n >= INTERVAL_FROM:
+            axes.plot([each.gain.low, each.gain.high], [height, height], color=colour, linewidth=1.2)
+    axes.axvline(0, color="#333333", linewidth=0.8)
+    axes.axvline(gap, color="#333333", linewidth=0.8)
+    axes.set_yticks(range(len(ordered)), [wrapped(each.label, 30) for each in ordered], fontsize=6.5)
+    axes.tick_params(axis="y", length=0)
+    axes.grid(False, axis="y")
+    axes.set_ylim(-0.7, len(ordered) - 0.3)
+    unit = "points" if panel.metric.get("unit") == "%" else panel.metric.get("unit", "")
+    axes.set_xlabel(f"Gain over the reference ({unit})")
+    if gap:
+        share = axes.secondary_xaxis("top", functions=(lambda x: 100 * x / gap, lambda x: x * gap / 100))
+        share.set_xlabel("share of the teacher's lead (%)", fontsize=7)
+        share.tick_params(labelsize=6.5)
+    axes.set_title(panel.title, loc="left")
+    roles = dict.fromkeys(each.row.about.get("role", "") for each in ordered)
+    handles = [
+        Patch(color=ROLE_COLOURS[role], alpha=0.55, label=role) for role in roles if role in ROLE_COLOURS
+    ]
+    figure.legend(handles=handles, loc="outside lower center", ncols=3)
+    return figure
+
+
+def scatter_figure(found: list[tuple[Panel, list[Gain]]]) -> Figure:
+    """One axes for all panels; a baseline has one colour and mark in all of them."""
+    labels = dict.fromkeys(each.row.title for _, own in found for each in own)
+    styles = {label: line_style(k) for k, label in enumerate(labels)}
+    marks = {label: "osD^vP*X"[k // 7 % 8] for k, label in enumerate(labels)}
+    figure, (axes,) = panel_axes([2.8], 1 + len(labels) // 3)
+    for _, own in found:
+        for each in own:
+            colour = styles[each.row.title]["color"]
+            if each.gain.n >= INTERVAL_FROM:
+                axes.plot([each.gap] * 2, [each.gain.low, each.gain.high], color=colour, lw=0.5, alpha=0.5)
+            axes.plot(each.gap, each.gain.mean, marker=marks[each.row.title], color=colour, ms=3.5, lw=0)
+    axes.axhline(0, color="#333333", linewidth=0.8)
+    low, high = axes.get_xlim()
+    ends = [min(low, 0.0), high]
+    axes.plot(ends, ends, color="#333333", linewidth=0.8, linestyle="--")
+    axes.set_xlim(*ends)
+    unit = found[0][0].metric.get("unit", "")
+    unit = "points" if unit == "%" else unit
+    axes.set_xlabel(f"The teacher's lead over the reference ({unit})")
+    axes.set_ylabel(f"Gain over the reference ({unit})")
+    handles = [
+        Line2D([], [], color=styles[label]["color"], marker=marks[label], ms=3.5, lw=0, label=wrapped(label))
+        for label in labels
+    ]
+    figure.legend(handles=handles, loc="outside lower center", ncols=3, columnspacing=0.8, handletextpad=0.2)
+    return figure

@@ -1,0 +1,97 @@
+"""Matrices that a baseline shows of itself, early and late in training: transport plans and their costs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+from typing import NamedTuple
+
+import numpy as np
+from matplotlib.colors import PowerNorm
+from matplotlib.figure import Figure
+
+from benchmark.reporting.figures.drawing import Drawing, bare, square_axes
+from benchmark.reporting.panels import Panel
+from benchmark.reporting.results import Results
+from benchmark.reporting.rows import Row
+
+EARLY, LATE = "diagnostics_first.", "diagnostics."
+CAPTION = (
+    "{label}, seed {seed}: the same training samples after the first epoch and at the end; rows and columns"
+    " in the order of the batch, one colour scale a row."
+)
+
+
+class Matrix(NamedTuple):
+    """A matrix by its words, after the first epoch (None where none was kept) and at the end."""
+
+    title: str
+    early: np.ndarray | None
+    late: np.ndarray
+
+
+def drawings(results: Results) -> Iterator[Drawing]:
+    """For each row of a panel whose runs left matrices."""
+    for task, panels in results.panels.items():
+        for number, panel in enumerate(panels, start=1):
+            for row in panel.rows:
+                found = matrices(results, row)
+                if found is not None:
+                    seed, shown = found
+                    yield Drawing(
+                        f"{task}_diagnostics_{number}_{_stem(panel, row)}",
+                        f"{results.task_title(task)}: {panel.label(row)} on a batch",
+                        CAPTION.format(label=panel.label(row), seed=seed),
+                        partial(matrix_figure, shown, f"{panel.label(row)}, {panel.title}"),
+                    )
+
+
+def matrices(results: Results, row: Row) -> tuple[int, list[Matrix]] | None:
+    """The seed and the matrices of the first finished run that left any."""
+    for record in row.finished:
+        arrays = {name: array for name, array in results.arrays(record).items() if array.ndim == 2}
+        shown = [
+            Matrix(_words(name), arrays.get(EARLY + name.removeprefix(LATE)), array)
+            for name, array in arrays.items()
+            if name.startswith(LATE) and np.isfinite(array).all()
+        ]
+        if shown:
+            return record["run"]["seed"], shown
+    return None
+
+
+def _words(name: str) -> str:
+    """`diagnostics.wcord.lckt_coupling` -> `lckt coupling`."""
+    return name.rpartition(".")[2].replace("_", " ")
+
+
+def _stem(panel: Panel, row: Row) -> str:
+    label = panel.label(row).lower()
+    return "".join(c if c.isalnum() else "_" for c in label).strip("_")
+
+
+def matrix_figure(shown: list[Matrix], title: str) -> Figure:
+    """A row for each matrix, early beside late (the end alone, where any lacks its beginning)."""
+    shown = [each._replace(early=None) for each in shown] if any(e.early is None for e in shown) else shown
+    columns = 1 if shown[0].early is None else 2
+    figure, all_axes = square_axes(columns * len(shown), 1.6, columns)
+    for number, (name, early, late) in enumerate(shown):
+        pair = all_axes[columns * number : columns * (number + 1)]
+        known = [
+            (array, when)
+            for array, when in ((early, "after one epoch"), (late, "at the end"))
+            if array is not None
+        ]
+        low = min(float(array.min()) for array, _ in known)
+        high = max(float(array.max()) for array, _ in known)
+        # A square root keeps small entries visible.
+        norm = PowerNorm(0.5, vmin=min(low, 0.0), vmax=high if high > low else low + 1)
+        for axes, (array, when) in zip(pair, known, strict=True):
+            image = axes.imshow(array, cmap="viridis", norm=norm, interpolation="nearest")
+            axes.set_title(f"{name}, {when}", fontsize=7)
+            axes.set_xlabel("teacher's sample", fontsize=6.5)
+            axes.set_ylabel("student's sample", fontsize=6.5)
+            bare(axes)
+        figure.colorbar(image, ax=pair, shrink=0.8, aspect=25).ax.tick_params(labelsize=6)
+    figure.suptitle(title, fontsize=8)
+    return figure

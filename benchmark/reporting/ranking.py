@@ -1,0 +1,99 @@
+"""Ranks over blocks: Friedman's test and Nemenyi's, as Demšar (JMLR 2006) asks for."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from benchmark.reporting.panels import Panel
+from benchmark.reporting.rows import Row
+
+FEWEST_BLOCKS = 5
+FEWEST_BASELINES = 3
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """Average ranks of baselines over complete blocks (1 is best), or the reason why there are none."""
+
+    reason: str = ""
+    """why nothing is ranked; empty where something is"""
+    blocks: int = 0
+    ranks: Mapping[str, float] = field(default_factory=dict)
+    """title -> average rank, best first"""
+    statistic: float = math.nan
+    """Friedman's chi squared"""
+    p: float = math.nan
+    critical_difference: float = math.nan
+    """average ranks that differ by less can't be told apart (Nemenyi, 5 %)"""
+    pairwise: Mapping[tuple[str, str], float] = field(default_factory=dict)
+    """two titles -> Nemenyi's p"""
+    left_out: tuple[str, ...] = ()
+    """titles that did not finish in every block"""
+
+
+def rank(panels: Iterable[Panel]) -> Ranking:
+    """Ranks the baselines of all panels by their means over seeds; a block is a dataset, pair and condition.
+
+    Only rows with default hyper-parameters enter, and of these only baselines with a mean in every block.
+    Blocks of fewer than two such baselines don't count.
+    """
+    blocks = [scores for panel in panels if len(scores := _scores(panel)) > 1]
+    if len(blocks) < FEWEST_BLOCKS:
+        return Ranking(
+            f"not drawn: {len(blocks)} blocks (dataset, pair, condition), {FEWEST_BLOCKS} are needed"
+        )
+    titles = list(dict.fromkeys(title for scores in blocks for title in scores))
+    complete = [title for title in titles if all(title in scores for scores in blocks)]
+    left_out = tuple(title for title in titles if title not in complete)
+    if len(complete) < FEWEST_BASELINES:
+        return Ranking(
+            f"not drawn: {len(complete)} baselines finished in all {len(blocks)} blocks,"
+            f" {FEWEST_BASELINES} are needed"
+        )
+    return friedman_nemenyi(complete, np.array([[s[title] for title in complete] for s in blocks]), left_out)
+
+
+def _scores(panel: Panel) -> dict[str, float]:
+    """Title -> the headline metric's mean, the larger the better; companions under other labels left out."""
+    key = f"test@last/{panel.block.headlines[0]}"
+    sign = -1.0 if panel.metric.get("direction") == "min" else 1.0
+    return {
+        row.title: sign * row.values[key].mean
+        for row in panel.rows
+        if row.values[key].n and math.isfinite(row.values[key].mean) and _plain(row, panel)
+    }
+
+
+def _plain(row: Row, panel: Panel) -> bool:
+    same = row.condition.get("label_fraction") == panel.rows[0].condition.get("label_fraction")
+    return same and not row.variant and not row.condition.get("overrides")
+
+
+def friedman_nemenyi(titles: list[str], scores: np.ndarray, left_out: tuple[str, ...] = ()) -> Ranking:
+    """Ranks scores [blocks, baselines], larger is better; ties share their mean rank.
+
+    Source: Demšar, Statistical Comparisons of Classifiers over Multiple Data Sets, JMLR 2006, section 3.2.
+    """
+    # Here and not above: half a second that no other part of a report needs.
+    from scikit_posthocs import posthoc_nemenyi_friedman
+    from scipy.stats import friedmanchisquare, rankdata, studentized_range
+
+    blocks, count = scores.shape
+    average = rankdata(-scores, axis=1).mean(axis=0)
+    statistic, p = friedmanchisquare(*scores.T)
+    pairwise = posthoc_nemenyi_friedman(scores).to_numpy()
+    quantile = studentized_range.ppf(0.95, count, np.inf) / math.sqrt(2)
+    order = sorted(range(count), key=lambda k: (average[k], titles[k]))
+    return Ranking(
+        blocks=blocks,
+        ranks={titles[k]: float(average[k]) for k in order},
+        statistic=float(statistic),
+        p=float(p),
+        critical_difference=float(quantile * math.sqrt(count * (count + 1) / (6 * blocks))),
+        pairwise={(titles[i], titles[j]): float(pairwise[i, j]) for i in order for j in order if i != j},
+        left_out=left_out,
+    )
