@@ -17,8 +17,8 @@ from benchmark.reporting.rows import Row
 
 EARLY, LATE = "diagnostics_first.", "diagnostics."
 CAPTION = (
-    "{label}, seed {seed}: the same training samples after the first epoch and at the end; rows and columns"
-    " in the order of the batch, one colour scale a row."
+    "Matrices that {label} (seed {seed}) shows of itself on the same training samples, after the first epoch"
+    " and at the end, in the order of the batch."
 )
 
 
@@ -42,7 +42,7 @@ def drawings(results: Results) -> Iterator[Drawing]:
                         f"{task}_diagnostics_{number}_{_stem(panel, row)}",
                         f"{results.task_title(task)}: {panel.label(row)} on a batch",
                         CAPTION.format(label=panel.label(row), seed=seed),
-                        partial(matrix_figure, shown, f"{panel.label(row)}, {panel.title}"),
+                        partial(matrix_figure, shown, f"{panel.label(row)}\n{panel.title}"),
                     )
 
 
@@ -71,27 +71,25 @@ def _stem(panel: Panel, row: Row) -> str:
 
 
 def matrix_figure(shown: list[Matrix], title: str) -> Figure:
-    """A row for each matrix, early beside late (the end alone, where any lacks its beginning)."""
-    shown = [each._replace(early=None) for each in shown] if any(e.early is None for e in shown) else shown
-    columns = 1 if shown[0].early is None else 2
-    figure, all_axes = square_axes(columns * len(shown), 1.6, columns)
-    for number, (name, early, late) in enumerate(shown):
-        pair = all_axes[columns * number : columns * (number + 1)]
-        known = [
-            (array, when)
-            for array, when in ((early, "after one epoch"), (late, "at the end"))
-            if array is not None
-        ]
-        low = min(float(array.min()) for array, _ in known)
-        high = max(float(array.max()) for array, _ in known)
-        # A square root keeps small entries visible.
-        norm = PowerNorm(0.5, vmin=min(low, 0.0), vmax=high if high > low else low + 1)
-        for axes, (array, when) in zip(pair, known, strict=True):
-            image = axes.imshow(array, cmap="viridis", norm=norm, interpolation="nearest")
-            axes.set_title(f"{name}, {when}", fontsize=7)
-            axes.set_xlabel("teacher's sample", fontsize=6.5)
-            axes.set_ylabel("student's sample", fontsize=6.5)
-            bare(axes)
-        figure.colorbar(image, ax=pair, shrink=0.8, aspect=25).ax.tick_params(labelsize=6)
+    """Two matrices a row: each one early and late, under one scale; those without a beginning one by one."""
+    cells = [
+        (f"{each.title}, {when}", array, _norm(each))
+        for each in shown
+        for when, array in (("first epoch", each.early), ("end", each.late))
+        if array is not None
+    ]
+    figure, all_axes = square_axes(len(cells), 1.75, 2, extra=0.15)
+    for (name, array, norm), axes in zip(cells, all_axes, strict=True):
+        image = axes.imshow(array, cmap="viridis", norm=norm, interpolation="nearest")
+        axes.set_title(name, fontsize=7)
+        bare(axes)
+        figure.colorbar(image, ax=axes, shrink=0.8, aspect=25).ax.tick_params(labelsize=6)
     figure.suptitle(title, fontsize=8)
     return figure
+
+
+def _norm(matrix: Matrix) -> PowerNorm:
+    """One scale for early and late; the square root of a coupling keeps its small entries visible."""
+    known = [array for array in (matrix.early, matrix.late) if array is not None]
+    low, high = min(float(array.min()) for array in known), max(float(array.max()) for array in known)
+    return PowerNorm(0.5 if low >= 0 else 1.0, vmin=min(low, 0.0), vmax=high if high > low else low + 1)

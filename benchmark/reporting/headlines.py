@@ -1,0 +1,236 @@
+"""The headline of each panel in words, computed from its numbers: who is best, beyond which noise."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from benchmark.reporting.panels import Panel
+from benchmark.reporting.rows import Row
+from benchmark.reporting.statistics import Summary, paired_differences, summarise
+from benchmark.reporting.words import decimals_of, row_n
+
+SEEDS_FOR_A_WINNER = 3
+INDICATIVE_BELOW = 5
+NAMES_SHOWN = 5
+
+
+@dataclass(frozen=True)
+class Headline:
+    """What a reader takes away from one panel and one headline metric."""
+
+    panel: Panel
+    metric: str
+    sentences: list[str]
+    winners: tuple[str, ...]
+    """labels of the best method and of those within noise of it; empty where none is beyond noise"""
+
+
+def headlines(panels: Iterable[Panel]) -> list[Headline]:
+    """A headline for each panel and headline metric."""
+    return [headline(panel, metric) for panel in panels for metric in panel.block.headlines]
+
+
+def headline(panel: Panel, metric: str) -> Headline:
+    """The best method against the anchor, its ties, what controls reach, and how far to trust it."""
+    words = _Words(panel, metric)
+    compared = [row for row in panel.rows if _difference(row, metric).n]
+    methods = [row for row in compared if row.about.get("role", "method") == "method"]
+    others = [row for row in compared if row not in methods]
+    tested = [row for row in methods if _difference(row, metric).n >= SEEDS_FOR_A_WINNER]
+    better = [row for row in tested if words.side(row) > 0]
+    winners: list[Row] = []
+    sentences = words.ends()
+    if not compared:
+        sentences += words.without_anchor()
+    elif not methods:
+        sentences.append("No method has a finished run to compare.")
+    elif not tested:
+        sentences.append(f"No winner marked: below {SEEDS_FOR_A_WINNER} seeds. {words.highest(methods)}")
+    elif better:
+        best = max(better, key=words.gain)
+        winners = [best, *words.ties(best, methods)]
+        sentences += words.best(best, winners[1:], methods)
+    else:
+        sentences.append(f"No method is better than {words.anchor} beyond noise. {words.highest(methods)}")
+    if tested:
+        sentences.append(words.count(tested, len(methods)))
+    if any(_difference(row, metric).n >= SEEDS_FOR_A_WINNER for row in others):
+        sentences.append(words.controls(others))
+    sentences += words.cautions(tested)
+    return Headline(panel, metric, sentences, tuple(panel.label(row) for row in winners))
+
+
+def beyond_noise(difference: Summary) -> int:
+    """1 or -1 where the 95 % interval lies above or below 0; 0 where it includes 0 or n is below three."""
+    if difference.n < SEEDS_FOR_A_WINNER or math.isnan(difference.mean):
+        return 0
+    return (difference.low > 0) - (difference.high < 0)
+
+
+def _difference(row: Row, metric: str) -> Summary:
+    """Test metric minus the anchor's, paired by seed; n = 0 for the anchor itself and without one."""
+    return row.values.get(f"difference/{metric}") or summarise([])
+
+
+class _Words:
+    """Sentences about one panel and metric."""
+
+    def __init__(self, panel: Panel, metric: str) -> None:
+        self.panel, self.metric = panel, metric
+        self.key = f"test@last/{metric}"
+        self.description = panel.block.metrics[metric]
+        self.decimals = decimals_of(self.description)
+        self.sign = -1 if self.description.get("direction") == "min" else 1
+        anchors = [row for row in panel.rows if row.is_anchor and row.condition == row.home]
+        own = [row for row in anchors if row.home == panel.rows[0].home]
+        self.anchor_row = (own or anchors or [None])[0]
+        self.anchor = panel.label(self.anchor_row) if self.anchor_row else "the anchor"
+
+    def gain(self, row: Row) -> float:
+        """The mean difference, positive where better."""
+        mean = _difference(row, self.metric).mean
+        return -math.inf if math.isnan(mean) else self.sign * mean
+
+    def side(self, row: Row) -> int:
+        """1 where the row is better than the anchor beyond noise, -1 where worse, 0 within noise."""
+        return self.sign * beyond_noise(_difference(row, self.metric))
+
+    def ties(self, best: Row, rows: list[Row]) -> list[Row]:
+        """The rows that gain too, and whose paired difference to the best one is within noise; best first."""
+        metrics = self.panel.block.metrics
+        top = best.by_seed(self.key, metrics)
+        tied = [
+            row
+            for row in rows
+            if row is not best
+            and self.gain(row) > 0
+            and _difference(row, self.metric).n >= SEEDS_FOR_A_WINNER
+            and not beyond_noise(summarise(paired_differences(top, row.by_seed(self.key, metrics))))
+        ]
+        return sorted(tied, key=self.gain, reverse=True)
+
+    def ends(self) -> list[str]:
+        """`Teacher 64.4 %; Scratch 41.3 ± 1.6 %.`"""
+        parts = []
+        first = self.panel.block.headlines[0]
+        # A panel knows its teachers' values of the first headline metric.
+        teachers = self.panel.teachers() if self.metric == first else []
+        if teachers:
+            parts.append(f"{'Teacher' if len(teachers) == 1 else 'Teachers, mean'} {self._mean(teachers)}")
+        if self.anchor_row and self.anchor_row.values[self.key].n:
+            parts.append(f"{self.anchor} {self._value(self.anchor_row)}")
+        return [f"{'; '.join(parts)}."] if parts else []
+
+    def without_anchor(self) -> list[str]:
+        rows = [row for row in self.panel.rows if row.values[self.key].n]
+        rows = [row for row in rows if not math.isnan(row.values[self.key].mean)]
+        if not rows:
+            return ["No run finished."]
+        best = max(rows, key=lambda row: self.sign * row.values[self.key].mean)
+        return [
+            "No differences: nothing here shares its condition and seeds with a finished anchor.",
+            f"The best mean is {self.panel.label(best)}'s, {self._value(best)}.",
+        ]
+
+    def highest(self, rows: list[Row]) -> str:
+        best = max(rows, key=self.gain)
+        return f"The best mean is {self.panel.label(best)}'s: {self._against(best)}."
+
+    def best(self, best: Row, tied: list[Row], methods: list[Row]) -> list[str]:
+        """The sentence on the winner, and one on whatever has a better mean but too wide an interval."""
+        name = self.panel.label(best)
+        if not tied:
+            sentences = [f"{name} is best beyond noise: {self._against(best)}."]
+        else:
+            sentences = [
+                f"{name} has the largest gain beyond noise: {self._against(best)}.",
+                f"Within noise of it, so no single winner: {self._names(tied)}.",
+            ]
+        above = [row for row in methods if self.gain(row) > self.gain(best)]
+        if above:
+            verb = "has" if len(above) == 1 else "have"
+            sentences.append(
+                f"{self._names(above)} {verb} a better mean, but not beyond noise or below"
+                f" {SEEDS_FOR_A_WINNER} seeds."
+            )
+        return sentences
+
+    def count(self, tested: list[Row], methods: int) -> str:
+        """How many methods are better, worse and neither."""
+        sides = [self.side(row) for row in tested]
+        left_out = f"; {methods - len(tested)} with too few seeds" if methods > len(tested) else ""
+        noun = "method" if methods == 1 else "methods"
+        return (
+            f"Of {methods} {noun}, {sides.count(1)} better than {self.anchor} beyond noise,"
+            f" {sides.count(-1)} worse, {sides.count(0)} within noise{left_out}."
+        )
+
+    def controls(self, others: list[Row]) -> str:
+        """Which rows that are no method do as well."""
+        better = sorted((row for row in others if self.side(row) > 0), key=self.gain, reverse=True)
+        roles = " and ".join(f"{role}s" for role in sorted({str(row.about.get("role")) for row in others}))
+        if not better:
+            return f"Of the {roles}, none is better than {self.anchor} beyond noise."
+        return f"Of the {roles}, better than {self.anchor} beyond noise: {self._names(better)}."
+
+    def cautions(self, tested: list[Row]) -> list[str]:
+        """What the numbers are conditional on."""
+        sentences = []
+        if tested:
+            seeds = max(_difference(row, self.metric).n for row in tested)
+            few = f"indicative ({seeds} seeds) and " if seeds < INDICATIVE_BELOW else ""
+            sentences.append(f"The intervals are {few}not corrected for the number of comparisons.")
+        unfinished = [row for row in self.panel.rows if not row.finished]
+        if unfinished:
+            sentences.append(f"Without a finished run: {self._names(unfinished, with_gain=False)}.")
+        if self.panel.block.about.get("synthetic"):
+            sentences.append("The data is synthetic.")
+        teachers = len(self.panel.teachers())
+        on = "this one teacher" if teachers == 1 else f"these {teachers} teachers"
+        sentences += [f"Everything here is conditional on {on}."] if teachers else []
+        return sentences
+
+    def _against(self, row: Row) -> str:
+        """`46.8 ± 0.9 %, +5.5 points against Scratch (95 % interval +2.8 to +8.2, paired by seed, n = 3)`."""
+        difference = _difference(row, self.metric)
+        text = f"{self._value(row)}, {self._signed(difference.mean)}{self._unit('points')}"
+        text += f" against {self.anchor}"
+        if difference.n < SEEDS_FOR_A_WINNER:
+            text += f" (n = {difference.n})"
+        else:
+            low, high = self._signed(difference.low), self._signed(difference.high)
+            text += f" (95 % interval {low} to {high}, paired by seed, n = {difference.n})"
+        diverged = row.count("diverged")
+        return text + (f"; {diverged} of its {len(row.records)} runs diverged" if diverged else "")
+
+    def _value(self, row: Row) -> str:
+        summary = row.values[self.key]
+        text = f"{summary.mean:.{self.decimals}f}"
+        if summary.n > 1:
+            text += f" ± {summary.sd:.{self.decimals}f}"
+        text += self._unit("%")
+        return text if summary.n == row_n(row) else f"{text} (n = {summary.n})"
+
+    def _mean(self, values: list[float]) -> str:
+        return f"{sum(values) / len(values):.{self.decimals}f}{self._unit('%')}"
+
+    def _signed(self, value: float) -> str:
+        return f"{value:+.{self.decimals}f}".replace("-", "−")
+
+    def _unit(self, percent: str) -> str:
+        unit = self.description.get("unit") or ""
+        unit = percent if unit == "%" else unit
+        return f" {unit}" if unit else ""
+
+    def _names(self, rows: list[Row], with_gain: bool = True) -> str:
+        """`KD (+5.5), FitNet (+4.1) and 3 others`."""
+        names = [self.panel.label(row) for row in rows]
+        if with_gain:
+            gains = [self._signed(_difference(row, self.metric).mean) for row in rows]
+            names = [f"{name} ({gain})" for name, gain in zip(names, gains, strict=True)]
+        # A list that hides a single name saves nothing.
+        if len(names) > NAMES_SHOWN + 1:
+            return f"{', '.join(names[:NAMES_SHOWN])} and {len(names) - NAMES_SHOWN} others"
+        return " and ".join(part for part in (", ".join(names[:-1]), names[-1]) if part)

@@ -1,0 +1,258 @@
+"""What stands on the page, as plain data for its template."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Any
+
+from markupsafe import Markup
+
+from benchmark.reporting.figures import Saved
+from benchmark.reporting.frame import Record, sort_key
+from benchmark.reporting.headlines import Headline, headlines
+from benchmark.reporting.page.charts import chart_data, comparison, panel_title
+from benchmark.reporting.page.citations import papers, suite_bibtex
+from benchmark.reporting.page.details import compact_json, row_detail
+from benchmark.reporting.page.overview import overview, what_ran
+from benchmark.reporting.page.pictures import pictures
+from benchmark.reporting.results import Results
+from benchmark.reporting.rows import Row, merge_metrics
+from benchmark.reporting.tables import Column, TaskTable, provenance_warnings
+from benchmark.reporting.words import block_title, metric_name, row_n, show_status
+
+# These kinds of saved figures the page draws itself, so that values can be read off.
+DRAWN_BY_THE_PAGE = re.compile(r"_(comparison|learning_curves|costs)(_\d+)?")
+NUMBER = re.compile(r"[^\w+\-−]*([+\-−]?)(\d[\d,]*\.?\d*(?:e[+-]?\d+)?)\s?([kMG]?)(?![A-Za-z])")
+UNITS = {"": 1.0, "k": 1e3, "M": 1e6, "G": 1e9}
+
+
+def page_content(results: Results, tables: list[TaskTable], saved: list[Saved]) -> dict[str, Any]:
+    """Every variable of the template."""
+    baselines = _baselines(results.records)
+    details = _Details(results)
+    tasks = [
+        _task(task, number, results, tables, saved, baselines, details)
+        for number, task in enumerate(results.blocks)
+    ]
+    of_a_task = {each.drawing.name for each in saved if _task_of(each, results)}
+    return {
+        "name": results.folder.resolve().name,
+        # Arrays that can't be read are found while figures are drawn: by now all of them are known.
+        "problems": [*results.problems, *provenance_warnings(results.records)],
+        "overview": overview(results.records),
+        "baselines": _baseline_groups(results.records, baselines),
+        "tasks": tasks,
+        "pictures": pictures(each for each in saved if each.drawing.name not in of_a_task),
+        "not_drawn": [each.drawing for each in saved if not each.paths],
+        "suite": suite_bibtex(results.records),
+        "papers": papers(results.records),
+    }
+
+
+def _baselines(records: Iterable[Record]) -> dict[str, str]:
+    """Baseline -> its name within the page, which no record can spell."""
+    ordered = sorted(
+        {(sort_key(r["about"].get("order", 0)), r["run"]["baseline"]) for r in records}, key=lambda item: item
+    )
+    names = dict.fromkeys(baseline for _, baseline in ordered)
+    return {baseline: f"b{number}" for number, baseline in enumerate(names)}
+
+
+def _baseline_groups(records: Iterable[Record], baselines: dict[str, str]) -> list[dict[str, Any]]:
+    """The checkboxes: role by role, the role of most baselines first."""
+    titles: dict[str, tuple[str, str]] = {}
+    for record in records:
+        about = record["about"]
+        title = str(about.get("baseline_title") or record["run"]["baseline"])
+        titles.setdefault(record["run"]["baseline"], (str(about.get("role") or "other"), title))
+    groups: dict[str, list[tuple[str, str]]] = {}
+    for baseline, name in baselines.items():
+        role, title = titles[baseline]
+        groups.setdefault(role, []).append((name, title))
+    ordered = sorted(groups.items(), key=lambda item: -len(item[1]))
+    return [{"role": role, "items": items} for role, items in ordered]
+
+
+# --- one task ---
+
+
+class _Details:
+    """Rows of all tasks numbered, so that a cell can lead to the detail of its row."""
+
+    def __init__(self, results: Results) -> None:
+        self.number: dict[str, int] = {}
+        for blocks in results.blocks.values():
+            for row in (row for block in blocks for row in block.rows if not row.is_teacher):
+                number = len(set(self.number.values()))
+                self.number |= {record["id"]: number for record in row.records}
+
+    def of(self, row: Row) -> int | None:
+        return None if row.is_teacher else self.number[row.records[0]["id"]]
+
+
+def _task(
+    task: str,
+    number: int,
+    results: Results,
+    tables: list[TaskTable],
+    saved: list[Saved],
+    baselines: dict[str, str],
+    details: _Details,
+) -> dict[str, Any]:
+    panels = results.panels[task]
+    records = [record for record in results.records if record["run"]["task"] == task]
+    metrics = merge_metrics(records)
+    own = [each for each in saved if _task_of(each, results) == task]
+    # Curves that a figure shows as a picture too would stand here twice.
+    shown = [each for each in own if not DRAWN_BY_THE_PAGE.fullmatch(each.drawing.name[len(task) :])]
+    data = chart_data(panels, results.history, baselines)
+    return {
+        "id": f"task{number}",
+        "title": results.task_title(task),
+        "synthetic": any(record["about"].get("synthetic") for record in records),
+        "ran": what_ran(records),
+        "headlines": [
+            {
+                "title": _panel_heading(each, metrics),
+                "lead": [_unbroken(text) for text in each.sentences[: _lead(each)]],
+                "rest": [_unbroken(text) for text in each.sentences[_lead(each) :]],
+            }
+            for each in headlines(panels)
+        ],
+        "comparisons": [comparison(panel, baselines) for panel in panels],
+        "charts": Markup(compact_json(data)),
+        "has_curves": any(row["runs"] for panel in data["panels"] for row in panel["rows"]),
+        "has_costs": any(panel["costs"] for panel in data["panels"]),
+        "panels": [panel["title"] for panel in data["panels"]],
+        "tables": [_table(table, baselines, details) for table in tables if _task_of_table(table) == task],
+        "pictures": pictures(shown),
+        "unfinished": _unfinished(results, task, baselines, details),
+        "rows": _rows(results, task, baselines, details),
+    }
+
+
+def _unbroken(text: str) -> str:
+    """The sentence with numbers that no line break parts from their units and signs."""
+    return re.sub(r" (?=[%±=])|(?<=[±=]) ", "\u00a0", text)
+
+
+def _lead(headline: Headline) -> int:
+    """How many sentences carry the message; the others say how far it goes."""
+    return min(3 if headline.winners else 2, len(headline.sentences))
+
+
+def _panel_heading(headline: Headline, metrics: dict[str, dict]) -> str:
+    title = panel_title(headline.panel)
+    several = len(headline.panel.block.headlines) > 1
+    return f"{title}: {metric_name(metrics[headline.metric], headline.metric)}" if several else title
+
+
+def _task_of(saved: Saved, results: Results) -> str:
+    """The task that a figure's name begins with; empty for a figure across tasks."""
+    fitting = [task for task in results.blocks if saved.drawing.name.startswith(f"{task}_")]
+    return max(fitting, key=len, default="")
+
+
+def _task_of_table(table: TaskTable) -> str:
+    return table.blocks[0].rows[0].records[0]["run"]["task"]
+
+
+def _table(table: TaskTable, baselines: dict[str, str], details: _Details) -> dict[str, Any]:
+    heads = [
+        {"lines": column.header.replace("-\n", "-").split("\n"), "numeric": column.numeric}
+        for column in table.columns
+    ]
+    blocks = []
+    for block in table.blocks:
+        rows, previous = [], None
+        for row in block.rows:
+            group = None if row.is_teacher else row.home
+            rows.append(
+                {
+                    "baseline": "" if row.is_teacher else baselines[row.baseline],
+                    "detail": details.of(row),
+                    "rule": bool(rows) and group != previous,
+                    "end": row.is_teacher,
+                    "cells": [_cell(column, row) for column in table.columns],
+                }
+            )
+            previous = group
+        blocks.append({"title": block_title(block), "rows": rows})
+    return {
+        "title": table.title,
+        "heads": heads,
+        "blocks": blocks,
+        "caption": table.caption,
+        "notes": table.notes,
+    }
+
+
+def _cell(column: Column, row: Row) -> dict[str, Any]:
+    text = column.cell(row)
+    return {"text": text, "value": sort_value(text) if column.numeric else None}
+
+
+def sort_value(text: str) -> float | None:
+    """The first number of a cell, by which its column sorts: 61.2 of `61.2 ± 0.8`, 83900 of `83.9k`."""
+    found = NUMBER.match(text)
+    if not found:
+        return None
+    sign, digits, unit = found.groups()
+    value = float(digits.replace(",", "")) * UNITS[unit]
+    return -value if sign in ("-", "−") else value
+
+
+def _unfinished(
+    results: Results, task: str, baselines: dict[str, str], details: _Details
+) -> list[dict[str, Any]]:
+    """A line for each row, status and reason of runs that did not finish, with their seeds."""
+    lines = []
+    for panel in results.panels[task]:
+        for row in panel.rows:
+            groups: dict[tuple[str, str], list[str]] = {}
+            for record in row.records:
+                if record["status"] != "finished":
+                    key = (record["status"].replace("_", " "), str(record.get("reason") or ""))
+                    groups.setdefault(key, []).append(str(record["run"]["seed"]))
+            lines += [
+                {
+                    "baseline": baselines[row.baseline],
+                    "detail": details.of(row),
+                    "label": panel.label(row),
+                    "panel": panel_title(panel),
+                    "status": status,
+                    "seeds": ", ".join(seeds),
+                    "reason": reason or "no reason recorded",
+                }
+                for (status, reason), seeds in groups.items()
+            ]
+    return lines
+
+
+def _rows(results: Results, task: str, baselines: dict[str, str], details: _Details) -> list[dict[str, Any]]:
+    """The collapsed details of a task's rows, panel by panel."""
+    panels = []
+    seen: set[int] = set()
+    for number, panel in enumerate(results.panels[task]):
+        rows = []
+        for row in panel.rows:
+            detail = details.of(row)
+            # A companion stands in several panels, its detail in the first.
+            if detail in seen:
+                continue
+            seen.add(detail)
+            finished = f"{row_n(row)} of {len(row.records)} runs finished"
+            finished += f", {status}" if (status := show_status(row)) else ""
+            rows.append(
+                {
+                    "detail": detail,
+                    "panel": number,
+                    "baseline": baselines[row.baseline],
+                    "label": panel.label(row),
+                    "runs": finished,
+                    "data": Markup(compact_json(row_detail(row, panel.block.metrics))),
+                }
+            )
+        panels.append({"title": panel_title(panel), "rows": rows})
+    return [panel for panel in panels if panel["rows"]]

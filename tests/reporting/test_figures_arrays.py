@@ -1,0 +1,145 @@
+"""Figures of what runs keep beside scalars: drawn is what the arrays hold."""
+
+import numpy as np
+import pytest
+from fake_records import make_record, write_run
+
+from benchmark.reporting.figures import correlations, embedding_maps, save_drawing, transport_plans
+from benchmark.reporting.results import Results
+
+NAMES = ("scratch", "kd", "crd")
+
+
+def arrays_of(record, classes=6, samples=40):
+    """Plausible arrays, drawn from a generator seeded by the run."""
+    draw = np.random.default_rng(int(record["id"][:8], 16))
+    centres = np.random.default_rng(0).normal(size=(classes, 12)) * 2
+    label = (np.arange(samples) % classes).astype(np.int16)
+    noise = {"scratch": 2.0, "kd": 0.5, "crd": 1.0}[record["run"]["baseline"]]
+    teacher = centres[label] + np.random.default_rng(1).normal(size=(samples, 12)) * 0.2
+    student = centres[label] + draw.normal(size=(samples, 12)) * noise
+    return {
+        "test_label": label,
+        "test_prediction": label,
+        "test_embedding": student.astype(np.float16),
+        "teacher_embedding": teacher.astype(np.float16),
+        "test_class_correlation": np.corrcoef(student.T[:classes]).astype(np.float16),
+        "teacher_class_correlation": np.corrcoef(teacher.T[:classes]).astype(np.float16),
+    }
+
+
+@pytest.fixture
+def folder(tmp_path):
+    for name in NAMES:
+        for seed in range(2):
+            record = make_record(name, seed)
+            np.savez(write_run(tmp_path, record) / "arrays.npz", **arrays_of(record))
+    return tmp_path
+
+
+def run_folder(folder, name, seed):
+    return next((folder / "runs").glob(f"*-{name}-seed{seed}-*"))
+
+
+def drawn(kind, folder):
+    return list(kind.drawings(Results.read(folder)))
+
+
+def test_the_matrices_are_the_mean_differences_sorted_by_size(folder):
+    (drawing,) = drawn(correlations, folder)
+    axes = [each for each in drawing.draw().axes if each.images and each.get_title()]
+    slow = {}
+    for name in NAMES:
+        found = [np.load(run_folder(folder, name, seed) / "arrays.npz") for seed in range(2)]
+        slow[name] = np.mean(
+            [a["test_class_correlation"].astype(float) - a["teacher_class_correlation"] for a in found],
+            axis=0,
+        )
+    titles = [f"{title} ({np.abs(slow[name]).mean():.2f})" for title, name in
+              (("KD", "kd"), ("CRD", "crd"), ("Scratch", "scratch"))]  # fmt: skip
+    assert [each.get_title() for each in axes] == titles
+    np.testing.assert_allclose(axes[0].images[0].get_array(), slow["kd"], atol=1e-3)
+    low, high = axes[0].images[0].get_clim()
+    assert low == -high
+    assert {each.images[0].get_clim() for each in axes} == {(low, high)}
+
+
+def test_networks_of_other_classes_and_runs_without_matrices_are_left_out(folder):
+    path = run_folder(folder, "crd", 0) / "arrays.npz"
+    np.savez(path, **{**np.load(path), "teacher_class_correlation": np.eye(3, dtype=np.float16)})
+    run_folder(folder, "crd", 1).joinpath("arrays.npz").unlink()
+    (drawing,) = drawn(correlations, folder)
+    titles = [axes.get_title() for axes in drawing.draw().axes if axes.get_title()]
+    assert [title.split(" ")[0] for title in titles] == ["KD", "Scratch"]
+
+
+def test_teacher_and_students_are_mapped_with_their_classes(folder):
+    (drawing,) = drawn(embedding_maps, folder)
+    axes = drawing.draw().axes
+    assert [each.get_title() for each in axes] == ["teacher", "Scratch", "KD", "CRD"]
+    assert all(len(each.collections[0].get_offsets()) == 40 for each in axes)
+    colours = axes[0].collections[0].get_facecolors()
+    assert len({tuple(colour) for colour in colours}) == 6
+    assert (colours[0] == colours[6]).all()
+    places = np.asarray(axes[0].collections[0].get_offsets())
+    own = np.linalg.norm(places[::6] - places[::6].mean(0), axis=1).mean()
+    assert (
+        own < 0.3 * np.linalg.norm(places - places.mean(0), axis=1).mean()
+    )  # the teacher's classes hold together
+
+
+def test_only_so_many_networks_fit_and_the_others_are_named(folder, monkeypatch):
+    monkeypatch.setattr(embedding_maps, "SHOWN", 3)
+    (drawing,) = drawn(embedding_maps, folder)
+    assert [axes.get_title() for axes in drawing.draw().axes] == ["teacher", "Scratch", "KD"]
+    assert "Not shown for want of room: CRD." in drawing.caption
+
+
+def test_masks_have_no_map(folder):
+    for path in (folder / "runs").glob("*/arrays.npz"):
+        np.savez(path, **{**np.load(path), "test_label": np.zeros((40, 4, 4), np.int16)})
+    assert drawn(embedding_maps, folder) == []
+
+
+def test_diagnostics_stand_early_beside_late(folder):
+    path = run_folder(folder, "kd", 0) / "arrays.npz"
+    draw = np.random.default_rng(3)
+    early, late = draw.random((8, 8)) / 64, np.eye(8) / 8
+    extra = {
+        "diagnostics_first.a.plan_of_b": early,
+        "diagnostics.a.plan_of_b": late,
+        "diagnostics.a.vector": late[0],
+    }
+    np.savez(path, **{**np.load(path), **extra})
+    (drawing,) = drawn(transport_plans, folder)
+    shown = [axes for axes in drawing.draw().axes if axes.get_title()]
+    assert [axes.get_title() for axes in shown] == ["plan of b, first epoch", "plan of b, end"]
+    np.testing.assert_allclose(shown[0].images[0].get_array(), early)
+    np.testing.assert_allclose(shown[1].images[0].get_array(), late)
+    assert shown[0].images[0].get_clim() == shown[1].images[0].get_clim()
+
+
+def test_a_matrix_without_a_beginning_stands_alone_and_a_broken_one_not_at_all(folder):
+    path = run_folder(folder, "kd", 0) / "arrays.npz"
+    extra = {"diagnostics.plan": np.eye(4), "diagnostics.cost": np.full((4, 4), np.nan)}
+    np.savez(path, **{**np.load(path), **extra})
+    (drawing,) = drawn(transport_plans, folder)
+    assert [axes.get_title() for axes in drawing.draw().axes if axes.get_title()] == ["plan, end"]
+
+
+@pytest.mark.parametrize("kind", [correlations, embedding_maps, transport_plans])
+def test_broken_and_missing_arrays_cost_their_run_alone(folder, kind):
+    for k, path in enumerate(sorted((folder / "runs").glob("*/arrays.npz"))):
+        if k % 2:
+            path.unlink()
+        else:
+            path.write_bytes(b"rubbish")
+    assert drawn(kind, folder) == []
+
+
+def test_the_same_arrays_give_the_same_picture(folder, tmp_path):
+    for kind in (correlations, embedding_maps):
+        (drawing,) = drawn(kind, folder)
+        first = [path.read_bytes() for path in save_drawing(drawing, tmp_path)]
+        (again,) = drawn(kind, folder)
+        assert first == [path.read_bytes() for path in save_drawing(again, tmp_path)]

@@ -1,0 +1,247 @@
+"""Figures of scores, costs, fidelity and conditions: drawn is what the raw records hold."""
+
+import statistics
+
+import numpy as np
+import pytest
+from fake_records import make_record, write_run
+
+from benchmark.reporting.figures import (
+    comparison,
+    costs,
+    fidelity,
+    gains,
+    hyperparameters,
+    label_fractions,
+    probe_map,
+)
+from benchmark.reporting.results import Results
+
+NAMES = ("scratch", "kd", "crd", "label_smoothing")
+
+
+def results_of(folder, records):
+    for record in records:
+        write_run(folder, record)
+    return Results.read(folder)
+
+
+def drawn(kind, folder, records):
+    return list(kind.drawings(results_of(folder, records)))
+
+
+def plain(seeds=3, **changes):
+    return [make_record(name, seed, **changes) for name in NAMES for seed in range(seeds)]
+
+
+def mean(records, name, get=lambda r: 100 * r["results"]["test@last"]["top1"], **condition):
+    own = [r for r in records if r["run"]["baseline"] == name and condition.items() <= r["condition"].items()]
+    return statistics.mean(map(get, own))
+
+
+# --- gains ---
+
+
+def test_bars_are_the_mean_paired_gains_in_order(tmp_path):
+    records = plain()
+    (drawing,) = drawn(gains, tmp_path, records)
+    axes = drawing.draw().axes[0]
+    slow = {name: mean(records, name) - mean(records, "scratch") for name in NAMES[1:]}
+    bars = [bar.get_width() for bar in axes.patches]
+    assert bars == pytest.approx(sorted(slow.values()))
+    assert [label.get_text() for label in axes.get_yticklabels()][-1] == {"crd": "CRD", "kd": "KD"}[
+        max(slow, key=slow.get)
+    ]
+    lead = [line.get_xdata()[0] for line in axes.lines if len(set(line.get_xdata())) == 1]
+    assert any(value == pytest.approx(70.5 - mean(records, "scratch")) for value in lead)
+
+
+def test_several_panels_are_points_of_gain_against_gap(tmp_path):
+    records = plain(epochs=10) + plain(epochs=20)
+    (drawing,) = drawn(gains, tmp_path, records)
+    points = {
+        (round(line.get_xdata()[0], 6), round(line.get_ydata()[0], 6))
+        for line in drawing.draw().axes[0].lines
+        if len(line.get_xdata()) == 1
+    }
+    slow = set()
+    for epochs in (10, 20):
+        scratch = mean(records, "scratch", epochs=epochs)
+        for name in NAMES[1:]:
+            slow.add((round(70.5 - scratch, 6), round(mean(records, name, epochs=epochs) - scratch, 6)))
+    assert points == slow
+
+
+def test_without_a_reference_there_is_no_gain(tmp_path):
+    assert drawn(gains, tmp_path, [make_record("kd", seed) for seed in range(3)]) == []
+
+
+# --- costs ---
+
+
+def with_latency(record, value):
+    record["measurements"]["latency_ms"] = value
+    return record
+
+
+def test_points_are_steps_with_their_share_of_the_teacher(tmp_path):
+    records = plain()
+    (drawing,) = drawn(costs, tmp_path, records)
+    axes = drawing.draw().axes[0]
+    points = {
+        (round(line.get_xdata()[0], 6), round(line.get_ydata()[0], 6))
+        for line in axes.lines
+        if line.get_marker() == "o"
+    }
+    slow = {
+        (
+            round(mean(records, name, lambda r: r["measurements"]["step_ms"]) + 1.2, 6),
+            round(mean(records, name), 6),
+        )
+        for name in NAMES
+    }
+    assert points == slow
+    assert "12.5 million for all" in axes.get_title(loc="left").replace("\n", " ")
+
+
+def test_answers_that_differ_are_drawn_and_named_where_few_do(tmp_path):
+    records = [with_latency(r, 2.0 + 3 * NAMES.index(r["run"]["baseline"])) for r in plain()]
+    (drawing,) = drawn(costs, tmp_path / "a", records)
+    assert len([axes for axes in drawing.draw().axes if axes.get_xlabel()]) == 2
+    records = [with_latency(r, 9.0 if r["run"]["baseline"] == "crd" else 2.0) for r in plain()]
+    (drawing,) = drawn(costs, tmp_path / "b", records)
+    (axes,) = drawing.draw().axes
+    assert "2 for all but CRD 9" in axes.get_title(loc="left").replace("\n", " ")
+
+
+def test_the_front_is_what_nothing_cheaper_beats():
+    points = [costs.Point(n, "k", c, s) for n, c, s in (("a", 1, 5), ("b", 2, 4), ("c", 3, 7), ("d", 3, 6))]
+    assert [point.label for point in costs.front(points)] == ["a", "c"]
+    assert [point.label for point in costs.front(points, higher=False)] == ["a", "b"]
+
+
+# --- fidelity ---
+
+
+def test_fidelity_is_what_no_teacher_is_measured_in(tmp_path):
+    records = plain()
+    found = drawn(fidelity, tmp_path, records)
+    assert [drawing.name for drawing in found] == [
+        "compression_fidelity_1_agreement",
+        "compression_fidelity_1_kl_to_teacher",
+    ]
+    axes = found[0].draw().axes[0]
+    points = sorted((line.get_xdata()[0], line.get_ydata()[0]) for line in axes.lines)
+    slow = [
+        (mean(records, n, lambda r: 100 * r["results"]["test@last"]["agreement"]), mean(records, n))
+        for n in NAMES
+    ]
+    assert np.allclose(points, sorted(slow))
+    assert sorted(text.get_text() for text in axes.texts) == sorted(
+        ("Scratch", "KD", "CRD", "Label smoothing")
+    )
+
+
+# --- probes ---
+
+
+def test_the_heat_map_prints_means_and_colours_differences_to_the_reference(tmp_path):
+    records = plain()
+    for record in records:
+        score = 0.5 + 0.05 * NAMES.index(record["run"]["baseline"]) + 0.01 * record["run"]["seed"]
+        record["results"]["probes"] = {
+            "own": {"linear": score, "knn": score - 0.1},
+            "digits": {"linear": 0.9},
+        }
+        record["results"]["teacher"]["probes"] = {"own": {"linear": 0.8, "knn": 0.75}}
+    (drawing,) = drawn(probe_map, tmp_path, records)
+    axes = drawing.draw().axes[0]
+    rows = [label.get_text() for label in axes.get_yticklabels()]
+    assert rows == ["teacher", "Scratch", "KD", "CRD", "Label smoothing"]
+    assert next(label.get_text() for label in axes.get_xticklabels()) == "own, all labels, linear"
+    numbers = {(round(t.get_position()[1]), round(t.get_position()[0])): t.get_text() for t in axes.texts}
+    assert numbers[0, 0] == "80"
+    assert numbers[1, 0] == "51"
+    assert numbers[3, 1] == "51"
+    assert (0, 2) not in numbers
+    colours = axes.images[0].get_array()
+    assert list(colours[1, :2]) == pytest.approx([0, 0])
+    assert colours[3, 0] == pytest.approx(10)
+
+
+# --- sensitivity ---
+
+
+def swept(values, seeds=3, **further):
+    records = []
+    for value in values:
+        overrides = "" if value == 0.8 else f"crd.weight={value}"
+        for seed in range(seeds):
+            settings = {"weight": value, "tau": 0.07, **further}
+            records.append(make_record("crd", seed, hyperparameters=settings, overrides=overrides))
+    return records + [make_record("scratch", seed) for seed in range(seeds)]
+
+
+def test_a_hyper_parameter_with_three_values_is_swept(tmp_path):
+    records = swept([0.1, 0.8, 8.0])
+    (drawing,) = drawn(hyperparameters, tmp_path, records)
+    axes = drawing.draw().axes[0]
+    line = next(line for line in axes.lines if len(line.get_xdata()) == 3)
+    assert list(line.get_xdata()) == [0.1, 0.8, 8.0]
+    slow = [
+        mean(records, "crd", overrides="" if value == 0.8 else f"crd.weight={value}")
+        for value in (0.1, 0.8, 8.0)
+    ]
+    assert list(line.get_ydata()) == pytest.approx(slow)
+    assert (axes.get_xlabel(), axes.get_xscale()) == ("weight", "log")
+    rings = [line for line in axes.lines if line.get_fillstyle() == "none"]
+    assert [ring.get_xdata()[0] for ring in rings] == [0.8]
+
+
+def test_two_values_are_no_sweep_and_other_differences_keep_rows_apart(tmp_path):
+    assert drawn(hyperparameters, tmp_path / "a", swept([0.1, 0.8])) == []
+    mixed = [
+        make_record(
+            "crd", 0, hyperparameters={"weight": w, "tau": t}, overrides=f"crd.weight={w} crd.tau={t}"
+        )
+        for w, t in ((0.1, 1.0), (0.2, 2.0), (0.3, 3.0))
+    ]
+    assert drawn(hyperparameters, tmp_path / "b", mixed) == []
+
+
+# --- label fractions ---
+
+
+def test_curves_are_means_by_label_fraction(tmp_path):
+    records = [r for fraction in (0.01, 0.1, 1.0) for r in plain(label_fraction=fraction)]
+    (drawing,) = drawn(label_fractions, tmp_path, records)
+    axes = drawing.draw().axes[0]
+    curves = [line for line in axes.lines if len(line.get_xdata()) == 3]
+    assert len(curves) == len(NAMES)
+    for name, line in zip(NAMES, curves, strict=True):
+        slow = [mean(records, name, label_fraction=fraction) for fraction in (0.01, 0.1, 1.0)]
+        assert list(line.get_ydata()) == pytest.approx(slow)
+        assert list(line.get_xdata()) == pytest.approx([0.01, 0.1, 1.0], rel=0.1)
+
+
+def test_a_reference_under_all_labels_alone_makes_no_curve(tmp_path):
+    records = plain(label_fraction=0.1) + [make_record("scratch", seed) for seed in range(3)]
+    assert drawn(label_fractions, tmp_path, records) == []
+
+
+# --- all of them ---
+
+
+@pytest.mark.parametrize(
+    "kind", [comparison, costs, fidelity, gains, label_fractions, hyperparameters, probe_map]
+)
+def test_what_failed_or_has_one_seed_breaks_no_figure(tmp_path, kind):
+    records = plain(seeds=1, label_fraction=0.1) + swept([0.1, 0.8, 8.0], seeds=1)
+    records += [make_record("fsp", 0, "not_applicable", reason="no")]
+    records += [
+        make_record("fitnet", 0, "diverged", reason="nan"),
+        make_record("fitnet", 0, "diverged", label_fraction=0.1),
+    ]
+    for drawing in drawn(kind, tmp_path, records):
+        if drawing.draw is not None:
+            drawing.draw()

@@ -1,0 +1,331 @@
+"""The page in a headless Chromium; skipped where there is none (Debian: `apt-get install chromium`)."""
+
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+from fake_records import all_records, make_record, write_run
+
+from benchmark.reporting.figures import Saved, comparison
+from benchmark.reporting.figures.drawing import Drawing
+from benchmark.reporting.page import write_page
+from benchmark.reporting.probes import probe_tables
+from benchmark.reporting.results import Results
+from benchmark.reporting.tables import task_tables
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+WIDTHS, THEMES = (375, 1440), ("light", "dark")
+
+CHECKS = (Path(__file__).parent / "page_checks.js").read_text(encoding="utf-8")
+
+
+def check(page, name):
+    """The faults that a function of `page_checks.js` finds."""
+    return page.evaluate(f"() => {{ {CHECKS}\nreturn {name}(); }}")
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    driver = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    if CHROMIUM is None:
+        pytest.skip("no Chromium on this machine: apt-get install chromium")
+    with driver.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+def long_records():
+    """Words of awkward lengths, beside enough baselines that not all curves show at first."""
+    records = [record for record in all_records() if record["run"]["dataset"] != "cifar100"]
+    for weight in range(8):
+        records += [make_record("kd", seed, hyperparameters={"weight": weight / 10}) for seed in range(3)]
+    for record in records:
+        if record["run"]["baseline"] == "shuffled_teacher":
+            record["about"]["baseline_title"] = "Averylongsinglewordwithoutanyplacetobreakit of a title"
+    return records
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("results") / "demo"
+    for record in long_records():
+        write_run(folder, record)
+    (folder / "runs" / "broken-0123").mkdir()
+    results = Results.read(folder)
+    (folder / "figures").mkdir()
+    saved = [Saved(each, each.save(folder / "figures")) for each in comparison.drawings(results)]
+    saved.append(Saved(Drawing("ranks", "Ranks", "All tasks.", lambda: None), saved[0].paths))
+    saved.append(Saved(Drawing("nemenyi", "Critical differences", "", None, "too few blocks"), []))
+    tables = [*task_tables(results.records), *probe_tables(results.records)]
+    return write_page(results, tables, saved, folder / "report.html")
+
+
+@pytest.fixture
+def open_page(chromium, report):
+    """Opens the report; fails at the end for any error, console message or request that leaves the file."""
+    contexts, faults = [], []
+
+    def opened(width=1440, theme="light"):
+        context = chromium.new_context(
+            viewport={"width": width, "height": 900}, color_scheme=theme, reduced_motion="reduce"
+        )
+        contexts.append(context)
+        page = context.new_page()
+        page.set_default_timeout(10_000)
+        page.on("console", lambda message: faults.append(f"console {message.type}: {message.text}"))
+        page.on("pageerror", lambda error: faults.append(f"error: {error}"))
+        page.on(
+            "request",
+            lambda request: (
+                None
+                if request.url.split("#")[0] == report.as_uri() or request.url.startswith("data:")
+                else faults.append(f"request: {request.url}")
+            ),
+        )
+        page.goto(report.as_uri())
+        return page
+
+    yield opened
+    for context in contexts:
+        context.close()
+    assert faults == []
+
+
+def seen(page):
+    """Scrolls through the whole page, so that everything that waits to be seen is there."""
+    for holder in page.locator("[data-chart], figure").all():
+        holder.scroll_into_view_if_needed()
+    page.wait_for_function("[...document.images].every((image) => image.complete && image.naturalWidth > 0)")
+    page.wait_for_function(
+        "[...document.querySelectorAll('[data-chart]')].every((chart) => chart.childElementCount)"
+    )
+    return page
+
+
+def column(page, number, table=0):
+    rows = page.locator(".sortable").nth(table).locator("tbody tr:not([hidden])")
+    return [row.locator("th, td").nth(number).inner_text().strip() for row in rows.all()]
+
+
+def number_of(page, header, table=0):
+    heads = page.locator(".sortable").nth(table).locator("thead th")
+    texts = [" ".join(head.inner_text().split()) for head in heads.all()]
+    return next(k for k, text in enumerate(texts) if header in text)
+
+
+@pytest.mark.parametrize("theme", THEMES)
+@pytest.mark.parametrize("width", WIDTHS)
+def test_no_overflow_no_clipped_no_faint_text(open_page, width, theme):
+    page = seen(open_page(width, theme))
+    for section in page.locator(".runs summary").all()[:3]:
+        section.click()
+    page.locator(".detail svg").first.wait_for()
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert check(page, "clipped") == []
+    assert check(page, "overlapping") == []
+    assert check(page, "faint") == []
+    for opener in ("Contents", "Baselines"):
+        page.locator("#bar").get_by_role("button", name=re.compile(opener)).click()
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        assert check(page, "clipped") == []
+        assert check(page, "faint") == []
+
+
+def test_a_clipped_word_would_be_found(open_page):
+    page = open_page(375)
+    page.evaluate(
+        "const p = document.createElement('p'); p.textContent = 'cutoff'.repeat(20);"
+        "p.style.cssText = 'width: 50px; overflow: hidden; overflow-wrap: normal';"
+        "document.querySelector('main').append(p)"
+    )
+    assert set(check(page, "clipped")) == {"cutoff" * 20}
+
+
+def test_a_click_sorts_numbers_by_value_with_empty_cells_last(open_page):
+    page = open_page()
+    number = number_of(page, "last epoch")
+    before = column(page, number)
+    head = page.locator(".sortable").first.locator("thead th").nth(number)
+    head.locator("button").click()
+    assert head.get_attribute("aria-sort") == "descending"
+    down = column(page, number)
+    values = [float(text.split()[0]) for text in down if text]
+    assert "" in down
+    assert values == sorted(values, reverse=True)
+    assert down[: len(values)] == [text for text in down if text]
+    head.locator("button").click()
+    assert head.get_attribute("aria-sort") == "ascending"
+    up = column(page, number)
+    assert [float(text.split()[0]) for text in up if text] == sorted(values)
+    assert up[-1] == ""
+    head.locator("button").click()
+    assert head.get_attribute("aria-sort") is None
+    assert column(page, number) == before
+
+
+def test_the_keyboard_sorts_and_one_column_alone_is_marked(open_page):
+    page = open_page()
+    heads = page.locator(".sortable").first.locator("thead th")
+    heads.nth(number_of(page, "last epoch")).locator("button").click()
+    heads.nth(0).locator("button").focus()
+    page.keyboard.press("Enter")
+    names = [name.lower() for name in column(page, 0)]
+    assert heads.nth(0).get_attribute("aria-sort") == "ascending"
+    assert page.locator(".sortable").first.locator("[aria-sort]").count() == 1
+    assert names[0].startswith("averylong")
+    assert names.index("crd") < names.index("fitnet") < names.index("scratch")
+    assert "Sorted by method" in page.locator("#announce").inner_text()
+
+
+def test_counts_with_units_sort_by_what_they_mean(open_page):
+    page = open_page()
+    number = number_of(page, "parameters")
+    head = page.locator(".sortable").first.locator("thead th").nth(number)
+    head.locator("button").click()
+    assert column(page, number)[0] == "278k"
+
+
+def test_a_text_filters_the_rows_of_its_table_only(open_page):
+    page = open_page()
+    others = page.locator(".tables").nth(1).locator("tbody tr:not([hidden])").count()
+    page.locator("[data-filter]").first.fill("label smooth")
+    assert set(column(page, 0)) == {"Label smoothing"}
+    assert re.fullmatch(r"\d+ of \d+ rows", page.locator("[data-count]").first.inner_text())
+    assert page.locator(".tables").nth(1).locator("tbody tr:not([hidden])").count() == others
+    page.locator("[data-filter]").first.fill("")
+    assert len(column(page, 0)) > 1
+
+
+def test_a_baseline_is_hidden_over_the_whole_page_and_not_remembered(open_page):
+    page = seen(open_page())
+    page.get_by_role("button", name=re.compile("Baselines")).click()
+    box = page.locator("#baselines").get_by_label("FitNet", exact=True)
+    key = box.get_attribute("value")
+    assert page.locator(f"main [data-baseline='{key}']:visible").count() > 4
+    box.focus()
+    page.keyboard.press("Space")
+    assert page.locator(f"main [data-baseline='{key}']:visible").count() == 0
+    assert "FitNet" not in column(page, 0)
+    assert page.locator("[data-chart=curves] .legend label:visible", has_text="FitNet").count() == 0
+    assert page.locator("#baseline-count").inner_text() == "7/8"
+    # The filter of a table doesn't bring it back.
+    page.locator("[data-filter]").first.fill("fitnet")
+    assert column(page, 0) == []
+    page.reload()
+    assert "FitNet" in column(page, 0)
+
+
+def test_hiding_every_baseline_leaves_words_and_showing_them_brings_all_back(open_page):
+    page = seen(open_page())
+    before = page.locator(".comparison li:visible").count()
+    page.get_by_role("button", name=re.compile("Baselines")).click()
+    page.get_by_role("button", name="Hide all", exact=True).click()
+    assert page.locator(".comparison li:visible").count() == 0
+    assert page.locator("[data-chart=curves]").first.locator("text=No curve is chosen").count() == 1
+    page.get_by_role("button", name="Show all", exact=True).click()
+    assert page.locator(".comparison li:visible").count() == before
+    assert page.locator("[data-chart=curves] .curve").count() > 0
+
+
+def test_a_curve_is_toggled_by_its_checkbox(open_page):
+    page = seen(open_page())
+    chart = page.locator("[data-chart=curves]").first
+    boxes = chart.locator(".legend input")
+    assert 0 < chart.locator(".legend input:checked").count() < boxes.count()
+    before = chart.locator(".curve").count()
+    boxes.first.focus()
+    page.keyboard.press("Space")
+    assert chart.locator(".curve").count() == before - 1
+    page.keyboard.press("Space")
+    assert chart.locator(".curve").count() == before
+
+
+def test_curves_are_read_by_pointer_and_by_keyboard(open_page):
+    page = seen(open_page())
+    chart = page.locator("[data-chart=curves]").first
+    surface = chart.locator(".surface")
+    surface.focus()
+    page.keyboard.press("Home")
+    assert "Values at epoch 1:" in chart.locator(".legend").inner_text()
+    spoken = page.locator("#announce").inner_text()
+    assert re.search(r"Epoch 1: Scratch \d+\.\d \(\d+\.\d–\d+\.\d\)", spoken)
+    surface.hover()
+    epoch = int(re.search(r"Values at epoch (\d+)", chart.locator(".legend").inner_text())[1])
+    assert 4 <= epoch <= 9
+    shown = chart.locator(".legend input:checked").count()
+    assert chart.locator(".reading", has_text=re.compile(r"\d")).count() == shown
+
+
+def test_the_comparison_reads_each_row_and_follows_the_order(open_page):
+    page = open_page()
+    chart = page.locator(".comparison").first
+    chart.locator(".plot").focus()
+    page.keyboard.press("ArrowDown")
+    assert re.match(
+        r"Scratch; \d+\.\d \[.*\] n = 3; seed 0: \d+\.\d; seed 1:", chart.locator(".readout").inner_text()
+    )
+    chart.locator("[data-order]").select_option("mean")
+    means = [row.get_attribute("data-mean") for row in chart.locator("li").all()]
+    values = [float(mean) for mean in means if mean]
+    assert values == sorted(values, reverse=True)
+
+
+def test_another_panel_is_chosen(open_page):
+    page = seen(open_page())
+    choice = page.locator("select[id$=-comparison-panel]").first
+    first = page.locator(".comparison h4:visible").first.inner_text()
+    choice.select_option("1")
+    assert page.locator(".comparison h4:visible").first.inner_text() != first
+    assert page.locator(".comparison:visible").first.locator(".ticks span").count() > 2
+    curves = page.locator("select[id$=-curves-panel]").first
+    curves.select_option("1")
+    assert page.locator("[data-chart=curves]").first.locator(".curve").count() > 0
+
+
+def test_accuracy_against_cost_changes_its_axis_and_reads_points(open_page):
+    page = seen(open_page())
+    chart = page.locator("[data-chart=costs]").first
+    assert chart.locator(".point").count() > 4
+    chart.locator(".surface").focus()
+    page.keyboard.press("ArrowRight")
+    assert re.search(
+        r": \d+\.\d \[.*Training cost \(ms per step\): \d", chart.locator(".readout").inner_text()
+    )
+
+
+def test_a_detail_is_made_when_its_link_is_followed(open_page):
+    page = open_page()
+    assert page.locator(".detail").count() == 0
+    page.locator(".sortable").first.get_by_role("link", name="CRD", exact=True).click()
+    page.locator(".detail").wait_for()
+    assert page.locator(".detail").count() == 1
+    text = page.locator(".detail").inner_text()
+    for words in ("Hyper-parameters", "Provenance", "python run_all.py", "Seed 2: finished"):
+        assert words in text
+    assert page.locator(".detail .curve").count() == 3
+    assert page.locator("details[open] > summary").evaluate("(summary) => summary === document.activeElement")
+
+
+def test_the_theme_button_changes_the_theme_and_panels_close_with_escape(open_page):
+    page = open_page(theme="light")
+    ground = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    page.get_by_role("button", name="Dark theme").click()
+    assert page.evaluate("getComputedStyle(document.body).backgroundColor") != ground
+    page.get_by_role("button", name="Light theme").click()
+    assert page.evaluate("getComputedStyle(document.body).backgroundColor") == ground
+    opener = page.get_by_role("button", name="Contents")
+    opener.click()
+    assert page.locator("#contents").is_visible()
+    page.keyboard.press("Escape")
+    assert not page.locator("#contents").is_visible()
+    assert opener.evaluate("(button) => button === document.activeElement")
+
+
+def test_the_first_tab_reaches_the_skip_link(open_page):
+    page = open_page()
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.className") == "skip"
+    page.keyboard.press("Enter")
+    assert page.evaluate("document.activeElement.id") == "content"

@@ -1,0 +1,117 @@
+"""Ranks over blocks, against scipy, scikit-posthocs and a worked example."""
+
+import numpy as np
+import pytest
+import scikit_posthocs
+from fake_records import make_record, write_run
+from scipy import stats
+
+from benchmark.reporting.figures.critical_difference import cliques, critical_difference_figure, drawings
+from benchmark.reporting.ranking import friedman_nemenyi, rank
+from benchmark.reporting.results import Results
+
+# Table 6 of Demšar (JMLR 2006): AUC of C4.5 and three variants on fourteen data sets.
+DEMSAR = np.array(
+    [
+        [0.763, 0.768, 0.771, 0.798], [0.599, 0.591, 0.590, 0.569], [0.954, 0.971, 0.968, 0.967],
+        [0.628, 0.661, 0.654, 0.657], [0.882, 0.888, 0.886, 0.898], [0.936, 0.931, 0.916, 0.931],
+        [0.661, 0.668, 0.609, 0.685], [0.583, 0.583, 0.563, 0.625], [0.775, 0.838, 0.866, 0.875],
+        [1.000, 1.000, 1.000, 1.000], [0.940, 0.962, 0.965, 0.962], [0.619, 0.666, 0.614, 0.669],
+        [0.972, 0.981, 0.9751, 0.975], [0.957, 0.978, 0.946, 0.970],
+    ]
+)  # fmt: skip
+NAMES = ["C4.5", "C4.5+m", "C4.5+cf", "C4.5+m+cf"]
+
+
+def test_the_worked_example_of_the_paper():
+    found = friedman_nemenyi(NAMES, DEMSAR)
+    printed = {"C4.5": 3.143, "C4.5+m": 2.000, "C4.5+cf": 2.893, "C4.5+m+cf": 1.964}
+    assert found.ranks == pytest.approx(printed, abs=5e-4)
+    assert list(found.ranks) == sorted(printed, key=printed.get)
+    assert found.critical_difference == pytest.approx(1.25, abs=0.01)
+    plain = 12 * 14 / (4 * 5) * (sum(r**2 for r in found.ranks.values()) - 4 * 25 / 4)
+    assert plain == pytest.approx(9.28, abs=0.02)  # without the correction for ties, as printed
+    assert found.statistic > plain
+
+
+def test_it_agrees_with_scipy_and_scikit_posthocs():
+    scores = np.random.default_rng(0).normal(size=(7, 5)) + np.arange(5) / 2
+    found = friedman_nemenyi(list("abcde"), scores)
+    statistic, p = stats.friedmanchisquare(*scores.T)
+    assert (found.statistic, found.p) == pytest.approx((statistic, p))
+    table = scikit_posthocs.posthoc_nemenyi_friedman(scores).to_numpy()
+    for i, one in enumerate("abcde"):
+        for j, other in enumerate("abcde"):
+            if i != j:
+                assert found.pairwise[one, other] == pytest.approx(table[i, j])
+
+
+def test_two_baselines_differ_by_nemenyi_where_they_do_by_the_critical_difference():
+    found = friedman_nemenyi(list("abcdef"), np.random.default_rng(1).normal(size=(9, 6)) + np.arange(6))
+    for (one, other), p in found.pairwise.items():
+        assert (p < 0.05) == (abs(found.ranks[one] - found.ranks[other]) > found.critical_difference)
+
+
+def panels_of(folder, records):
+    for record in records:
+        write_run(folder, record)
+    results = Results.read(folder)
+    return results, [panel for panels in results.panels.values() for panel in panels]
+
+
+def blocks(count, baselines=("scratch", "kd", "crd"), seeds=2):
+    return [make_record(b, s, epochs=5 + e) for b in baselines for s in range(seeds) for e in range(count)]
+
+
+def test_ranks_are_those_of_the_means_over_seeds(tmp_path):
+    records = blocks(6)
+    _, panels = panels_of(tmp_path, records)
+    found = rank(panels)
+    table = np.array(
+        [
+            [
+                np.mean([r["results"]["test@last"]["top1"] for r in records
+                         if r["condition"]["epochs"] == 5 + e and r["run"]["baseline"] == b])
+                for b in ("scratch", "kd", "crd")
+            ]
+            for e in range(6)
+        ]
+    )  # fmt: skip
+    slow = dict(zip(("Scratch", "KD", "CRD"), stats.rankdata(-table, axis=1).mean(0), strict=True))
+    assert found.blocks == 6
+    assert found.ranks == pytest.approx(slow)
+
+
+def test_below_five_blocks_nothing_is_drawn_and_the_reason_is_given(tmp_path):
+    results, _ = panels_of(tmp_path, blocks(4))
+    (drawing,) = drawings(results)
+    assert drawing.draw is None
+    assert drawing.reason == "not drawn: 4 blocks (dataset, pair, condition), 5 are needed"
+
+
+def test_a_baseline_that_misses_a_block_is_left_out_and_named(tmp_path):
+    records = blocks(5) + [make_record("fitnet", s, epochs=5 + e) for s in range(2) for e in range(4)]
+    results, panels = panels_of(tmp_path, records)
+    assert rank(panels).left_out == ("FitNet",)
+    (drawing,) = drawings(results)
+    assert "left out: FitNet" in drawing.caption
+    assert "Synthetic" in drawing.caption
+
+
+def test_too_few_complete_baselines_are_a_reason(tmp_path):
+    _, panels = panels_of(tmp_path, blocks(5, ("scratch", "kd")))
+    assert rank(panels).reason == "not drawn: 2 baselines finished in all 5 blocks, 3 are needed"
+
+
+def test_bars_join_what_lies_within_the_critical_difference():
+    assert cliques([1.0, 1.5, 2.6, 4.0], 1.2) == [(1.0, 1.5), (1.5, 2.6)]
+    assert cliques([1.0, 1.5, 2.0], 1.2) == [(1.0, 2.0)]
+    assert cliques([1.0, 3.0], 1.2) == []
+
+
+def test_the_diagram_names_every_baseline_with_its_rank(tmp_path):
+    _, panels = panels_of(tmp_path, blocks(5, ("scratch", "kd", "crd", "fitnet")))
+    found = rank(panels)
+    texts = [text.get_text() for text in critical_difference_figure(found).axes[0].texts]
+    for title, value in found.ranks.items():
+        assert any(title in text and f"{value:.1f}" in text for text in texts)
