@@ -27,8 +27,11 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _run(settings: Settings, console: Console) -> int:
-    if settings.report_only:
-        _report(settings, console)
+    if settings.report_only or settings.figures:
+        if settings.report_only:
+            _report(settings, console)
+        if settings.figures:
+            _report_papers(settings, console)
         return 0
     # Imported here: the report needs none of it, and it takes seconds.
     from benchmark import listing, plugins
@@ -63,3 +66,9 @@ def _report(settings: Settings, console: Console) -> None:
     from benchmark.reporting import report
 
     report(settings.folder, console)
+
+
+def _report_papers(settings: Settings, console: Console) -> None:
+    from benchmark.reporting import report_papers
+
+    report_papers(settings.folder, settings.figures, console)

@@ -86,7 +86,10 @@ class Settings:
     dry_run: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Print the grid and what is already recorded, and stop."""
     report_only: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
-    """Rebuild tables and figures from the records, and stop."""
+    """Rebuild tables, figures and the page from the records, and stop."""
+    figures: tuple[str, ...] = ()
+    """Make the tables and figures of published papers again from the records, name the runs that are missing
+    with their commands, and stop: 'paper' for every list in results/reported/, or a list's name."""
 
     @property
     def folder(self) -> Path:
@@ -124,6 +127,7 @@ class Settings:
 
     def _check_contradictions(self) -> None:
         modes = [flag(name) for name in ("list", "dry_run", "report_only") if getattr(self, name)]
+        modes += ["--figures"] if self.figures and not self.report_only else []
         if len(modes) > 1:
             raise UserError(f"{' and '.join(modes)} exclude each other: give one of them")
         if self.teacher_checkpoint is not None:

@@ -103,6 +103,12 @@ def test_a_report_without_records_says_how_to_get_some(
     assert "record" in refused(capsys, "--report-only", "--results-dir", str(tmp_path), "--name", "nothing")
 
 
+def test_an_unknown_list_of_a_papers_figures_names_the_known_ones(capsys: pytest.CaptureFixture[str]) -> None:
+    line = refused(capsys, "--figures", "wcrod")
+    assert "'wcrod'" in line
+    assert "wcord" in line
+
+
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
 def test_a_read_only_results_folder_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     tmp_path.chmod(0o500)

@@ -83,6 +83,19 @@ def test_report_only_rebuilds_every_table_and_figure(tmp_path: Path) -> None:
         path.unlink()
     assert run(tmp_path, "--report-only") == 0
     assert all(path.exists() for path in reports)
+    assert (tmp_path / "t" / "report.html").exists()
+
+
+def test_the_figures_of_papers_name_what_is_missing_even_without_any_record(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(tmp_path, "--figures", "wcord") == 0
+    printed = capsys.readouterr().out
+    assert "2012.08674" in printed
+    commands = [line for line in printed.splitlines() if "missing: python run_all.py" in line]
+    assert commands
+    assert all(line.endswith(f"--results-dir {tmp_path} --name t") for line in commands)
+    assert not records(tmp_path)
 
 
 def test_few_labels_bring_pseudo_labels_and_full_labels_along(tmp_path: Path) -> None:

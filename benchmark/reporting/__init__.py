@@ -1,5 +1,6 @@
-"""The report: tables and figures as pure functions of the records; imports neither torch nor a plugin."""
+"""The report: tables, figures and a page as pure functions of the records; imports neither torch nor a plugin."""
 
+from collections.abc import Iterable
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -7,13 +8,24 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from benchmark.reporting.results import Results
+
 _HOMES = {
     "compare": "benchmark.reporting.comparisons",
     "history_frame": "benchmark.reporting.frame",
     "load_records": "benchmark.reporting.frame",
     "tidy_frame": "benchmark.reporting.frame",
+    "wide_frame": "benchmark.reporting.pairs",
 }
-__all__ = ["compare", "history_frame", "load_records", "report", "tidy_frame"]
+__all__ = [
+    "compare",
+    "history_frame",
+    "load_records",
+    "report",
+    "report_papers",
+    "tidy_frame",
+    "wide_frame",
+]
 
 
 def __getattr__(name: str) -> Any:
@@ -23,7 +35,7 @@ def __getattr__(name: str) -> Any:
 
 
 def report(folder: Path, console: "Console | None" = None) -> list[Path]:
-    """Rebuild every table and figure of `results/<name>/`, print the tables, and return the paths written.
+    """Rebuild every table, figure and the page of `results/<name>/`; print the tables, return the paths written.
 
     Args:
         folder: the folder that holds `runs/`.
@@ -36,22 +48,72 @@ def report(folder: Path, console: "Console | None" = None) -> list[Path]:
     from rich.console import Console
 
     from benchmark.errors import UserError
-    from benchmark.reporting import figures, frame, probes, render, tables
+    from benchmark.reporting import comparisons, figures, frame, pairs, probes, render, tables
+    from benchmark.reporting.page import write_page
     from benchmark.reporting.results import Results
 
     folder = Path(folder)
     console = console or Console()
     results = Results.read(folder)
-    for problem in results.problems:
-        console.print(f"problem: {problem}", style="yellow", markup=False, highlight=False, soft_wrap=True)
     if not results.records:
+        _print_problems(results, console)
         raise UserError(f"{folder} holds no finished run: run the benchmark with this results folder first")
     written = frame.save_frame(frame.tidy_frame(results.records), folder)
-    task_tables = [*tables.task_tables(results.records), *probes.probe_tables(results.records)]
-    written += render.save_tables(task_tables, folder / "tables")
-    written += [path for saved in figures.save_figures(results, folder / "figures") for path in saved.paths]
-    for table in task_tables:
+    by_pair = pairs.pair_tables(results.records)
+    shown = [
+        *tables.task_tables(results.records),
+        *(table for table in by_pair if pairs.adds_to_task_table(table)),
+        *probes.probe_tables(results.records),
+    ]
+    every = [*shown, *(table for table in by_pair if table not in shown)]
+    written += render.save_tables(every, folder / "tables")
+    written.append(folder / "tables" / "comparisons.csv")
+    comparisons.compare(results).to_csv(written[-1], index=False)
+    saved = figures.save_figures(results, folder / "figures")
+    written += [path for each in saved for path in each.paths]
+    # After the figures, and the comparisons: by now every array that is needed was read.
+    written.append(write_page(results, shown, saved, folder / "report.html"))
+    _print_problems(results, console)
+    for table in shown:
         render.print_table(table, console)
-    for path in written:
-        console.print(f"wrote {path}", markup=False, highlight=False, soft_wrap=True)
+    _print_lines((f"wrote {path}" for path in written), console)
     return written
+
+
+def report_papers(folder: Path, names: Iterable[str], console: "Console | None" = None) -> list[str]:
+    """Make the tables and figures of published papers again, as far as the records of `folder` allow.
+
+    Args:
+        folder: the folder that holds `runs/`; files are written to `papers/` in it.
+        names: stems of `results/reported/*.yaml`; `paper` stands for all of them.
+        console: where items, paths, and the commands of missing runs are printed.
+
+    Returns:
+        The lines printed.
+
+    Raises:
+        UserError: for a name that has no list, and for a list that can't be read.
+    """
+    from rich.console import Console
+
+    from benchmark.reporting.papers import load_papers, save_papers
+    from benchmark.reporting.results import Results
+
+    folder = Path(folder)
+    console = console or Console()
+    papers = load_papers(names)
+    results = Results.read(folder)
+    lines = save_papers(results, papers, folder / "papers")
+    _print_problems(results, console)
+    _print_lines(lines, console)
+    return lines
+
+
+def _print_problems(results: "Results", console: "Console") -> None:
+    _print_lines((f"problem: {problem}" for problem in results.problems), console, style="yellow")
+
+
+def _print_lines(lines: Iterable[str], console: "Console", style: str | None = None) -> None:
+    """Each as one line, however narrow the terminal."""
+    for line in lines:
+        console.print(line, style=style, markup=False, highlight=False, soft_wrap=True)

@@ -6,13 +6,19 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from benchmark.reporting.comparisons import LEVEL, against_anchor
 from benchmark.reporting.panels import Panel
 from benchmark.reporting.rows import Row
-from benchmark.reporting.statistics import Summary, paired_differences, summarise
+from benchmark.reporting.statistics import (
+    FIRM_FROM,
+    INTERVAL_FROM,
+    Summary,
+    paired_differences,
+    summarise,
+    t_test,
+)
 from benchmark.reporting.words import decimals_of, row_n
 
-SEEDS_FOR_A_WINNER = 3
-INDICATIVE_BELOW = 5
 NAMES_SHOWN = 5
 
 
@@ -38,7 +44,7 @@ def headline(panel: Panel, metric: str) -> Headline:
     compared = [row for row in panel.rows if _difference(row, metric).n]
     methods = [row for row in compared if row.about.get("role", "method") == "method"]
     others = [row for row in compared if row not in methods]
-    tested = [row for row in methods if _difference(row, metric).n >= SEEDS_FOR_A_WINNER]
+    tested = [row for row in methods if _difference(row, metric).n >= INTERVAL_FROM]
     better = [row for row in tested if words.side(row) > 0]
     winners: list[Row] = []
     sentences = words.ends()
@@ -47,7 +53,7 @@ def headline(panel: Panel, metric: str) -> Headline:
     elif not methods:
         sentences.append("No method has a finished run to compare.")
     elif not tested:
-        sentences.append(f"No winner marked: below {SEEDS_FOR_A_WINNER} seeds. {words.highest(methods)}")
+        sentences.append(f"No winner marked: below {INTERVAL_FROM} seeds. {words.highest(methods)}")
     elif better:
         best = max(better, key=words.gain)
         winners = [best, *words.ties(best, methods)]
@@ -56,17 +62,10 @@ def headline(panel: Panel, metric: str) -> Headline:
         sentences.append(f"No method is better than {words.anchor} beyond noise. {words.highest(methods)}")
     if tested:
         sentences.append(words.count(tested, len(methods)))
-    if any(_difference(row, metric).n >= SEEDS_FOR_A_WINNER for row in others):
+    if any(_difference(row, metric).n >= INTERVAL_FROM for row in others):
         sentences.append(words.controls(others))
     sentences += words.cautions(tested)
     return Headline(panel, metric, sentences, tuple(panel.label(row) for row in winners))
-
-
-def beyond_noise(difference: Summary) -> int:
-    """1 or -1 where the 95 % interval lies above or below 0; 0 where it includes 0 or n is below three."""
-    if difference.n < SEEDS_FOR_A_WINNER or math.isnan(difference.mean):
-        return 0
-    return (difference.low > 0) - (difference.high < 0)
 
 
 def _difference(row: Row, metric: str) -> Summary:
@@ -82,6 +81,8 @@ class _Words:
         self.key = f"test@last/{metric}"
         self.description = panel.block.metrics[metric]
         self.decimals = decimals_of(self.description)
+        tests = against_anchor(panel.block, metric)
+        self.p_holm = {id(each.row): each.p_holm for each in tests}
         self.sign = -1 if self.description.get("direction") == "min" else 1
         anchors = [row for row in panel.rows if row.is_anchor and row.condition == row.home]
         own = [row for row in anchors if row.home == panel.rows[0].home]
@@ -94,8 +95,10 @@ class _Words:
         return -math.inf if math.isnan(mean) else self.sign * mean
 
     def side(self, row: Row) -> int:
-        """1 where the row is better than the anchor beyond noise, -1 where worse, 0 within noise."""
-        return self.sign * beyond_noise(_difference(row, self.metric))
+        """1 where the row is better than the anchor beyond noise (Holm, 5 %), -1 where worse, else 0."""
+        if not self.p_holm.get(id(row), math.nan) < LEVEL:
+            return 0
+        return 1 if self.gain(row) > 0 else -1
 
     def ties(self, best: Row, rows: list[Row]) -> list[Row]:
         """The rows that gain too, and whose paired difference to the best one is within noise; best first."""
@@ -106,8 +109,8 @@ class _Words:
             for row in rows
             if row is not best
             and self.gain(row) > 0
-            and _difference(row, self.metric).n >= SEEDS_FOR_A_WINNER
-            and not beyond_noise(summarise(paired_differences(top, row.by_seed(self.key, metrics))))
+            and _difference(row, self.metric).n >= INTERVAL_FROM
+            and not t_test(paired_differences(top, row.by_seed(self.key, metrics))) < LEVEL
         ]
         return sorted(tied, key=self.gain, reverse=True)
 
@@ -153,7 +156,7 @@ class _Words:
             verb = "has" if len(above) == 1 else "have"
             sentences.append(
                 f"{self._names(above)} {verb} a better mean, but not beyond noise or below"
-                f" {SEEDS_FOR_A_WINNER} seeds."
+                f" {INTERVAL_FROM} seeds."
             )
         return sentences
 
@@ -180,8 +183,10 @@ class _Words:
         sentences = []
         if tested:
             seeds = max(_difference(row, self.metric).n for row in tested)
-            few = f"indicative ({seeds} seeds) and " if seeds < INDICATIVE_BELOW else ""
-            sentences.append(f"The intervals are {few}not corrected for the number of comparisons.")
+            few = f"indicative ({seeds} seeds), and " if seeds < FIRM_FROM else ""
+            sentences.append(
+                f"Beyond noise is {few}meant after Holm's correction for the number of comparisons, at 5 %."
+            )
         unfinished = [row for row in self.panel.rows if not row.finished]
         if unfinished:
             sentences.append(f"Without a finished run: {self._names(unfinished, with_gain=False)}.")
@@ -197,7 +202,7 @@ class _Words:
         difference = _difference(row, self.metric)
         text = f"{self._value(row)}, {self._signed(difference.mean)}{self._unit('points')}"
         text += f" against {self.anchor}"
-        if difference.n < SEEDS_FOR_A_WINNER:
+        if difference.n < INTERVAL_FROM:
             text += f" (n = {difference.n})"
         else:
             low, high = self._signed(difference.low), self._signed(difference.high)

@@ -49,6 +49,11 @@ def pair_tables(records: Iterable[Record]) -> list[TaskTable]:
     return tables
 
 
+def adds_to_task_table(table: TaskTable) -> bool:
+    """Whether it says what the task's own table does not: several pairs side by side, or published figures."""
+    return sum(name.endswith(("/mean", "/published")) for name in table.frame) > 1
+
+
 def _pair_table(stem: str, blocks: list[Block], metric: str, records: list[Record]) -> TaskTable:
     about, metrics = blocks[0].about, blocks[0].metrics
     conditions = _telling_conditions(blocks)

@@ -66,8 +66,11 @@ class Item:
             and all(_same(condition.get(name), value) for name, value in wanted.items())
         )
 
-    def missing(self, records: Iterable[Record]) -> list[str]:
-        """The commands for the runs that no record is there of; none where the item is complete."""
+    def missing(self, records: Iterable[Record], place: str = "") -> list[str]:
+        """The commands for the runs that no record is there of; none where the item is complete.
+
+        `place`: arguments that say where their records go.
+        """
         records, commands = list(records), []
         for setting in self.settings():
             done = {
@@ -77,7 +80,7 @@ class Item:
             }
             left = [run for run in product(self.pairs, self.baselines, self.seeds) if run not in done]
             if left:
-                commands.append(self._command(left, setting))
+                commands.append(" ".join([self._command(left, setting), *([place] if place else [])]))
         return commands
 
     def _command(self, runs: list[tuple[str, str, int]], setting: Mapping[str, Any]) -> str:
@@ -144,12 +147,12 @@ def save_papers(results: Results, papers: Iterable[Paper], folder: Path) -> list
 
     An item of which some runs are there is made of these, and its missing ones are named all the same.
     """
-    lines = []
+    lines, place = [], _place(results.folder)
     for paper in papers:
         target = folder / paper.name
         lines += [f"{paper.title} (arXiv {paper.arxiv})", *([paper.note] if paper.note else [])]
         for item in paper.items:
-            records, commands = item.records(results.records), item.missing(results.records)
+            records, commands = item.records(results.records), item.missing(results.records, place)
             taken = {record["id"] for record in records}
             history = (
                 results.history[results.history["id"].isin(taken)]
@@ -162,6 +165,14 @@ def save_papers(results: Results, papers: Iterable[Paper], folder: Path) -> list
             lines += [f"    wrote {path}" for path in paths]
             lines += [f"    missing: {command}" for command in commands]
     return lines
+
+
+def _place(folder: Path | None) -> str:
+    """The arguments by which further runs join these records."""
+    if folder is None:
+        return ""
+    parent = [] if folder.parent == Path("results") else ["--results-dir", shlex.quote(str(folder.parent))]
+    return " ".join([*parent, "--name", shlex.quote(folder.name)])
 
 
 def _save(results: Results, item: Item, folder: Path) -> list[Path]:

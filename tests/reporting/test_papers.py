@@ -3,6 +3,7 @@
 import shlex
 import shutil
 from itertools import product
+from pathlib import Path
 
 import pytest
 import yaml
@@ -81,12 +82,13 @@ def test_what_the_records_allow_is_made_under_the_papers_numbers(tmp_path, lists
 def test_missing_runs_are_named_with_the_command_that_makes_them(tmp_path, lists):
     records = [make_record(b, 0, pair="vgg13-vgg8", **PAPER) for b in ("scratch", "kd")]
     lines, _ = made(tmp_path, records, lists)
+    place = f" --results-dir {tmp_path} --name x"
     missing = [line.removeprefix("    missing: ") for line in lines if "missing: " in line]
     assert missing == [
         "python run_all.py --preset paper --datasets cifar100 --data-dir DATA"
-        " --pairs vgg13-vgg8 --baselines scratch kd --seeds 1",
+        " --pairs vgg13-vgg8 --baselines scratch kd --seeds 1" + place,
         "python run_all.py --datasets cifar100 --data-dir DATA"
-        " --pairs vgg13-vgg8 --baselines scratch --seeds 0 --label-fraction 0.1",
+        " --pairs vgg13-vgg8 --baselines scratch --seeds 0 --label-fraction 0.1" + place,
     ]
 
 
@@ -100,6 +102,14 @@ def test_without_any_runs_everything_is_missing_and_nothing_is_written(tmp_path,
         "no runs",
     ]
     assert sum("missing: python run_all.py" in line for line in lines) == 3
+
+
+def test_new_runs_go_to_the_folder_that_was_asked(tmp_path, monkeypatch, lists):
+    monkeypatch.chdir(tmp_path)
+    lines = save_papers(Results.read(Path("results/mine")), load_papers(["mine"], lists), tmp_path / "papers")
+    commands = [line for line in lines if "missing: " in line]
+    assert commands
+    assert all(line.endswith(" --name mine") for line in commands)
 
 
 def test_an_unknown_list_names_the_known_ones(lists):

@@ -18,6 +18,7 @@ def test_the_report_writes_everything_and_says_what_it_wrote(results):
     paths, text = run_report(results)
     relative = {str(path.relative_to(results)) for path in paths}
     assert {"records.parquet", "records.csv", "figures/compression_comparison.png"} <= relative
+    assert {"report.html", "tables/comparisons.csv"} <= relative
     for task in ("compression", "cross_modal"):
         assert {f"tables/{task}.{ending}" for ending in ("csv", "md", "tex", "txt")} <= relative
     assert all(path.stat().st_size > 0 for path in paths)
