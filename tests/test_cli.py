@@ -42,7 +42,9 @@ def test_a_plugin_file_of_twenty_lines_is_listed_trains_and_stands_in_the_table(
     assert main(["--plugin", str(file), "--list"]) == 0
     assert "my_method" in capsys.readouterr().out
     names = ("scratch", "my_method", "my_method+kd")
-    assert run(tmp_path, "--plugin", str(file), "--set", "my_method.weight=3", baselines=names) == 0
+    assert (
+        run(tmp_path, "--plugin", str(file), "--set", "my_method.weight=3", baselines=names, report=True) == 0
+    )
     table = (tmp_path / "t" / "tables" / "tiny_task.md").read_text()
     assert "My method" in table
     by_name = {record["run"]["baseline"]: record for record in records(tmp_path).values()}
@@ -76,12 +78,12 @@ def test_a_dry_run_prints_the_grid_and_trains_nothing(
 
 
 def test_report_only_rebuilds_every_table_and_figure(tmp_path: Path) -> None:
-    run(tmp_path, baselines=("scratch", "kd"))
+    run(tmp_path, baselines=("scratch", "kd"), report=True)
     reports = sorted(path for kind in ("tables", "figures") for path in (tmp_path / "t" / kind).iterdir())
     assert len(reports) >= 8
     for path in reports:
         path.unlink()
-    assert run(tmp_path, "--report-only") == 0
+    assert run(tmp_path, "--report-only", report=True) == 0
     assert all(path.exists() for path in reports)
     assert (tmp_path / "t" / "report.html").exists()
 
@@ -201,7 +203,7 @@ def test_a_baseline_that_a_pair_cannot_meet_is_recorded_with_the_reason(tmp_path
             super().__init__(context, **options)
             raise NotApplicable("it wants the moon")
 
-    assert run(tmp_path, baselines=("picky", "kd")) == 0
+    assert run(tmp_path, baselines=("picky", "kd"), report=True) == 0
     status = {r["run"]["baseline"]: (r["status"], r["reason"]) for r in records(tmp_path).values()}
     assert status == {"picky": ("not_applicable", "it wants the moon"), "kd": ("finished", "")}
     assert "it wants the moon" in (tmp_path / "t" / "tables" / "tiny_task.md").read_text()

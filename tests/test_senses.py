@@ -48,7 +48,7 @@ def test_needs_and_shapes_alone_decide_what_applies(tmp_path: Path) -> None:
 
 
 def test_folds_are_a_column_and_chosen_by_pattern(tmp_path: Path) -> None:
-    assert run(tmp_path, "--folds", "*", task=SENSES) == 0
+    assert run(tmp_path, "--folds", "*", task=SENSES, report=True) == 0
     found = records(tmp_path).values()
     assert sorted(record["condition"]["fold"] for record in found) == ["first", "second"]
     assert len({record["id"] for record in found}) == 2
@@ -124,7 +124,7 @@ def test_without_labels_students_learn_from_a_teacher_of_other_data(tmp_path: Pa
     (teacher,) = (tmp_path / "labelled" / "teachers").glob("*/weights.safetensors")
     baselines = ("scratch", "kd", "crd", "wcord", "wcord+kd", "pseudo_label")
     command = ("--teacher-checkpoint", str(teacher), "--epochs", "4")
-    assert blind(tmp_path, *command, baselines=baselines) == 0
+    assert blind(tmp_path, *command, baselines=baselines, report=True) == 0
     found = {record["run"]["baseline"]: record for record in records(tmp_path).values()}
     assert found["scratch"]["status"] == "not_applicable"
     assert found["scratch"]["reason"] == "no training label may be used"

@@ -1,4 +1,4 @@
-"""The report: tables, figures and a page as pure functions of the records; imports neither torch nor a plugin."""
+"""The report: tables, figures and a page as functions of the records; imports neither torch nor a plugin."""
 
 from collections.abc import Iterable
 from importlib import import_module
@@ -35,7 +35,7 @@ def __getattr__(name: str) -> Any:
 
 
 def report(folder: Path, console: "Console | None" = None) -> list[Path]:
-    """Rebuild every table, figure and the page of `results/<name>/`; print the tables, return the paths written.
+    """Rebuild all tables, figures and the page of `results/<name>/`; print the tables; return the paths.
 
     Args:
         folder: the folder that holds `runs/`.

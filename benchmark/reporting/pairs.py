@@ -50,7 +50,7 @@ def pair_tables(records: Iterable[Record]) -> list[TaskTable]:
 
 
 def adds_to_task_table(table: TaskTable) -> bool:
-    """Whether it says what the task's own table does not: several pairs side by side, or published figures."""
+    """Whether it says what the task's own table does not: pairs side by side, or published figures."""
     return sum(name.endswith(("/mean", "/published")) for name in table.frame) > 1
 
 

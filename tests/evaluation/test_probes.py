@@ -95,7 +95,7 @@ def test_few_shot_draws_are_those_of_the_labels_whatever_the_features() -> None:
 
 
 def test_a_record_has_the_probes_of_student_teacher_and_untrained_student(tmp_path: Path) -> None:
-    assert run(tmp_path, baselines=("scratch", "kd"), task=SENSES) == 0
+    assert run(tmp_path, baselines=("scratch", "kd"), task=SENSES, report=True) == 0
     found = [record["results"] for record in records(tmp_path).values()]
     assert all(list(each["probes"]) == ["own", "parity"] for each in found)
     # The teacher sees an image, which the target lacks.
@@ -123,7 +123,7 @@ def test_a_network_goes_through_each_question_once(tmp_path: Path, monkeypatch: 
 
 
 def test_probes_can_be_left_out(tmp_path: Path) -> None:
-    assert run(tmp_path, "--no-probes", task=SENSES) == 0
+    assert run(tmp_path, "--no-probes", task=SENSES, report=True) == 0
     (record,) = records(tmp_path).values()
     assert "probes" not in record["results"]
     assert not list((tmp_path / "t" / "tables").glob("*_probes.*"))

@@ -1,11 +1,14 @@
 """Records and run folders as a benchmark would leave them, with made-up numbers."""
 
+import copy
 import hashlib
 import json
 import math
 import random
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 METRICS = {
     "top1": {
@@ -90,7 +93,7 @@ def make_record(baseline: str = "kd", seed: int = 0, status: str = "finished", *
         "status": status,
         "reason": reason,
         "about": _about(run, condition),
-        "metrics": METRICS,
+        "metrics": copy.deepcopy(METRICS),
         "results": {} if status == "not_applicable" else _results(run, condition, status, draw),
         "hyperparameters": {} if status == "not_applicable" else hyperparameters,
         "measurements": {
@@ -187,6 +190,24 @@ def write_run(folder: Path, record: dict) -> Path:
     (path / "history.jsonl").write_text("".join(f"{line}\n" for line in lines))
     (path / "record.json").write_text(json.dumps(record))
     return path
+
+
+def arrays_of(record: dict, classes: int = 6, samples: int = 40) -> dict[str, np.ndarray]:
+    """Plausible arrays, drawn from a generator seeded by the run."""
+    draw = np.random.default_rng(int(record["id"][:8], 16))
+    centres = np.random.default_rng(0).normal(size=(classes, 12)) * 2
+    label = (np.arange(samples) % classes).astype(np.int16)
+    noise = {"scratch": 2.0, "kd": 0.5}.get(record["run"]["baseline"], 1.0)
+    teacher = centres[label] + np.random.default_rng(1).normal(size=(samples, 12)) * 0.2
+    student = centres[label] + draw.normal(size=(samples, 12)) * noise
+    return {
+        "test_label": label,
+        "test_prediction": label,
+        "test_embedding": student.astype(np.float16),
+        "teacher_embedding": teacher.astype(np.float16),
+        "test_class_correlation": np.corrcoef(student.T[:classes]).astype(np.float16),
+        "teacher_class_correlation": np.corrcoef(teacher.T[:classes]).astype(np.float16),
+    }
 
 
 def all_records() -> list[dict]:

@@ -2,30 +2,12 @@
 
 import numpy as np
 import pytest
-from fake_records import make_record, write_run
+from fake_records import arrays_of, make_record, write_run
 
 from benchmark.reporting.figures import correlations, embedding_maps, save_drawing, transport_plans
 from benchmark.reporting.results import Results
 
 NAMES = ("scratch", "kd", "crd")
-
-
-def arrays_of(record, classes=6, samples=40):
-    """Plausible arrays, drawn from a generator seeded by the run."""
-    draw = np.random.default_rng(int(record["id"][:8], 16))
-    centres = np.random.default_rng(0).normal(size=(classes, 12)) * 2
-    label = (np.arange(samples) % classes).astype(np.int16)
-    noise = {"scratch": 2.0, "kd": 0.5, "crd": 1.0}[record["run"]["baseline"]]
-    teacher = centres[label] + np.random.default_rng(1).normal(size=(samples, 12)) * 0.2
-    student = centres[label] + draw.normal(size=(samples, 12)) * noise
-    return {
-        "test_label": label,
-        "test_prediction": label,
-        "test_embedding": student.astype(np.float16),
-        "teacher_embedding": teacher.astype(np.float16),
-        "test_class_correlation": np.corrcoef(student.T[:classes]).astype(np.float16),
-        "teacher_class_correlation": np.corrcoef(teacher.T[:classes]).astype(np.float16),
-    }
 
 
 @pytest.fixture

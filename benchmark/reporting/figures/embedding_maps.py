@@ -85,9 +85,12 @@ def embedding_figure(networks: dict[str, np.ndarray], labels: np.ndarray, title:
 def planar(embedding: np.ndarray) -> np.ndarray:
     """The t-SNE [N, 2] of an embedding [N, D], the same on every call."""
     from sklearn.manifold import TSNE  # half a second to import
+    from threadpoolctl import threadpool_limits
 
     values = embedding.astype(np.float64)
     values = (values - values.mean(0)) / (values.std() or 1.0)
     perplexity = min(30.0, (len(values) - 1) / 3)
     start = "pca" if min(values.shape) >= 2 else "random"
-    return TSNE(init=start, perplexity=perplexity, max_iter=300, random_state=0).fit_transform(values)
+    # So few samples cost several threads more in waiting for each other than they save.
+    with threadpool_limits(1):
+        return TSNE(init=start, perplexity=perplexity, max_iter=300, random_state=0).fit_transform(values)

@@ -1,0 +1,74 @@
+"""Five hundred records with damaged ones among them: all is drawn in bounded time, nothing is lost."""
+
+import io
+import time
+
+import numpy as np
+import pandas as pd
+import pytest
+from fake_records import BASELINES, arrays_of, make_record, write_run
+from rich.console import Console
+
+from benchmark.reporting import report
+
+PAIRS = [f"resnet{depth}-resnet8" for depth in (14, 20, 26, 32, 38, 44, 50, 56, 62, 110)]
+WEIGHTS = {"kd": (0.5, 0.9), "crd": (0.8, 1.6)}
+SEEDS = range(5)
+LIMIT_S = 90
+
+
+def ten_baselines():
+    """(name, hyper-parameters) of ten rows: the eight fake baselines, two of them with a second weight."""
+    yield from ((name, {"weight": WEIGHTS.get(name, (0.8,))[0]}) for name in BASELINES)
+    yield from ((name, {"weight": weights[1]}) for name, weights in WEIGHTS.items())
+
+
+def arrays_with_predictions(record, samples=1000):
+    """Arrays whose predictions are right as often as the record says, so that the bootstrap takes them."""
+    arrays = arrays_of(record, classes=10, samples=256)
+    label = (np.arange(samples) % 10).astype(np.int16)
+    right = np.arange(samples) < round(record["results"]["test@last"]["top1"] * samples)
+    prediction = np.where(np.random.default_rng(0).permutation(right), label, (label + 1) % 10)
+    return arrays | {"test_label": label, "test_prediction": prediction.astype(np.int16)}
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_five_hundred_records_are_reported_in_ninety_seconds_with_the_damaged_ones_named(tmp_path):
+    records = [
+        make_record(name, seed, pair=pair, task=task, hyperparameters=hyperparameters)
+        for task, pairs in (("compression", PAIRS[:5]), ("privileged", PAIRS[5:]))
+        for pair in pairs
+        for name, hyperparameters in ten_baselines()
+        for seed in SEEDS
+    ]
+    assert len(records) == 500
+    for record in records:
+        np.savez(write_run(tmp_path, record) / "arrays.npz", **arrays_with_predictions(record))
+    corrupt, half = (tmp_path / "runs" / name for name in ("corrupt-00000000", "half-written-11111111"))
+    for path, content in ((corrupt, b"\x80\x81"), (half, b'{"schema": 1, "id": "')):
+        path.mkdir()
+        (path / "record.json").write_bytes(content)
+    console = Console(file=io.StringIO(), width=200)
+
+    started = time.perf_counter()
+    paths = report(tmp_path, console)
+    elapsed = time.perf_counter() - started
+
+    printed, page = console.file.getvalue(), (tmp_path / "report.html").read_text()
+    assert all(path.name in printed and path.name in page for path in (corrupt, half))
+    assert len(pd.read_csv(tmp_path / "records.csv")) == 500
+    stems = {path.stem.partition("_")[2] for path in paths if path.suffix == ".pdf"}
+    kinds = (
+        "comparison",
+        "learning_curves",
+        "costs",
+        "fidelity",
+        "gains",
+        "class_correlation",
+        "embeddings",
+    )
+    assert all(any(stem.startswith(kind) for stem in stems) for kind in kinds), stems
+    comparisons = pd.read_csv(tmp_path / "tables" / "comparisons.csv")
+    assert comparisons["bootstrap_low"].notna().all()
+    assert elapsed < LIMIT_S
