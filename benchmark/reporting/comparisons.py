@@ -157,12 +157,13 @@ def with_bootstrap(results: Results, comparisons: list[Comparison]) -> list[Comp
     They are its predictions if the share of right ones is the recorded value: so for accuracy alone.
     """
     intervals: dict[int, tuple[float, float]] = {}
-    answers: dict[str, np.ndarray | None] = {}
+    answers: dict[tuple[str, str], np.ndarray | None] = {}
 
     def right(record: Record, metric: str) -> np.ndarray | None:
-        if record["id"] not in answers:
-            answers[record["id"]] = _right_answers(results, record, metric)
-        return answers[record["id"]]
+        key = (record["id"], metric)
+        if key not in answers:
+            answers[key] = _right_answers(results, record, metric)
+        return answers[key]
 
     groups: dict[tuple[int, str, int], dict[str, np.ndarray]] = {}
     for place, each in enumerate(comparisons):

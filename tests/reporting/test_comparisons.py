@@ -1,5 +1,6 @@
 """Comparisons between baselines: against slow arithmetic on the raw records."""
 
+import json
 import math
 from itertools import combinations
 
@@ -72,6 +73,17 @@ def test_the_bootstrap_reads_the_saved_predictions(folder, records):
 
 def test_predictions_that_are_not_what_the_metric_counts_give_no_bootstrap(folder):
     assert compare(folder, metric="agreement").bootstrap_low.isna().all()
+
+
+def test_of_two_headline_metrics_only_the_one_that_counts_predictions_has_a_bootstrap(tmp_path, records):
+    for record in records:
+        record["metrics"]["top5"]["headline"] = True
+        np.savez(write_run(tmp_path, record) / "arrays.npz", **write_predictions(tmp_path, record))
+        (run,) = (tmp_path / "runs").glob(f"*-{record['id'][:8]}")
+        (run / "record.json").write_text(json.dumps(record))
+    frame = compare(tmp_path).set_index("metric")
+    assert frame.loc["top1"].bootstrap_low.notna().all()
+    assert frame.loc["top5"].bootstrap_low.isna().all()
 
 
 def test_a_broken_arrays_file_costs_its_seed_and_is_named(folder):
