@@ -31,6 +31,14 @@ class Panel:
         names = [name for name in self.block.conditions if name != "overrides"]
         return "\n".join([*lines, *textwrap.wrap(show_condition(self.rows[0], names), TITLE_WIDTH)])
 
+    @property
+    def heading(self) -> str:
+        """The same in one line: `Rooms (synthetic), conv-conv; label fraction 0.1`."""
+        name = f"{dataset_title(self.block.about, self.block.dataset)}, {self.block.pair}"
+        names = [name for name in self.block.conditions if name != "overrides"]
+        condition = show_condition(self.rows[0], names)
+        return f"{name}; {condition}" if condition else name
+
     def label(self, row: Row) -> str:
         """The row's title with whatever tells it from others in the panel."""
         own, common = row.condition, self.rows[0].condition

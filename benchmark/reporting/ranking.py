@@ -44,7 +44,8 @@ def rank(panels: Iterable[Panel]) -> Ranking:
     blocks = [scores for panel in panels if len(scores := _scores(panel)) > 1]
     if len(blocks) < FEWEST_BLOCKS:
         return Ranking(
-            f"not drawn: {len(blocks)} blocks (dataset, pair, condition), {FEWEST_BLOCKS} are needed"
+            f"not drawn: {len(blocks)} block{'s' * (len(blocks) != 1)} (dataset, pair, condition),"
+            f" {FEWEST_BLOCKS} are needed"
         )
     titles = list(dict.fromkeys(title for scores in blocks for title in scores))
     complete = [title for title in titles if all(title in scores for scores in blocks)]

@@ -45,7 +45,7 @@ def drawings(results: Results) -> Iterator[Drawing]:
                 part = f"_{start // PER_FIGURE + 1}" if start else ""
                 yield Drawing(
                     f"{task}_class_correlation_{number}{part}",
-                    f"{results.task_title(task)}: class correlations, {panel.title}".replace("\n", ", "),
+                    f"{results.task_title(task)}: class correlations, {panel.heading}",
                     CAPTION,
                     partial(correlation_figure, some, panel.title),
                 )

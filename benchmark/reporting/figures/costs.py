@@ -49,7 +49,7 @@ def drawings(results: Results) -> Iterator[Drawing]:
                 words, cost = answer_cost(panel)
                 yield Drawing(
                     f"{task}_costs_{number}",
-                    f"{results.task_title(task)}: score and cost, {panel.title}".replace("\n", ", "),
+                    f"{results.task_title(task)}: score and cost, {panel.heading}",
                     CAPTION.format(answer=words),
                     partial(cost_figure, panel, training, points(panel, cost), words),
                 )

@@ -11,6 +11,7 @@ from pathlib import Path
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.textpath import TextPath
 
 from benchmark.reporting.panels import Panel
 from benchmark.reporting.rows import Row
@@ -99,12 +100,14 @@ def bare(axes: Axes) -> None:
 
 
 MARGIN_CHARACTERS = 27
+LABEL_POINTS = 6
 
 
 def room_for_labels(figure: Figure, labels: Iterable[str]) -> None:
     """Lays the figure out with room on the right for what `margin_labels` will write there."""
-    longest = max((len(_short(label)) for label in labels), default=0)
-    figure.get_layout_engine().set(rect=(0, 0, 1 - (0.05 + 0.0455 * longest / figure.get_figwidth()), 1))
+    widths = [TextPath((0, 0), _short(label), size=LABEL_POINTS).get_extents().width for label in labels]
+    inches = max(widths, default=0.0) / 72
+    figure.get_layout_engine().set(rect=(0, 0, 1 - (0.06 + inches / figure.get_figwidth()), 1))
     figure.draw_without_rendering()
 
 
@@ -135,7 +138,7 @@ def margin_labels(axes: Axes, points: list[tuple[float, float, str, str]]) -> No
             (x, y),
             xytext=(1.06, height),
             textcoords="axes fraction",
-            fontsize=6,
+            fontsize=LABEL_POINTS,
             color=colour,
             ha="left",
             va="center",

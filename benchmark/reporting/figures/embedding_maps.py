@@ -35,7 +35,7 @@ def drawings(results: Results) -> Iterator[Drawing]:
                 caption += f" Not shown for want of room: {', '.join(left_out)}."
             yield Drawing(
                 f"{task}_embeddings_{number}",
-                f"{results.task_title(task)}: embeddings, {panel.title}".replace("\n", ", "),
+                f"{results.task_title(task)}: embeddings, {panel.heading}",
                 caption,
                 partial(embedding_figure, networks, labels, panel.title),
             )

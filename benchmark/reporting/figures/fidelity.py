@@ -26,17 +26,17 @@ CAPTION = (
 
 
 def drawings(results: Results) -> Iterator[Drawing]:
-    """For each panel and each metric that measures students against their teacher."""
+    """For each panel: its score against each metric that measures students against their teacher."""
     for task, panels in results.panels.items():
         for number, panel in enumerate(panels, start=1):
-            for name in fidelity_metrics(panel):
-                if len(places(panel, name)) > 2:
-                    yield Drawing(
-                        f"{task}_fidelity_{number}_{name}",
-                        f"{results.task_title(task)}: fidelity, {panel.title}".replace("\n", ", "),
-                        CAPTION,
-                        partial(fidelity_figure, panel, name),
-                    )
+            names = [name for name in fidelity_metrics(panel) if len(places(panel, name)) > 2]
+            if names:
+                yield Drawing(
+                    f"{task}_fidelity_{number}",
+                    f"{results.task_title(task)}: fidelity, {panel.heading}",
+                    CAPTION,
+                    partial(fidelity_figure, panel, names),
+                )
 
 
 def fidelity_metrics(panel: Panel) -> list[str]:
@@ -63,18 +63,20 @@ def places(panel: Panel, name: str) -> list[tuple[float, float, str, str]]:
     return found
 
 
-def fidelity_figure(panel: Panel, name: str) -> Figure:
-    """Points with their names on the margin."""
-    found = places(panel, name)
-    height = max(2.2, 0.5 + 0.11 * len(found)) + 0.13 * panel.title.count("\n")
-    figure, (axes,) = panel_axes([height], 0)
-    for x, y, _, colour in found:
-        axes.plot(x, y, marker="o", ms=3, color=colour, lw=0)
-    metric = panel.block.metrics[name]
-    axes.set_xlabel(f"{metric.get('title') or metric_name(metric, name)} ({metric.get('unit') or '1'})")
-    axes.set_ylabel(f"Test {axis_name(panel)}".replace(", ", ",\n", 1))
-    axes.set_title(panel.title, loc="left")
-    axes.margins(0.06)
-    room_for_labels(figure, [label for _, _, label, _ in found])
-    margin_labels(axes, found)
+def fidelity_figure(panel: Panel, names: list[str]) -> Figure:
+    """Axes for each metric: points with their names on the margin."""
+    found = {name: places(panel, name) for name in names}
+    height = max(2.2, 0.5 + 0.11 * max(map(len, found.values()))) + 0.13 * panel.title.count("\n")
+    figure, all_axes = panel_axes([height] * len(names), 0)
+    for (name, points), axes in zip(found.items(), all_axes, strict=True):
+        for x, y, _, colour in points:
+            axes.plot(x, y, marker="o", ms=3, color=colour, lw=0)
+        metric = panel.block.metrics[name]
+        axes.set_xlabel(f"{metric.get('title') or metric_name(metric, name)} ({metric.get('unit') or '1'})")
+        axes.set_ylabel(f"Test {axis_name(panel)}".replace(", ", ",\n", 1))
+        axes.margins(0.06)
+    all_axes[0].set_title(panel.title, loc="left")
+    room_for_labels(figure, [label for points in found.values() for _, _, label, _ in points])
+    for points, axes in zip(found.values(), all_axes, strict=True):
+        margin_labels(axes, points)
     return figure

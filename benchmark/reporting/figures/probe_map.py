@@ -27,7 +27,7 @@ def drawings(results: Results) -> Iterator[Drawing]:
             if len(table := probe_table(panel)) > 2:
                 yield Drawing(
                     f"{task}_probe_map_{number}",
-                    f"{results.task_title(task)}: frozen features, {panel.title}".replace("\n", ", "),
+                    f"{results.task_title(task)}: frozen features, {panel.heading}",
                     CAPTION,
                     partial(probe_figure, panel, table),
                 )

@@ -13,7 +13,7 @@ from benchmark.reporting.frame import Record
 from benchmark.reporting.panels import Panel
 from benchmark.reporting.rows import Row, scale_of
 from benchmark.reporting.statistics import Summary, summarise
-from benchmark.reporting.words import dataset_title, decimals_of, show_condition, show_status
+from benchmark.reporting.words import decimals_of, show_status
 
 # Cost axes: key of a row's values or of a record's measurements -> title, decimals of a value.
 COST_AXES = {
@@ -24,15 +24,6 @@ COST_AXES = {
     "parameters": ("Parameters of the student", 0),
     "macs": ("Multiply-accumulates of the student", 0),
 }
-
-
-def panel_title(panel: Panel) -> str:
-    """The panel's title in one line: `Rooms (synthetic), conv-conv; label fraction 0.1`."""
-    name = f"{dataset_title(panel.block.about, panel.block.dataset)}, {panel.block.pair}"
-    condition = show_condition(
-        panel.rows[0], [name for name in panel.block.conditions if name != "overrides"]
-    )
-    return f"{name}; {condition}" if condition else name
 
 
 def comparison(panel: Panel, baselines: dict[str, str]) -> dict[str, Any]:
@@ -47,7 +38,7 @@ def comparison(panel: Panel, baselines: dict[str, str]) -> dict[str, Any]:
     lines = [{"kind": "teacher", "value": value} for value in teachers]
     lines += [{"kind": "anchor", "value": anchor}] if anchor is not None else []
     return {
-        "title": panel_title(panel),
+        "title": panel.heading,
         "axis": f"Test {axis_name(panel)}",
         "decimals": decimals,
         "anchor": panel.label(anchors[0]) if anchor is not None else "",
@@ -128,7 +119,7 @@ def _drawn_panel(panel: Panel, by_run: dict[str, pd.DataFrame], baselines: dict[
         )
     costs = [name for name in COST_AXES if len({row["costs"][name] for row in rows} - {None}) > 1]
     return {
-        "title": panel_title(panel),
+        "title": panel.heading,
         "curve": f"Validation {axis_name(panel)}" if validated else "Training loss (each of its own terms)",
         "part": "v" if validated else "t",
         "axis": f"Test {axis_name(panel)}",

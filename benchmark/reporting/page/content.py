@@ -11,7 +11,7 @@ from markupsafe import Markup
 from benchmark.reporting.figures import Saved
 from benchmark.reporting.frame import Record, sort_key
 from benchmark.reporting.headlines import Headline, headlines
-from benchmark.reporting.page.charts import chart_data, comparison, panel_title
+from benchmark.reporting.page.charts import chart_data, comparison
 from benchmark.reporting.page.citations import papers, suite_bibtex
 from benchmark.reporting.page.details import compact_json, row_detail
 from benchmark.reporting.page.overview import overview, what_ran
@@ -143,7 +143,7 @@ def _lead(headline: Headline) -> int:
 
 
 def _panel_heading(headline: Headline, metrics: dict[str, dict]) -> str:
-    title = panel_title(headline.panel)
+    title = headline.panel.heading
     several = len(headline.panel.block.headlines) > 1
     return f"{title}: {metric_name(metrics[headline.metric], headline.metric)}" if several else title
 
@@ -220,7 +220,7 @@ def _unfinished(
                     "baseline": baselines[row.baseline],
                     "detail": details.of(row),
                     "label": panel.label(row),
-                    "panel": panel_title(panel),
+                    "panel": panel.heading,
                     "status": status,
                     "seeds": ", ".join(seeds),
                     "reason": reason or "no reason recorded",
@@ -254,5 +254,5 @@ def _rows(results: Results, task: str, baselines: dict[str, str], details: _Deta
                     "data": Markup(compact_json(row_detail(row, panel.block.metrics))),
                 }
             )
-        panels.append({"title": panel_title(panel), "rows": rows})
+        panels.append({"title": panel.heading, "rows": rows})
     return [panel for panel in panels if panel["rows"]]
