@@ -1,4 +1,7 @@
 import io
+import subprocess
+import sys
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -55,3 +58,27 @@ def test_a_sparse_record_is_reported_without_its_optional_parts(tmp_path):
     assert "0.500" in text
     assert f"{path.name}: no history.jsonl" in text
     assert (tmp_path / "figures" / "compression_comparison.png") in paths
+
+
+WITHOUT_TORCH = """
+import sys
+class NoTorch:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in ("torch", "torchvision", "torchaudio", "lightning_fabric", "torchmetrics"):
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+sys.meta_path.insert(0, NoTorch())
+from benchmark.cli import main
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+@pytest.mark.slow
+def test_the_command_reports_in_an_environment_without_torch(results):
+    root = Path(__file__).resolve().parents[2]
+    command = ["--report-only", "--figures", "paper", "--results-dir", str(results.parent), "--name", "demo"]
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT_TORCH, *command], cwd=root, capture_output=True, text=True, timeout=110
+    )
+    assert done.returncode == 0, done.stderr
+    assert (results / "report.html").exists()
+    assert "missing: python run_all.py" in done.stdout
