@@ -9,6 +9,7 @@ import pytest
 from fake_records import all_records, make_record
 from rich.console import Console
 
+from benchmark.reporting.pairs import pair_tables
 from benchmark.reporting.render import latex_escape, print_table, to_latex, to_markdown, to_text
 from benchmark.reporting.rows import task_blocks
 from benchmark.reporting.tables import TaskTable, task_tables
@@ -242,7 +243,8 @@ def test_latex_escapes_everything_that_latex_reads():
 
 @pytest.mark.skipif(shutil.which("pdflatex") is None, reason="pdflatex is not installed")
 def test_latex_compiles(tmp_path):
-    body = to_latex(table_of(all_records()))
+    tables = [*task_tables(all_records()), *pair_tables(all_records())]
+    body = "\n\\clearpage\n".join(map(to_latex, tables))
     document = (
         rf"\documentclass{{article}}\usepackage{{booktabs,graphicx}}\begin{{document}}{body}\end{{document}}"
     )
