@@ -59,14 +59,10 @@ def report(folder: Path, console: "Console | None" = None) -> list[Path]:
         _print_problems(results, console)
         raise UserError(f"{folder} holds no finished run: run the benchmark with this results folder first")
     written = frame.save_frame(frame.tidy_frame(results.records), folder)
-    by_pair = pairs.pair_tables(results.records)
-    shown = [
-        *tables.task_tables(results.records),
-        *(table for table in by_pair if pairs.adds_to_task_table(table)),
-        *probes.probe_tables(results.records),
-    ]
-    every = [*shown, *(table for table in by_pair if table not in shown)]
-    written += render.save_tables(every, folder / "tables")
+    by_task, by_pair = tables.task_tables(results.records), pairs.pair_tables(results.records)
+    of_probes = probes.probe_tables(results.records)
+    written += render.save_tables([*by_task, *by_pair, *of_probes], folder / "tables")
+    shown = [*by_task, *filter(pairs.adds_to_task_table, by_pair), *of_probes]
     written.append(folder / "tables" / "comparisons.csv")
     comparisons.compare(results).to_csv(written[-1], index=False)
     saved = figures.save_figures(results, folder / "figures")
