@@ -1,9 +1,11 @@
 # The two commands of the README. Each sets up .venv by itself; nothing else is needed but Python 3.11 or newer.
 PYTHON ?= python3
+# Test processes side by side, each with one thread: two cores are busy with two.
+WORKERS ?= 2
 VENV := .venv
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test format clean
+.PHONY: demo test catalogue format clean
 
 demo: $(INSTALLED)
 	$(VENV)/bin/python run_all.py --tasks cross_modal
@@ -11,7 +13,11 @@ demo: $(INSTALLED)
 test: $(INSTALLED)
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/ruff check .
-	$(VENV)/bin/python -m pytest
+	OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -n $(WORKERS) --dist loadgroup
+
+# What is generated from the code: docs/baselines.md and the catalogue that --list reads.
+catalogue: $(INSTALLED)
+	$(VENV)/bin/python -m benchmark.catalogue
 
 format: $(INSTALLED)
 	$(VENV)/bin/ruff format .
@@ -21,7 +27,7 @@ clean:
 	rm -rf $(VENV)
 
 # Versions come from constraints.txt: the ones that the tests are run with.
-$(INSTALLED): pyproject.toml constraints.txt
+$(INSTALLED): pyproject.toml setup.py constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed: make PYTHON=python3.11" if sys.version_info < (3, 11) else 0)'
 	$(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/python -m pip install --quiet --editable '.[test]' --constraint constraints.txt

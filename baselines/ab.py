@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from baselines._maps import check_same_stages
 from baselines._projection import ConvReg
-from benchmark import Activations, Batch, Context, Distiller, Prelude, Progress, Range, baseline
+from benchmark import Activations, Batch, Context, Distiller, Progress, Range, Stage, baseline
 
 SCALE = 3 / 1000
 """The CRD benchmark's constant."""
@@ -65,9 +65,9 @@ class AB(Distiller):
         shapes = zip(context.student.preactivations[1:], context.teacher.preactivations[1:], strict=True)
         self.connectors = nn.ModuleList(connector(*pair) for pair in shapes)
 
-    def preludes(self) -> tuple[Prelude, ...]:
+    def first_stages(self) -> tuple[Stage, ...]:
         trained = tuple(self.connectors.parameters())
-        return (Prelude("boundaries", self.share, self._boundaries, trained, trains_student=True),)
+        return (Stage("boundaries", self.share, self._boundaries, trained, trains_student=True),)
 
     def _boundaries(
         self, teacher: Activations, student: Activations, batch: Batch, progress: Progress

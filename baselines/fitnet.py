@@ -14,9 +14,9 @@ from benchmark import (
     Context,
     Distiller,
     NotApplicable,
-    Prelude,
     Progress,
     Range,
+    Stage,
     baseline,
 )
 
@@ -59,9 +59,9 @@ class FitNet(Distiller):
         self.two_stages, self.share = stages == 2, share
         self.regressor = ConvReg(context.student.maps[hint_layer], context.teacher.maps[hint_layer])
 
-    def preludes(self) -> tuple[Prelude, ...]:
+    def first_stages(self) -> tuple[Stage, ...]:
         trained = tuple(self.regressor.parameters())
-        hint = Prelude("hint", self.share, self._hint, trained, trains_student=True)
+        hint = Stage("hint", self.share, self._hint, trained, trains_student=True)
         return (hint,) if self.two_stages else ()
 
     def forward(

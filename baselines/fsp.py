@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from baselines._maps import check_same_channels, check_same_stages, pool_match
-from benchmark import Activations, Batch, Context, Distiller, Prelude, Progress, Range, baseline
+from benchmark import Activations, Batch, Context, Distiller, Progress, Range, Stage, baseline
 
 
 def flow(lower: Tensor, upper: Tensor) -> Tensor:
@@ -55,8 +55,8 @@ class FSP(Distiller):
         check_same_channels(context)
         self.weight, self.share = weight, share
 
-    def preludes(self) -> tuple[Prelude, ...]:
-        return (Prelude("flow", self.share, self._flow, trains_student=True),)
+    def first_stages(self) -> tuple[Stage, ...]:
+        return (Stage("flow", self.share, self._flow, trains_student=True),)
 
     def _flow(
         self, teacher: Activations, student: Activations, batch: Batch, progress: Progress

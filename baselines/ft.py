@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from baselines._maps import check_same_axes, pool_match
 from baselines._projection import BATCH_NORMS, CONVOLUTIONS, TRANSPOSED_CONVOLUTIONS
 from baselines.at import attention
-from benchmark import Activations, Batch, Context, Distiller, Prelude, Progress, Range, baseline
+from benchmark import Activations, Batch, Context, Distiller, Progress, Range, Stage, baseline
 
 SLOPE = 0.1
 
@@ -79,8 +79,8 @@ class FT(Distiller):
         self.translator = encoder(axes, (ours[0], ours[0], width, width), norm=True)
         self.paraphraser = Paraphraser(axes, theirs[0], width)
 
-    def preludes(self) -> tuple[Prelude, ...]:
-        return (Prelude("paraphraser", self.share, self._reconstruct, tuple(self.paraphraser.parameters())),)
+    def first_stages(self) -> tuple[Stage, ...]:
+        return (Stage("paraphraser", self.share, self._reconstruct, tuple(self.paraphraser.parameters())),)
 
     def _reconstruct(
         self, teacher: Activations, student: Activations, batch: Batch, progress: Progress

@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from baselines._hints import Hint
-from benchmark import Activations, Batch, Choice, Context, Distiller, Prelude, Progress, Range, baseline
+from benchmark import Activations, Batch, Choice, Context, Distiller, Progress, Range, Stage, baseline
 
 
 def transfer_loss(student_map: Tensor, teacher_map: Tensor) -> Tensor:
@@ -45,9 +45,9 @@ class SupervisionTransfer(Distiller):
         self.weight, self.share = weight, share
         self.hint = Hint(context, layer)
 
-    def preludes(self) -> tuple[Prelude, ...]:
+    def first_stages(self) -> tuple[Stage, ...]:
         trained = tuple(self.hint.parameters())
-        return (Prelude("transfer", self.share, self._transfer, trained, trains_student=True),)
+        return (Stage("transfer", self.share, self._transfer, trained, trains_student=True),)
 
     def _transfer(
         self, teacher: Activations, student: Activations, batch: Batch, progress: Progress

@@ -1,40 +1,103 @@
-"""WCoRD-Bench: knowledge distillation methods compared under one recipe; the names that a plugin imports.
+"""WCoRD-Bench: knowledge distillation methods compared under one recipe.
 
-Names are exported lazily, so that `benchmark.reporting` can be imported where torch is not installed.
+The names here are public: what a plugin imports, and what runs a benchmark from Python. They are exported
+lazily, so that `benchmark.reporting` can be imported where torch is not installed.
 """
 
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-_HOMES = {
-    "Activations": "benchmark.contracts",
-    "Batch": "benchmark.contracts",
-    "Choice": "benchmark.contracts",
-    "Context": "benchmark.contracts",
-    "Distiller": "benchmark.contracts",
-    "NotApplicable": "benchmark.contracts",
-    "Prelude": "benchmark.contracts",
-    "Progress": "benchmark.contracts",
-    "Range": "benchmark.contracts",
-    "Shapes": "benchmark.contracts",
-    "Data": "benchmark.contracts",
-    "DatasetCard": "benchmark.contracts",
-    "Modality": "benchmark.contracts",
-    "Pair": "benchmark.contracts",
-    "Preset": "benchmark.contracts",
-    "Recipe": "benchmark.contracts",
-    "Request": "benchmark.contracts",
-    "Samples": "benchmark.contracts",
-    "Target": "benchmark.contracts",
-    "Task": "benchmark.contracts",
-    "UserError": "benchmark.errors",
-    "baseline": "benchmark.plugins",
-    "task": "benchmark.plugins",
+if TYPE_CHECKING:
+    __version__: str
+    from benchmark.api import run as run
+    from benchmark.contracts.data import Data as Data
+    from benchmark.contracts.data import DatasetCard as DatasetCard
+    from benchmark.contracts.data import Modality as Modality
+    from benchmark.contracts.data import Request as Request
+    from benchmark.contracts.data import Samples as Samples
+    from benchmark.contracts.data import Target as Target
+    from benchmark.contracts.data import deferred as deferred
+    from benchmark.contracts.distiller import Activations as Activations
+    from benchmark.contracts.distiller import Batch as Batch
+    from benchmark.contracts.distiller import Context as Context
+    from benchmark.contracts.distiller import Distiller as Distiller
+    from benchmark.contracts.distiller import NotApplicable as NotApplicable
+    from benchmark.contracts.distiller import Progress as Progress
+    from benchmark.contracts.distiller import Shapes as Shapes
+    from benchmark.contracts.distiller import Stage as Stage
+    from benchmark.contracts.search import Choice as Choice
+    from benchmark.contracts.search import Range as Range
+    from benchmark.contracts.task import Pair as Pair
+    from benchmark.contracts.task import Preset as Preset
+    from benchmark.contracts.task import Recipe as Recipe
+    from benchmark.contracts.task import Task as Task
+    from benchmark.errors import UserError as UserError
+    from benchmark.models import architecture as architecture
+    from benchmark.plugins import baseline as baseline
+    from benchmark.plugins import task as task
+    from benchmark.reporting.results import Results as Results
+    from benchmark.settings import Settings as Settings
+
+_NAMES = {
+    "api": ("run",),
+    "contracts.data": (
+        "Data",
+        "DatasetCard",
+        "Modality",
+        "Request",
+        "Samples",
+        "Target",
+        "deferred",
+    ),
+    "contracts.distiller": (
+        "Activations",
+        "Batch",
+        "Context",
+        "Distiller",
+        "NotApplicable",
+        "Progress",
+        "Shapes",
+        "Stage",
+    ),
+    "contracts.search": (
+        "Choice",
+        "Range",
+    ),
+    "contracts.task": (
+        "Pair",
+        "Preset",
+        "Recipe",
+        "Task",
+    ),
+    "errors": ("UserError",),
+    "models": ("architecture",),
+    "plugins": (
+        "baseline",
+        "task",
+    ),
+    "reporting.results": ("Results",),
+    "settings": ("Settings",),
 }
-__all__ = sorted(_HOMES)
+_HOMES = {name: f"benchmark.{module}" for module, names in _NAMES.items() for name in names}
+__all__ = sorted([*_HOMES, "__version__"])  # pyright: ignore[reportUnsupportedDunderAll]
 
 
 def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        return _version()
     if name in _HOMES:
         return getattr(import_module(_HOMES[name]), name)
     raise AttributeError(f"module 'benchmark' has no attribute {name!r}")
+
+
+def _version() -> str:
+    """That of the installed distribution; of a checkout that is not installed, what pyproject.toml says."""
+    import tomllib
+    from importlib.metadata import PackageNotFoundError, version
+    from pathlib import Path
+
+    try:
+        return version("wcord-bench")
+    except PackageNotFoundError:
+        project = Path(__file__).resolve().parent.parent / "pyproject.toml"
+        return tomllib.loads(project.read_text())["project"]["version"]

@@ -1,4 +1,4 @@
-"""The command line: arguments -> settings -> grid -> records -> report; messages and exit codes."""
+"""The command line: arguments -> settings -> plan -> records -> report; messages and exit codes."""
 
 from __future__ import annotations
 
@@ -6,18 +6,23 @@ import sys
 
 from rich.console import Console
 
+from benchmark import api
 from benchmark.errors import UserError
+from benchmark.program import command, program
 from benchmark.settings import Settings, parse
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Runs the command; exit code 0: done, 1: a baseline failed, 2: bad input, 130: interrupted."""
     console, errors = Console(), Console(stderr=True)
+    arguments = sys.argv[1:] if arguments is None else arguments
     try:
-        settings = parse(sys.argv[1:] if arguments is None else arguments)
-        return _run(settings, console)
+        if {"-h", "--help"} & set(arguments):
+            _help(console)
+            return 0
+        return _run(parse(arguments), console)
     except UserError as error:
-        errors.print(f"run_all.py: {error}", markup=False, highlight=False, soft_wrap=True)
+        errors.print(f"{program()}: {error}", markup=False, highlight=False, soft_wrap=True)
         return 2
     except KeyboardInterrupt:
         errors.print(
@@ -33,39 +38,34 @@ def _run(settings: Settings, console: Console) -> int:
         if settings.figures:
             _report_papers(settings, console)
         return 0
-    # Imported here: the report needs none of it, and it takes seconds.
-    from benchmark import listing, plugins
-    from benchmark.grid import make_grid
-    from benchmark.running.device import make_fabric
-    from benchmark.running.display import make_display
-    from benchmark.running.local import Executor
-    from benchmark.running.store import check_writable
-
-    registry = plugins.load(settings.plugin)
     if settings.list:
-        listing.print_plugins(registry, console)
+        from benchmark.catalogue.listing import print_plugins
+
+        print_plugins(settings, console)
         return 0
-    fabric = make_fabric(settings.device, settings.precision)
-    if not settings.dry_run:
-        check_writable(settings.folder)
-    with make_display(console) as display:
-        cohorts = make_grid(settings, registry, display.say)
-        executor = Executor(settings.folder, settings.results_dir / "teachers", fabric, display)
-        if settings.dry_run:
-            listing.print_grid(cohorts, executor, console)
-            return 0
-        executor.execute(cohorts)
+    if settings.dry_run:
+        from benchmark.catalogue.grid_listing import print_plan
+
+        print_plan(settings, console)
+        return 0
+    failures = api.train(settings, console)
     if any((settings.folder / "runs").glob("*/record.json")):
         _report(settings, console)
-    for failure in executor.failures:
+    for failure in failures:
         console.print(failure, style="red", markup=False, highlight=False, soft_wrap=True)
-    return 1 if executor.failures else 0
+    return 1 if failures else 0
+
+
+def _help(console: Console) -> None:
+    from benchmark import plugins
+    from benchmark.usage import usage
+
+    task = next(iter(plugins.load_tasks().tasks), "TASK")
+    console.print(usage(" ".join(command()), task), end="", markup=False, highlight=False, soft_wrap=True)
 
 
 def _report(settings: Settings, console: Console) -> None:
-    from benchmark.reporting import report
-
-    report(settings.folder, console)
+    api.write_report(settings, console)
 
 
 def _report_papers(settings: Settings, console: Console) -> None:

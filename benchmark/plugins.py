@@ -1,5 +1,5 @@
 """Finds baselines and tasks: files in baselines/, folders in tasks/, entry points, and files given with
---plugin."""
+--plugin; checks what they declare. Nothing here needs torch until a baseline is imported."""
 
 from __future__ import annotations
 
@@ -11,19 +11,26 @@ import inspect
 import re
 import sys
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from benchmark.contracts import Choice, Distiller, Range, Task
+from benchmark.contracts import Choice, Pair, Preset, Range, Task
+from benchmark.contracts.task import check_choice
 from benchmark.errors import UserError, unknown
+from benchmark.records import Role
+from benchmark.settings import PresetName
 
-ROLES = ("method", "control", "reference")
-NEEDS = frozenset({"logits", "embedding", "maps", "preactivations", "labels"})
+if TYPE_CHECKING:
+    from benchmark.contracts import Distiller
+
+Companion = Literal["", "few_labels", "all_labels"]
+ROLES: tuple[Role, ...] = get_args(Role)
 ROOT = Path(__file__).resolve().parent.parent
+"""The folder that holds `benchmark`, `baselines` and `tasks`."""
 
 
 @dataclass(frozen=True)
@@ -46,13 +53,13 @@ class Baseline:
 
     name: str
     title: str
-    role: str
+    role: Role
     distiller: type[Distiller]
     file: Path
     paper: str = ""
     arxiv: str = ""
     anchor: bool = False
-    companion: str = ""
+    companion: Companion = ""
     hyperparameters: dict[str, Hyperparameter] = field(default_factory=dict)
 
     @property
@@ -113,29 +120,46 @@ def baseline(
     name: str,
     *,
     title: str,
-    role: str = "method",
+    role: Role = "method",
     paper: str = "",
     arxiv: str = "",
     anchor: bool = False,
-    companion: str = "",
+    companion: Companion = "",
 ) -> Callable[[type[Distiller]], type[Distiller]]:
     """Registers a Distiller under `name` (keywords: see `Baseline`); ValueError if the name is taken."""
 
     def register(distiller: type[Distiller]) -> type[Distiller]:
         file = Path(inspect.getfile(distiller)).resolve()
-        if role not in ROLES:
-            raise ValueError(f"{file}: baseline {name!r} has role {role!r}; known roles: {', '.join(ROLES)}")
-        if "+" in name or "." in name:
-            raise ValueError(f"{file}: baseline name {name!r} may hold neither '+' nor '.'")
-        if extra := distiller.needs - NEEDS:
-            raise ValueError(f"{file}: baseline {name!r} needs unknown {', '.join(sorted(extra))}")
+        found = Baseline(name, title, role, distiller, file, paper, arxiv, anchor, companion,
+                         hyperparameters_of(distiller))  # fmt: skip
+        try:
+            _check_baseline(found)
+        except ValueError as fault:
+            raise ValueError(f"{file}: baseline {name!r}: {fault}") from None
         _refuse_duplicate("baseline", name, file, registry.baselines.get(name))
-        registry.baselines[name] = Baseline(
-            name, title, role, distiller, file, paper, arxiv, anchor, companion, hyperparameters_of(distiller)
-        )
+        registry.baselines[name] = found
         return distiller
 
     return register
+
+
+def _check_baseline(found: Baseline) -> None:
+    """Raises ValueError for the first thing declared that the engine would not understand."""
+    from benchmark.contracts.distiller import LearnsFrom, Need
+
+    check_choice("role", found.role, Role)
+    check_choice("companion", found.companion, Companion)
+    if not re.fullmatch(r"[\w-]+", found.name):
+        raise ValueError("a name has letters, digits, '_' and '-' only")
+    distiller = found.distiller
+    for need in sorted(distiller.needs):
+        check_choice("an entry of needs", need, Need)
+    check_choice("learns_from", distiller.learns_from, LearnsFrom)
+    if hasattr(distiller, "preludes"):
+        raise ValueError("preludes() is called first_stages() now, and returns Stage objects")
+    for name in distiller.in_composition:
+        if name not in found.hyperparameters:
+            raise ValueError(f"in_composition names {name!r}, which is no hyper-parameter of it")
 
 
 def task(name: str, *, title: str) -> Callable[[type[Task]], type[Task]]:
@@ -146,10 +170,44 @@ def task(name: str, *, title: str) -> Callable[[type[Task]], type[Task]]:
         _refuse_duplicate("task", name, file, registry.tasks.get(name))
         plugin.name, plugin.title = name, title
         instance = plugin()
+        try:
+            _check_task(instance)
+        except ValueError as fault:
+            raise ValueError(f"{file}: task {name!r}: {fault}") from None
         registry.tasks[name] = instance
         return plugin
 
     return register
+
+
+def _check_task(found: Task) -> None:
+    """Raises ValueError for a preset or a pair that doesn't fit the task's own datasets."""
+    cards, presets = found.datasets(), found.presets()
+    if missing := [each for each in get_args(PresetName) if each not in presets]:
+        raise ValueError(f"presets() lacks {', '.join(missing)}")
+    for dataset, card in cards.items():
+        for name, pair in found.pairs(dataset).items():
+            _check_pair(name, pair, card.shapes)
+    for name, preset in presets.items():
+        _check_preset(name, preset, found, set(cards))
+
+
+def _check_pair(name: str, pair: Pair, shapes: Mapping[str, tuple[int, ...]]) -> None:
+    for modality in (*pair.teacher_modalities, *pair.student_modalities):
+        if shapes and modality not in shapes:
+            raise ValueError(f"pair {name} sees {modality!r}, of which the dataset's card has no shape")
+    if not (pair.teacher_modalities and pair.student_modalities):
+        raise ValueError(f"pair {name} leaves a network without a modality")
+
+
+def _check_preset(name: str, preset: Preset, task: Task, datasets: set[str]) -> None:
+    if lost := set(preset.datasets) - datasets:
+        raise ValueError(f"preset {name} names {', '.join(sorted(lost))}, which datasets() doesn't have")
+    known = {pair for dataset in preset.datasets for pair in task.pairs(dataset)}
+    if lost := set(preset.pairs) - known:
+        raise ValueError(
+            f"preset {name} names the pair {', '.join(sorted(lost))}, which no dataset of it has"
+        )
 
 
 def _refuse_duplicate(kind: str, name: str, file: Path, found: Baseline | Task | None) -> None:
@@ -161,6 +219,8 @@ def _refuse_duplicate(kind: str, name: str, file: Path, found: Baseline | Task |
 
 def hyperparameters_of(distiller: type[Distiller]) -> dict[str, Hyperparameter]:
     """The keyword arguments of a distiller, those it passes on to its base classes included."""
+    from benchmark.contracts.distiller import Distiller
+
     found: dict[str, Hyperparameter] = {}
     for cls in reversed(distiller.__mro__):
         constructor = cls.__dict__.get("__init__")
@@ -181,23 +241,67 @@ def hyperparameters_of(distiller: type[Distiller]) -> dict[str, Hyperparameter]:
 
 def load(plugin_files: tuple[Path, ...] = ()) -> Registry:
     """Imports every plugin once and returns the registry. A plugin that can't be imported is a UserError."""
-    _make_importable()
-    for folder, package in ((ROOT / "baselines", "baselines"), (ROOT / "tasks", "tasks")):
-        modules = sorted(
-            path
-            for path in folder.iterdir()
-            if not path.name.startswith(("_", "."))
-            and (path.suffix == ".py" or (path / "__init__.py").exists())
-        )
-        for module in modules:
-            _import(f"{package}.{module.stem}", module)
-    for group in ("wcord_bench.baselines", "wcord_bench.tasks"):
-        for entry in entry_points(group=group):
-            _guarded(entry.load, f"entry point {entry.name} ({entry.value})")
+    load_tasks()
+    for module in _modules("baselines"):
+        _import(f"baselines.{module.stem}", module)
+    for entry in entry_points(group="wcord_bench.baselines"):
+        _guarded(entry.load, f"entry point {entry.name} ({entry.value})")
     for file in plugin_files:
         _import_file(file)
+    return registry
+
+
+def load_tasks() -> Registry:
+    """Imports the tasks alone, which needs no torch, and returns the registry."""
+    _make_importable()
+    for module in _modules("tasks"):
+        _import(f"tasks.{module.stem}", module)
+    for entry in entry_points(group="wcord_bench.tasks"):
+        _guarded(entry.load, f"entry point {entry.name} ({entry.value})")
     registry.headline = importlib.import_module("baselines").HEADLINE
     return registry
+
+
+def baseline_files(plugin_files: tuple[Path, ...] = ()) -> list[Path]:
+    """The files in which baselines may be registered, but for those of entry points."""
+    return [*_modules("baselines"), *(file.resolve() for file in plugin_files)]
+
+
+def declared_baselines(plugin_files: tuple[Path, ...] = ()) -> frozenset[str] | None:
+    """The names that are registered already, and those that plugins will register, read from their text
+    without importing them.
+
+    None where the text doesn't tell: a name that is computed, a package installed with an entry point, a
+    file that can't be parsed (importing it will say why). Raises UserError for a file that is not there.
+    """
+    for file in plugin_files:
+        if not file.is_file():
+            raise UserError(f"plugin file {file} does not exist")
+    if list(entry_points(group="wcord_bench.baselines")):
+        return None
+    names = set(registry.baselines)
+    for file in baseline_files(plugin_files):
+        try:
+            tree = ast.parse(file.read_text())
+        except (OSError, SyntaxError, ValueError):
+            return None
+        for call in (node for node in ast.walk(tree) if isinstance(node, ast.Call)):
+            if getattr(call.func, "id", getattr(call.func, "attr", "")) != "baseline":
+                continue
+            name = call.args[0] if call.args else None
+            if not (isinstance(name, ast.Constant) and isinstance(name.value, str)):
+                return None
+            names.add(name.value)
+    return frozenset(names)
+
+
+def _modules(package: str) -> list[Path]:
+    """The modules and packages in a plugin folder; names that begin with an underscore are shared parts."""
+    return sorted(
+        path
+        for path in (ROOT / package).iterdir()
+        if not path.name.startswith(("_", ".")) and (path.suffix == ".py" or (path / "__init__.py").exists())
+    )
 
 
 def _make_importable() -> None:
@@ -221,7 +325,7 @@ def _import_file(file: Path) -> None:
         raise UserError(f"plugin file {file} is not a Python file (.py)")
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
-    _guarded(lambda: spec.loader.exec_module(module), f"plugin {file}")
+    _guarded(partial(spec.loader.exec_module, module), f"plugin {file}")
 
 
 def _guarded(action: Callable[[], Any], what: str) -> None:

@@ -9,8 +9,12 @@ from typing import Annotated, Any, Literal
 import tyro
 import yaml
 
+from benchmark.contracts import BadSamples, TeacherData
 from benchmark.errors import UserError, unknown
+from benchmark.program import program
 
+Precision = Literal["32", "bf16"]
+PresetName = Literal["quick", "standard", "paper"]
 RESERVED_NAMES = ("teachers", "cache", "reported", "reference")
 
 
@@ -35,7 +39,7 @@ class Settings:
     """Methods, 'a+b' for a composition, 'all' for every registered one; by default the headline set."""
     seeds: tuple[int, ...] | None = None
     """Seeds of the runs (initial weights, batches, augmentation)."""
-    preset: Literal["quick", "standard", "paper"] = "quick"
+    preset: PresetName = "quick"
     """quick: embedded data, minutes on two CPU cores; standard and paper: real data, published recipe."""
     epochs: int | None = None
     """Epochs of every student."""
@@ -49,7 +53,7 @@ class Settings:
     """Share of the pool held out for validation; 0 trains on everything."""
     split_seed: int = 0
     """Seed of the splits, apart from the seeds of the runs."""
-    teacher_data: Literal["shared", "disjoint"] | None = None
+    teacher_data: TeacherData | None = None
     """Whether the teacher learns from the students' samples or from a half of its own."""
     teacher_epochs: int | None = None
     """Epochs of the teacher."""
@@ -61,7 +65,7 @@ class Settings:
     """Load the teacher's weights from this file instead of training it."""
     data_dir: Path | None = None
     """Folder that holds the real datasets."""
-    bad_samples: Literal["stop", "skip"] = "stop"
+    bad_samples: BadSamples = "stop"
     """What to do with a sample that can't be used: stop and name it, or skip it with a counted warning."""
     probes: bool = True
     """Probe the frozen features of every network: linear, k-NN, few-shot, transfer."""
@@ -71,7 +75,7 @@ class Settings:
     """Results go to RESULTS_DIR/NAME; by default the preset's name."""
     device: str = "auto"
     """auto, cpu, cuda, or cuda:N."""
-    precision: Literal["32", "bf16"] = "32"
+    precision: Precision = "32"
     """32: float32; bf16: bfloat16 autocast."""
     set: tuple[str, ...] = ()
     """Overrides: BASELINE.HYPERPARAMETER=VALUE, recipe.FIELD=VALUE, teacher_recipe.FIELD=VALUE."""
@@ -84,7 +88,9 @@ class Settings:
     list: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Print every task, dataset, pair and baseline, and stop."""
     dry_run: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
-    """Print the grid and what is already recorded, and stop."""
+    """Print how much would run and what is already recorded, and stop; reads no data that is known."""
+    verbose: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """With --dry-run: every cohort with its runs, instead of sums."""
     report_only: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Rebuild tables, figures and the page from the records, and stop."""
     figures: tuple[str, ...] = ()
@@ -153,10 +159,10 @@ def flag(name: str) -> str:
 def parse(arguments: list[str]) -> Settings:
     """Settings from the command line and the YAML file that it names. Malformed flags exit with 2."""
     arguments = _merged(arguments)
-    settings = tyro.cli(Settings, args=arguments, prog="run_all.py")
+    settings = tyro.cli(Settings, args=arguments, prog=program())
     if settings.config is not None:
         from_file = tyro.cli(Settings, args=_as_arguments(settings.config), prog=str(settings.config))
-        settings = tyro.cli(Settings, args=arguments, default=from_file, prog="run_all.py")
+        settings = tyro.cli(Settings, args=arguments, default=from_file, prog=program())
     settings.check()
     return settings
 

@@ -7,8 +7,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, field
 
 import torch
 import tyro
@@ -17,22 +16,26 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmark import plugins
-from benchmark.cohorts import Cohort, Run
 from benchmark.contracts import Batch, Data, Pair, Request, Samples
 from benchmark.data.batches import TrainStream
-from benchmark.data.splits import SplitSettings, make_splits
+from benchmark.data.split_settings import SplitFacts, SplitSettings
+from benchmark.data.splits import splits_of
 from benchmark.errors import UserError, unknown
-from benchmark.evaluation.cost import peak_memory_mb
-from benchmark.grid import Block, baseline_names
-from benchmark.overrides import parse_overrides
+from benchmark.evaluation.accuracy import metrics_of
+from benchmark.evaluation.cost import Cost, peak_memory_mb
+from benchmark.planning.datasets import DatasetChoice
+from benchmark.planning.grid import PairPlanner
+from benchmark.planning.hyperparameters import baseline_names
+from benchmark.planning.overrides import parse_overrides
+from benchmark.planning.specs import CohortSpec, DataSpec, RunSpec
 from benchmark.plugins import Registry
 from benchmark.running.device import make_fabric
 from benchmark.seeds import generator
-from benchmark.selection import Room
-from benchmark.settings import Settings
+from benchmark.settings import Precision, Settings
 from benchmark.training.cohort import CohortTraining
-from benchmark.training.learner import make_network
 from benchmark.training.loop import DATA_PASS, TEACHER_PASS, Loop
+from benchmark.training.materials import Materials
+from benchmark.training.stopwatch import Stopwatch
 from benchmark.training.teacher import Teacher
 
 
@@ -59,7 +62,7 @@ class Speed:
     """Number of classes."""
     device: str = "auto"
     """auto, cpu, cuda, or cuda:N."""
-    precision: Literal["32", "bf16"] = "32"
+    precision: Precision = "32"
     """32: float32; bf16: bfloat16 autocast."""
 
 
@@ -67,7 +70,8 @@ class Speed:
 class Timing:
     """Milliseconds per step of one training: all of it by the clock on the wall, and its parts.
 
-    teacher is None where no learner uses one, so that there was no teacher pass.
+    teacher    None where no learner uses one, so that there was no teacher pass
+    unsound    run -> why its time may be of no worth: random weights and labels can make a loss diverge
     """
 
     wall: float
@@ -75,6 +79,7 @@ class Timing:
     data: float
     own: dict[str, float]
     memory_mb: float
+    unsound: dict[str, str] = field(default_factory=dict)
 
 
 class FirstSteps:
@@ -88,33 +93,49 @@ class FirstSteps:
         return self._stream.epoch(number)
 
 
-def make_cohort(speed: Speed, registry: Registry) -> Cohort:
+def make_materials(speed: Speed, registry: Registry) -> Materials:
     """Every run of the pair as one cohort on random samples. Raises UserError for unknown names."""
-    room, pair = _find(speed.pair, registry)
-    data = _random(room.card.load(Request(cache=Settings().cache)), speed)
+    choice, pair = _find(speed.pair, registry)
     settings = Settings(
         baselines=speed.baselines, seeds=(0,), batch_size=speed.batch_size, precision=speed.precision
     )
+    data = _random(choice.card.load(Request(cache=settings.cache)), speed)
     split = SplitSettings(validation=0.0)
-    overrides = parse_overrides((), registry)
-    splits = make_splits(data, split)
-    block = Block(settings, room, data, speed.pair, pair, split, splits, overrides, targets=None)
-    cohorts = list(block.cohorts(baseline_names(settings, registry), registry))
+    spec = DataSpec(choice.task.name, choice.name, "", "stop", split, "", SplitFacts())
+    planner = PairPlanner(settings, choice, spec, speed.pair, pair, parse_overrides((), registry))
+    cohorts = list(planner.cohorts(baseline_names(settings, registry), registry))
     # Runs of other teachers (controls) cost the same with this one.
-    return dataclasses.replace(cohorts[0], runs=tuple(run for cohort in cohorts for run in cohort.runs))
+    teacher = cohorts[0].teacher
+    runs = tuple(dataclasses.replace(run, teacher=teacher) for cohort in cohorts for run in cohort.runs)
+    return Materials(
+        CohortSpec(runs, probes=False),
+        choice.task,
+        choice.card,
+        data,
+        splits_of(data, split),
+        metrics_of(choice.task, data),
+        targets=None,
+    )
 
 
-def _find(name: str, registry: Registry) -> tuple[Room, Pair]:
-    """The first embedded dataset that has the pair."""
+def _find(name: str, registry: Registry) -> tuple[DatasetChoice, Pair]:
+    """The first embedded dataset that has the pair, or else the first one that can make it of two names."""
     known: set[str] = set()
+    custom: tuple[DatasetChoice, Pair] | None = None
     for task in registry.tasks.values():
         for dataset, card in task.datasets().items():
             pairs = task.pairs(dataset)
             known |= pairs.keys()
-            pair = pairs.get(name) or task.custom_pair(dataset, name)
-            if card.synthetic and pair is not None:
-                return Room(task, dataset, card, task.presets()["quick"], known=False), pair
-    raise unknown("pair", name, known)
+            if not card.synthetic:
+                continue
+            choice = DatasetChoice(task, dataset, card, task.presets()["quick"], known=False)
+            if name in pairs:
+                return choice, pairs[name]
+            if custom is None and (pair := task.custom_pair(dataset, name)) is not None:
+                custom = choice, pair
+    if custom is None:
+        raise unknown("pair", name, known)
+    return custom
 
 
 def _random(template: Data, speed: Speed) -> Data:
@@ -125,36 +146,54 @@ def _random(template: Data, speed: Speed) -> Data:
     return dataclasses.replace(template, train=train, classes=tuple(map(str, range(speed.classes))))
 
 
-def time_training(
-    cohort: Cohort, runs: tuple[Run, ...], teacher: Teacher, fabric: Fabric, steps: int
-) -> Timing:
-    """Milliseconds per step of `runs` trained together, after two steps that nobody times."""
-    training = CohortTraining(cohort, runs, teacher, fabric)
-    if fabric.device.type == "cuda":
-        torch.cuda.reset_peak_memory_stats(fabric.device)
-    began = 0.0
-    for number in (2, steps):
-        stream = FirstSteps(training.stream, number)
-        loop = Loop(fabric, stream, 1, teacher.network, teacher.spec.modalities)
-        _wait(fabric)
-        began = time.perf_counter()
-        for track in training.tracks:
-            track.status = "training"
-        watch = loop.run(training.tracks)
-        _wait(fabric)
-    wall = time.perf_counter() - began
-    failed = [track for track in training.tracks if track.status != "finished"]
-    if failed:
-        raise UserError(f"{failed[0].name} {failed[0].status}: {failed[0].reason}")
-    taken = stream.steps_per_epoch / 1000
-    own = {track.name: watch.seconds(track.name) / taken for track in training.tracks}
-    return Timing(
-        wall / taken,
-        watch.seconds(TEACHER_PASS) / taken if any(track.uses_teacher for track in training.tracks) else None,
-        watch.seconds(DATA_PASS) / taken,
-        own,
-        peak_memory_mb(fabric.device),
-    )
+@dataclass(frozen=True)
+class Bench:
+    """What trainings are timed on."""
+
+    materials: Materials
+    teacher: Teacher
+    fabric: Fabric
+    registry: Registry
+
+    def training(self, runs: tuple[RunSpec, ...]) -> CohortTraining:
+        """Those runs together, ready to start."""
+        return CohortTraining(self.materials, runs, self.teacher, self.fabric, self.registry)
+
+    def time(self, runs: tuple[RunSpec, ...], steps: int) -> Timing:
+        """Milliseconds per step of `runs` trained together, after two steps that nobody times.
+
+        A loss that diverges takes the same time: it is timed and named.
+        """
+        training, fabric = self.training(runs), self.fabric
+        if fabric.device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(fabric.device)
+        unsound: dict[str, str] = {}
+
+        def take(steps: int) -> tuple[float, Stopwatch, int]:
+            stream = FirstSteps(training.stream, steps)
+            loop = Loop(fabric, stream, 1, self.teacher.network)
+            for state in training.states:
+                state.status = "training"
+            _wait(fabric)
+            began = time.perf_counter()
+            watch = loop.run(training.states)
+            _wait(fabric)
+            return time.perf_counter() - began, watch, stream.steps_per_epoch
+
+        for number in (2, steps):
+            wall, watch, taken = take(number)
+            ended = [state for state in training.states if state.status != "finished"]
+            unsound |= {state.name: f"{state.status}: {state.reason.splitlines()[-1]}" for state in ended}
+        per_step = 1000 / taken
+        taught = any(state.uses_teacher for state in training.states)
+        return Timing(
+            wall * per_step,
+            watch.seconds(TEACHER_PASS) * per_step if taught else None,
+            watch.seconds(DATA_PASS) * per_step,
+            {state.name: watch.seconds(state.name) * per_step for state in training.states},
+            peak_memory_mb(fabric.device),
+            unsound,
+        )
 
 
 def _wait(fabric: Fabric) -> None:
@@ -165,31 +204,39 @@ def _wait(fabric: Fabric) -> None:
 def measure(
     speed: Speed, registry: Registry, fabric: Fabric, say: Callable[[str], None] = print
 ) -> tuple[list[Timing], dict[str, list[Timing]]]:
-    """Timings of the cohort and of every run alone, one of each per repeat, in turns."""
-    cohort = make_cohort(speed, registry)
-    spec = cohort.teacher
-    network = make_network(spec.architecture, cohort.data, spec.modalities, 0, fabric.device)
-    teacher = Teacher(spec, network.eval().requires_grad_(False), "", {}, torch.empty(0), {})
-    runs = _suited(cohort, teacher, fabric, say)
+    """Timings of the cohort and of every run alone, one of each per repeat, in turns.
+
+    `say` is told of runs that don't apply, and of those that diverge on random weights.
+    """
+    materials = make_materials(speed, registry)
+    network = materials.teacher_network(fabric.device).eval().requires_grad_(False)
+    teacher = Teacher(materials.spec.teacher, network, "", {}, torch.empty(0), Cost(0, 0))
+    bench = Bench(materials, teacher, fabric, registry)
+    runs = _suited(bench, say)
     together: list[Timing] = []
     alone: dict[str, list[Timing]] = {run.baseline: [] for run in runs}
     for _ in range(speed.repeats):
         for run in runs:
-            alone[run.baseline].append(time_training(cohort, (run,), teacher, fabric, speed.steps))
-        together.append(time_training(cohort, runs, teacher, fabric, speed.steps))
+            alone[run.baseline].append(bench.time((run,), speed.steps))
+        together.append(bench.time(runs, speed.steps))
+    timings = [*together, *(timing for each in alone.values() for timing in each)]
+    unsound = {name: reason for timing in timings for name, reason in timing.unsound.items()}
+    for name, reason in unsound.items():
+        say(f"{name} is timed although it {reason}")
     return together, alone
 
 
-def _suited(cohort: Cohort, teacher: Teacher, fabric: Fabric, say: Callable[[str], None]) -> tuple[Run, ...]:
+def _suited(bench: Bench, say: Callable[[str], None]) -> tuple[RunSpec, ...]:
     """The runs that apply to the pair; `say` gets the reasons of the others. UserError where none does."""
-    unsuited = CohortTraining(cohort, cohort.runs, teacher, fabric).unsuited
+    runs = bench.materials.spec.runs
+    unsuited = bench.training(runs).unsuited
     reasons = [f"{each.run.baseline} is left out: {each.reason}" for each in unsuited]
-    if len(unsuited) == len(cohort.runs):
+    if len(unsuited) == len(runs):
         raise UserError("; ".join(reasons))
     for reason in reasons:
         say(reason)
     left_out = {each.run.baseline for each in unsuited}
-    return tuple(run for run in cohort.runs if run.baseline not in left_out)
+    return tuple(run for run in runs if run.baseline not in left_out)
 
 
 def show(

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Any
 from unittest import mock
 
+from benchmark import records as benchmark_records
 from benchmark.cli import main
+from benchmark.records import Record, Results, Teacher
 
 
 def run(
@@ -16,24 +16,28 @@ def run(
     baselines: tuple[str, ...] = ("scratch",),
     task: str = "tiny_task",
     report: bool = False,
+    probes: bool = False,
 ) -> int:
     """The exit code of run_all.py on a tiny task, with results under `results`.
 
-    Without `report` the command ends before its tables and figures, which take longer than tiny training.
+    Without `report` the command ends before its tables and figures, which take longer than tiny training;
+    so do `probes`.
     """
     base = ["--tasks", task, "--results-dir", str(results), "--name", "t", "--baselines", *baselines]
+    base += [] if probes else ["--no-probes"]
     if report:
         return main([*base, *arguments])
     with mock.patch("benchmark.cli._report"):
         return main([*base, *arguments])
 
 
-def records(results: Path) -> dict[str, dict[str, Any]]:
+def records(results: Path) -> dict[str, Record]:
     """Every record that a command left, by run folder name."""
     files = sorted((results / "t" / "runs").glob("*/record.json"))
-    return {file.parent.name: json.loads(file.read_text()) for file in files}
+    found = {file.parent.name: benchmark_records.read_record(file) for file in files}
+    return {name: record for name, record in found.items() if record is not None}
 
 
-def numbers(record: dict[str, Any]) -> dict[str, Any]:
+def numbers(record: Record) -> tuple[Results, Teacher]:
     """What the law of the cohort speaks of: the results of a record, not its measurements."""
-    return record["results"]
+    return record.results, record.teacher

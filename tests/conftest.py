@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmark import plugins
+from benchmark import models, plugins
+
+torch.set_num_threads(1)  # two test processes share two cores; what depends on threads says so itself
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -26,8 +28,11 @@ def registry() -> plugins.Registry:
 @pytest.fixture(autouse=True)
 def restored_plugins(registry: plugins.Registry) -> Iterator[None]:
     """What a test registers is gone after it."""
-    baselines, tasks = dict(registry.baselines), dict(registry.tasks)
+    models.architectures()  # those of our own modules are registered when they are first asked for
+    baselines, tasks, builders = dict(registry.baselines), dict(registry.tasks), dict(models._builders)
     yield
+    models._builders.clear()
+    models._builders.update(builders)
     registry.baselines.clear()
     registry.baselines.update(baselines)
     registry.tasks.clear()

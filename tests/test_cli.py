@@ -47,11 +47,10 @@ def test_a_plugin_file_of_twenty_lines_is_listed_trains_and_stands_in_the_table(
     )
     table = (tmp_path / "t" / "tables" / "tiny_task.md").read_text()
     assert "My method" in table
-    by_name = {record["run"]["baseline"]: record for record in records(tmp_path).values()}
-    assert by_name["my_method"]["hyperparameters"]["weight"] == 3.0
-    assert (
-        by_name["my_method+kd"]["hyperparameters"] | {"my_method.weight": 3.0, "kd.weight": 1.0}
-        == (by_name["my_method+kd"]["hyperparameters"])
+    by_name = {record.run.baseline: record for record in records(tmp_path).values()}
+    assert by_name["my_method"].hyperparameters["weight"] == 3.0
+    assert by_name["my_method+kd"].hyperparameters | {"my_method.weight": 3.0, "kd.weight": 1.0} == (
+        by_name["my_method+kd"].hyperparameters
     )
 
 
@@ -73,7 +72,7 @@ def test_a_dry_run_prints_the_grid_and_trains_nothing(
     run(tmp_path)
     capsys.readouterr()
     assert run(tmp_path, "--dry-run", "--seeds", "0", "1", baselines=("scratch", "kd")) == 0
-    assert "2 cohorts, 4 runs: 1 recorded, 3 to do" in capsys.readouterr().out
+    assert "2 cohorts, 1 teacher, 4 runs: 1 recorded, 3 to do" in capsys.readouterr().out
     assert len(records(tmp_path)) == 1
 
 
@@ -105,10 +104,10 @@ def test_few_labels_bring_pseudo_labels_and_full_labels_along(tmp_path: Path) ->
         run(tmp_path, "--label-fraction", "0.1", "--teacher-data", "disjoint", baselines=("scratch", "kd"))
         == 0
     )
-    stand = {(r["run"]["baseline"], r["condition"]["label_fraction"]) for r in records(tmp_path).values()}
+    stand = {(r.run.baseline, r.condition.label_fraction) for r in records(tmp_path).values()}
     assert stand == {("scratch", 0.1), ("kd", 0.1), ("pseudo_label", 0.1), ("scratch", 1.0)}
-    assert {r["condition"]["teacher_data"] for r in records(tmp_path).values()} == {"disjoint"}
-    assert len({r["provenance"]["teacher_id"] for r in records(tmp_path).values()}) == 1
+    assert {r.condition.teacher_data for r in records(tmp_path).values()} == {"disjoint"}
+    assert len({r.teacher.id for r in records(tmp_path).values()}) == 1
 
 
 def test_yaml_stands_behind_the_command_line_and_before_the_preset(tmp_path: Path) -> None:
@@ -116,9 +115,9 @@ def test_yaml_stands_behind_the_command_line_and_before_the_preset(tmp_path: Pat
     file.write_text("epochs: 1\nseeds: [4]\nset:\n  kd: {temperature: 2}\n")
     assert run(tmp_path, "--config", str(file), "--seeds", "5", baselines=("kd",)) == 0
     (record,) = records(tmp_path).values()
-    assert (record["run"]["seed"], record["condition"]["epochs"]) == (5, 1)
-    assert record["hyperparameters"]["temperature"] == 2.0
-    assert record["condition"]["overrides"] == "temperature=2.0"
+    assert (record.run.seed, record.condition.epochs) == (5, 1)
+    assert record.hyperparameters["temperature"] == 2.0
+    assert record.condition.overrides == {"temperature": 2.0}
 
 
 def test_a_teacher_comes_from_a_checkpoint(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -146,7 +145,7 @@ def test_a_damaged_teacher_is_named_and_trained_again_with_the_same_numbers(
         file.unlink()
     run(tmp_path, baselines=("kd",))
     assert "is damaged; training this teacher again" in capsys.readouterr().out
-    assert [r["results"] for r in records(tmp_path).values()] == [r["results"] for r in before.values()]
+    assert [r.results for r in records(tmp_path).values()] == [r.results for r in before.values()]
 
 
 def test_a_corrupt_record_is_named_and_its_run_repeated(
@@ -158,15 +157,15 @@ def test_a_corrupt_record_is_named_and_its_run_repeated(
     file.write_text(file.read_text()[:100])
     run(tmp_path)
     assert "this run is repeated" in capsys.readouterr().out
-    assert [r["results"] for r in records(tmp_path).values()] == [r["results"] for r in before.values()]
+    assert [r.results for r in records(tmp_path).values()] == [r.results for r in before.values()]
 
 
 def test_teacher_seeds_are_teachers_of_their_own(tmp_path: Path) -> None:
     assert run(tmp_path, "--teacher-seeds", "0", "1", baselines=("scratch", "kd")) == 0
     found = records(tmp_path).values()
-    assert len({record["provenance"]["teacher_id"] for record in found}) == 2
-    assert {record["condition"]["teacher_seed"] for record in found} == {0, 1}
-    scratch = [r["results"]["test@last"]["top1"] for r in found if r["run"]["baseline"] == "scratch"]
+    assert len({record.teacher.id for record in found}) == 2
+    assert {record.condition.teacher_seed for record in found} == {0, 1}
+    scratch = [r.results.scores["test@last"]["top1"] for r in found if r.run.baseline == "scratch"]
     assert scratch[0] == scratch[1]
 
 
@@ -181,19 +180,19 @@ def test_a_baseline_has_the_teacher_that_it_learns_from(tmp_path: Path) -> None:
                 return {"term": (student.logits - teacher.logits).square().mean()}
 
     assert run(tmp_path, baselines=("kd", "from_untrained", "from_student_architecture")) == 0
-    about = {record["run"]["baseline"]: record for record in records(tmp_path).values()}
-    assert about["from_untrained"]["about"]["teacher"] == about["kd"]["about"]["teacher"] == "tiny_big"
-    assert about["from_student_architecture"]["about"]["teacher"] == "tiny_small"
-    assert len({record["provenance"]["teacher_id"] for record in about.values()}) == 3
-    assert about["from_untrained"]["condition"]["teacher_epochs"] is None
+    about = {record.run.baseline: record for record in records(tmp_path).values()}
+    assert about["from_untrained"].teacher.architecture == about["kd"].teacher.architecture == "tiny_big"
+    assert about["from_student_architecture"].teacher.architecture == "tiny_small"
+    assert len({record.teacher.id for record in about.values()}) == 3
+    assert about["from_untrained"].condition.teacher_epochs is None
 
 
 def test_bfloat16_trains_and_is_another_run(tmp_path: Path) -> None:
     run(tmp_path, baselines=("wcord",))
     assert run(tmp_path, "--precision", "bf16", baselines=("wcord",)) == 0
     found = list(records(tmp_path).values())
-    assert [record["status"] for record in found] == ["finished", "finished"]
-    assert {record["condition"]["precision"] for record in found} == {"32", "bf16"}
+    assert [record.status for record in found] == ["finished", "finished"]
+    assert {record.condition.precision for record in found} == {"32", "bf16"}
 
 
 def test_a_baseline_that_a_pair_cannot_meet_is_recorded_with_the_reason(tmp_path: Path) -> None:
@@ -204,7 +203,7 @@ def test_a_baseline_that_a_pair_cannot_meet_is_recorded_with_the_reason(tmp_path
             raise NotApplicable("it wants the moon")
 
     assert run(tmp_path, baselines=("picky", "kd"), report=True) == 0
-    status = {r["run"]["baseline"]: (r["status"], r["reason"]) for r in records(tmp_path).values()}
+    status = {r.run.baseline: (r.status, r.reason) for r in records(tmp_path).values()}
     assert status == {"picky": ("not_applicable", "it wants the moon"), "kd": ("finished", "")}
     assert "it wants the moon" in (tmp_path / "t" / "tables" / "tiny_task.md").read_text()
 
@@ -216,7 +215,7 @@ def test_a_preset_for_a_shared_teacher_serves_a_disjoint_one_too(
     monkeypatch.setattr(TinyTask, "presets", lambda self: {"quick": preset})
     assert run(tmp_path, "--teacher-data", "disjoint") == 0
     (record,) = records(tmp_path).values()
-    assert (record["about"]["num_teacher"], record["about"]["num_train"]) == (120, 54)
+    assert (record.about.num_teacher, record.about.num_train) == (120, 54)
 
 
 def test_records_made_with_other_code_of_a_plugin_are_named_and_kept(

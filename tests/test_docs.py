@@ -21,7 +21,7 @@ def test_the_example_of_a_baseline_trains(page: str, tmp_path: Path) -> None:
     file.write_text(example)
     assert run(tmp_path, "--plugin", str(file), baselines=(name,)) == 0
     (record,) = records(tmp_path).values()
-    assert record["status"] == "finished"
+    assert record.status == "finished"
 
 
 def test_every_link_of_the_documentation_leads_somewhere() -> None:
@@ -39,9 +39,23 @@ def test_the_readme_names_every_page() -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_the_page_of_baselines_is_current_and_names_no_error() -> None:
+    from benchmark.catalogue.page import page
     from benchmark.plugins import load
-    from benchmark.zoo_page import page
 
     written = (ROOT / "docs" / "baselines.md").read_text()
-    assert page(load()) == written, "run: python -m benchmark.zoo_page > docs/baselines.md"
+    assert page(load()) == written, "run: python -m benchmark.catalogue"
     assert not re.search(r"Not applicable to .*: \w*Error", written)
+
+
+@pytest.mark.slow
+def test_the_examples_of_the_page_on_the_library_run_one_after_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = (ROOT / "docs" / "library.md").read_text()
+    monkeypatch.chdir(tmp_path)
+    scope: dict[str, object] = {}
+    for example in re.findall(r"```python\n(.*?)```", page, re.DOTALL):
+        exec(example, scope)
+    printed = capsys.readouterr().out
+    assert "scratch 0 0." in printed
+    assert (tmp_path / "results" / "from_python" / "report.html").exists()

@@ -13,6 +13,7 @@ import pytest
 from tests.test_cli import PLUGIN
 
 ROOT = Path(__file__).resolve().parent.parent
+pytestmark = pytest.mark.xdist_group("copy")
 
 
 @pytest.fixture(scope="module")
@@ -40,10 +41,9 @@ def test_a_file_dropped_into_baselines_is_listed(copy: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(240)
 def test_it_trains_on_the_embedded_data_and_stands_in_table_and_frame(copy: Path) -> None:
-    small = ["--seeds", "0", "--train-samples", "300", "--teacher-samples", "300", "--epochs", "1"]
-    command(
-        copy, "--tasks", "compression", "--baselines", "scratch", "my_method", "--teacher-epochs", "1", *small
-    )
+    small = ["--seeds", "0", "--train-samples", "100", "--teacher-samples", "100", "--epochs", "1"]
+    small += ["--teacher-epochs", "1"]
+    command(copy, "--tasks", "compression", "--baselines", "scratch", "my_method", "--no-probes", *small)
     results = copy / "results" / "quick"
     assert "My method" in (results / "tables" / "compression.md").read_text()
     frame = pd.read_parquet(results / "records.parquet")

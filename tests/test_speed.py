@@ -7,10 +7,11 @@ import io
 import pytest
 from rich.console import Console
 
+from benchmark import Distiller, baseline
 from benchmark.errors import UserError
 from benchmark.plugins import Registry
 from benchmark.running.device import make_fabric
-from benchmark.speed import Speed, make_cohort, measure, show
+from benchmark.speed import Speed, make_materials, measure, show
 
 NAMES = ("scratch", "kd", "wcord")
 
@@ -39,13 +40,13 @@ def test_a_run_that_learns_from_no_teacher_pays_for_none(registry: Registry) -> 
 
 
 def test_the_samples_and_classes_are_those_asked_for(registry: Registry) -> None:
-    cohort = make_cohort(Speed("tiny_big-tiny_small", NAMES, samples=100, classes=9), registry)
-    assert (len(cohort.splits.train), len(cohort.data.classes)) == (100, 9)
+    made = make_materials(Speed("tiny_big-tiny_small", NAMES, samples=100, classes=9), registry)
+    assert (len(made.splits.train), len(made.data.classes)) == (100, 9)
 
 
 def test_an_unknown_pair_is_named_with_the_nearest(registry: Registry) -> None:
     with pytest.raises(UserError, match="tiny_big-tiny_small"):
-        make_cohort(Speed("tiny_big-tiny_smal"), registry)
+        make_materials(Speed("tiny_big-tiny_smal"), registry)
 
 
 def test_scratch_alone_can_be_timed(registry: Registry) -> None:
@@ -66,3 +67,17 @@ def test_a_baseline_that_does_not_apply_is_named_and_left_out(registry: Registry
     assert said == [
         "pseudo_label is left out: every training sample is labelled: there is nothing to pseudo-label"
     ]
+
+
+def test_a_baseline_that_diverges_on_random_weights_is_timed_and_named(registry: Registry) -> None:
+    @baseline("diverges", title="Diverges")
+    class Diverges(Distiller):
+        def forward(self, teacher, student, batch, progress):
+            return {"diverges": student.logits.mean() * float("inf")}
+
+    said: list[str] = []
+    speed = Speed("tiny_big-tiny_small", ("scratch", "diverges"), steps=2, repeats=1, samples=240, classes=6)
+    together, alone = measure(speed, registry, make_fabric("cpu", "32"), said.append)
+    assert alone.keys() == {"scratch", "diverges"}
+    assert all(timing.own["diverges"] > 0 for timing in (*together, *alone["diverges"]))
+    assert [line.partition(":")[0] for line in said] == ["diverges is timed although it diverged"]

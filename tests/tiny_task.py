@@ -40,7 +40,7 @@ class TinyNetwork(Network):
         self.dropout = nn.Dropout(dropout)
         self.classifier = nn.Linear(2 * width, num_classes)
 
-    def forward(self, x: torch.Tensor) -> Activations:
+    def show(self, x: torch.Tensor) -> Activations:
         before = self.norm(self.stem(x))
         first = before.relu()
         middle = self.stage(first)

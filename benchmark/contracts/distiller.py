@@ -9,19 +9,21 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-IGNORE = -1
-"""The label of a sample (or of a pixel) that no loss and no metric may use."""
+from benchmark.contracts.data import IGNORE
 
 Batch = dict[str, Tensor]
 """`index` [B] int64, `label` [B] int64 (dense tasks [B, H, W]), `labelled` [B] bool, and one tensor
 [B, C, *space] per modality."""
+
+Need = Literal["logits", "embedding", "maps", "preactivations", "labels"]
+LearnsFrom = Literal["trained", "untrained", "student_architecture"]
 
 
 class NotApplicable(Exception):
@@ -129,25 +131,7 @@ class Progress:
 
 
 @dataclass(frozen=True)
-class Range:
-    """The search range of a numeric hyper-parameter and the source of its default; goes into Annotated."""
-
-    low: float
-    high: float
-    log: bool = False
-    source: str = ""
-
-
-@dataclass(frozen=True)
-class Choice:
-    """The values that a categorical hyper-parameter may take and where its default comes from."""
-
-    values: tuple[Any, ...]
-    source: str = ""
-
-
-@dataclass(frozen=True)
-class Prelude:
+class Stage:
     """A first stage of a baseline, before the students train together.
 
     share             its length as a share of the run's epochs
@@ -174,11 +158,12 @@ class Distiller(nn.Module):
     is the learner's own while it is at work.
     """
 
-    needs: ClassVar[frozenset[str]] = frozenset()
-    """Of {"logits", "embedding", "maps", "preactivations", "labels"}: what must be there for it to apply."""
+    needs: ClassVar[frozenset[Need]] = frozenset()
+    """What must be there for it to apply."""
 
-    learns_from: ClassVar[str] = "trained"
-    """Which teacher its cohort has: "trained", "untrained", or "student_architecture"."""
+    learns_from: ClassVar[LearnsFrom] = "trained"
+    """Which teacher its cohort has: the pair's, the same with its initial weights, or one of the student's
+    architecture."""
 
     in_composition: ClassVar[Mapping[str, Any]] = {}
     """Hyper-parameters whose default differs inside `a+b`."""
@@ -202,7 +187,7 @@ class Distiller(nn.Module):
         """The logits that the trained student is judged by, [B, K]."""
         return student.logits
 
-    def preludes(self) -> tuple[Prelude, ...]:
+    def first_stages(self) -> tuple[Stage, ...]:
         """First stages, in order; most baselines have none."""
         return ()
 

@@ -100,7 +100,7 @@ def _write(file: Path, arrays: Arrays) -> None:
     handle, temporary = tempfile.mkstemp(dir=file.parent, suffix=".tmp")
     try:
         with os.fdopen(handle, "wb") as stream:
-            np.savez(stream, **arrays)
+            np.savez(stream, **arrays)  # pyright: ignore[reportArgumentType]
         os.replace(temporary, file)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)

@@ -7,6 +7,7 @@ import pickle
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -16,41 +17,13 @@ import torch
 from torch import Tensor
 
 from benchmark.contracts import Samples
+from benchmark.data.locating import Listed
 from benchmark.errors import UserError
 
-IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".ppm", ".tif", ".tiff")
 IMAGE_COLUMNS = ("img", "image")
 
 Table = tuple[Tensor, Tensor]
 """Images [N, 3, H, W] uint8 RGB and labels [N] int64."""
-
-Listed = dict[str, list[Path]]
-"""Class -> its files."""
-
-
-def candidate_folders(data_dir: Path | None, name: str, layouts: str) -> list[Path]:
-    """Where a dataset may be: DATA_DIR/name, or DATA_DIR itself; UserError where there is no folder."""
-    if data_dir is None:
-        raise UserError(f"{name} is real data: give --data-dir DIR with {layouts}")
-    if not data_dir.is_dir():
-        raise UserError(f"--data-dir {data_dir} is no folder; {name} needs {layouts}")
-    return [folder for folder in (data_dir / name, data_dir) if folder.is_dir()]
-
-
-def not_found(data_dir: Path, name: str, layouts: str) -> UserError:
-    """The error for a folder that holds no dataset of this name."""
-    state = "is empty" if not any(data_dir.iterdir()) else "holds none"
-    return UserError(f"{name} not found: --data-dir {data_dir} {state}; expected {layouts}")
-
-
-def parquet_files(folder: Path, split: str) -> list[Path]:
-    """The parquet files of a split: one file or numbered shards, in `folder`, its data/ or its
-    plain_text/."""
-    for place in (folder, folder / "data", folder / "plain_text"):
-        files = sorted([*place.glob(f"{split}.parquet"), *place.glob(f"{split}-*.parquet")])
-        if files:
-            return files
-    return []
 
 
 def read_parquet(files: Iterable[Path], label_columns: tuple[str, ...] = ("label",)) -> Table:
@@ -72,7 +45,7 @@ def read_parquet(files: Iterable[Path], label_columns: tuple[str, ...] = ("label
             raise UserError(
                 f"{file}: the image column must hold structs with a field 'bytes', not {struct.type}"
             )
-        encoded = pa.compute.struct_field(struct, "bytes").to_pylist()
+        encoded = struct.field("bytes").to_pylist()
         images.append(_stack(decode_all(encoded, lambda row, file=file: f"{file}: the image of row {row}")))
         labels.append(table.column(_column(file, table, label_columns)).to_numpy())
     _check_sizes(images, files)
@@ -89,17 +62,19 @@ def decode_all(encoded: list[bytes | None], name: Callable[[int], str]) -> list[
 
     with ThreadPoolExecutor() as pool:
         images = list(pool.map(decode, range(len(encoded)), chunksize=256))
+    decoded: list[np.ndarray] = []
     for row, image in enumerate(images):
         if image is None:
             raise UserError(f"{name(row)} can't be decoded: mend or remove it")
-        if image.shape != images[0].shape:
-            sizes = [f"{shape[1]} x {shape[0]}" for shape in (image.shape, images[0].shape)]
+        if decoded and image.shape != decoded[0].shape:
+            sizes = [f"{shape[1]} x {shape[0]}" for shape in (image.shape, decoded[0].shape)]
             raise UserError(f"{name(row)} is {sizes[0]} pixels, the first one {sizes[1]}: sizes must agree")
-    return images
+        decoded.append(image)
+    return decoded
 
 
 def read_pickled_cifar(
-    folder: Path, dataset: Callable[..., object], download: bool
+    folder: Path, dataset: Callable[..., Any], download: bool
 ) -> tuple[Table, Table] | None:
     """Train and test of torchvision's CIFAR10 or CIFAR100 under `folder`; None where they aren't there.
 
@@ -120,36 +95,12 @@ def read_pickled_cifar(
     return train, test
 
 
-def read_class_folders(folder: Path, size: int) -> tuple[Table, Table, tuple[str, ...]] | None:
-    """Train, test and class names of a tree of images (see `class_folders`); None where there is none.
-
-    Images may lie in further folders below their class; they are resized to `size` x `size`.
-    """
-    found = class_folders(folder, IMAGE_SUFFIXES, nested=True)
-    if found is None:
-        return None
-    trained, tested = found
+def read_class_folders(files: tuple[Listed, Listed], size: int) -> tuple[Table, Table, tuple[str, ...]]:
+    """Train, test and class names of a tree of images (see `locating.class_folders`), resized to `size` x
+    `size`."""
+    trained, tested = files
     classes = tuple(sorted(trained))
     return _read_files(trained, classes, size), _read_files(tested, classes, size), classes
-
-
-def class_folders(folder: Path, suffixes: tuple[str, ...], *, nested: bool) -> tuple[Listed, Listed] | None:
-    """Training and test files of a tree with one folder per class, sorted; None where there are none.
-
-    Either train/<class>/ with test/<class>/ (or val/, valid/), or <class>/ alone: then a fifth of every
-    class, spread evenly over the sorted file names, is the test split. `nested` looks into folders below a
-    class too. Raises UserError for a test class without training files.
-    """
-    tests = [folder / name for name in ("test", "val", "valid") if (folder / name).is_dir()]
-    if (folder / "train").is_dir() and tests:
-        train, test = (_class_files(each, suffixes, nested) for each in (folder / "train", tests[0]))
-        if extra := sorted(test.keys() - train.keys()):
-            raise UserError(f"{tests[0]} has the class {extra[0]!r}, which {folder / 'train'} lacks")
-    else:
-        files = _class_files(folder, suffixes, nested)
-        train = {name: [f for i, f in enumerate(each) if i % 5 != 4] for name, each in files.items()}
-        test = {name: each[4::5] for name, each in files.items()}
-    return (train, test) if any(train.values()) and any(test.values()) else None
 
 
 def fingerprint(parts: Mapping[str, Samples]) -> str:
@@ -160,19 +111,6 @@ def fingerprint(parts: Mapping[str, Samples]) -> str:
             digest.update(f"{split}/{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
             digest.update(tensor.contiguous().numpy().data)
     return digest.hexdigest()[:16]
-
-
-def _class_files(folder: Path, suffixes: tuple[str, ...], nested: bool) -> Listed:
-    classes = sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
-    files = {
-        each.name: sorted(
-            file
-            for file in (each.rglob("*") if nested else each.iterdir())
-            if file.suffix.lower() in suffixes and not file.name.startswith(".") and file.is_file()
-        )
-        for each in classes
-    }
-    return {name: each for name, each in files.items() if each}
 
 
 def _read_files(files: Mapping[str, list[Path]], classes: tuple[str, ...], size: int) -> Table:

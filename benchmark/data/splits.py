@@ -8,29 +8,9 @@ import torch
 from torch import Tensor
 
 from benchmark.contracts import IGNORE, Data, Samples
+from benchmark.data.split_settings import SplitSettings
 from benchmark.errors import UserError
 from benchmark.seeds import derive, generator
-
-
-@dataclass(frozen=True)
-class SplitSettings:
-    """What decides the splits of a dataset.
-
-    train_samples     size of the students' pool (train and validation together); None: everything
-    validation        share of that pool held out; with few labels the same share of the labelled samples
-    label_fraction    share of the pool whose labels may be used, the validation labels counted in
-    teacher_data      "shared": the teacher learns from the students' samples (and more, with a larger
-                      teacher_samples); "disjoint": it has a half of its own
-    teacher_samples   size of the teacher's pool; None: the students' pool (shared) or its whole half
-                      (disjoint)
-    """
-
-    split_seed: int = 0
-    validation: float = 0.1
-    label_fraction: float = 1.0
-    train_samples: int | None = None
-    teacher_data: str = "shared"
-    teacher_samples: int | None = None
 
 
 @dataclass(frozen=True)
@@ -54,36 +34,42 @@ def open_test(data: Data) -> Samples:
     return data.test
 
 
-def make_splits(data: Data, settings: SplitSettings) -> Splits:
-    """Draws the splits. Pools are prefixes of one stratified order, so that smaller ones lie within larger
+def splits_of(data: Data, settings: SplitSettings) -> Splits:
+    """The splits of a loaded dataset (see `make_splits`)."""
+    return make_splits(data.train.labels, data.train.groups, data.name, settings)
+
+
+def make_splits(labels: Tensor, groups: Tensor | None, name: str, settings: SplitSettings) -> Splits:
+    """Draws the splits of the samples with these `labels` [N] (dense tasks [N, ...]) and `groups` [N].
+
+    Pools are prefixes of one stratified order, so that smaller ones lie within larger
     ones.
 
     Validation is held out before anything else and is the same region for every label fraction: one
     teacher, that saw
     none of it, serves them all. Raises UserError where the data has too few samples for what is asked.
     """
-    labels, groups = data.train.labels, data.train.groups
     own = others = torch.arange(len(labels))
     if settings.teacher_data == "disjoint":
         own, others = _halves(labels, groups, settings.split_seed)
     own = own[stratified_order(labels[own], settings.split_seed)]
     others = others[stratified_order(labels[others], settings.split_seed)]
-    pool = _prefix(own, settings.train_samples, "--train-samples", data.name)
+    pool = _prefix(own, settings.train_samples, "--train-samples", name)
     held_out = round(settings.validation * len(pool))
     region, train = pool[:held_out], pool[held_out:]
     validation = region[: round(held_out * settings.label_fraction)]
     labelled = _choose_labelled(labels[train], settings.label_fraction)
     if not len(train):
-        raise UserError(f"{data.name}: {len(pool)} samples leave none to train on: raise --train-samples")
+        raise UserError(f"{name}: {len(pool)} samples leave none to train on: raise --train-samples")
 
     if settings.teacher_data == "disjoint":
-        teacher = _prefix(others, settings.teacher_samples, "--teacher-samples", data.name)
+        teacher = _prefix(others, settings.teacher_samples, "--teacher-samples", name)
     else:
         size = len(pool) if settings.teacher_samples is None else settings.teacher_samples
-        teacher = _prefix(others, size, "--teacher-samples", data.name)
+        teacher = _prefix(others, size, "--teacher-samples", name)
         teacher = teacher[~torch.isin(teacher, region)]
     if not len(teacher):
-        raise UserError(f"{data.name}: no sample is left for the teacher: raise --teacher-samples")
+        raise UserError(f"{name}: no sample is left for the teacher: raise --teacher-samples")
     return Splits(train, labelled, validation, teacher)
 
 

@@ -42,9 +42,9 @@ def probe(features: Features) -> dict[str, float]:
     """Test accuracies in [0, 1]: `linear`, `knn`, and `few_shot_K` for each K that every class can give."""
     scaler = StandardScaler().fit(features.train)
     scaled = Features(
-        scaler.transform(features.train).astype(np.float64),
+        np.asarray(scaler.transform(features.train), np.float64),
         features.train_labels,
-        scaler.transform(features.test).astype(np.float64),
+        np.asarray(scaler.transform(features.test), np.float64),
         features.test_labels,
     )
     scores = {"linear": linear(scaled), "knn": nearest_neighbours(features)}

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import pkgutil
 from collections.abc import Callable, Sequence
 from importlib import import_module
 from pathlib import Path
+
+from torch import nn
 
 from benchmark.errors import UserError, unknown
 from benchmark.models.checkpoints import load_checkpoint, read_checkpoint
@@ -12,8 +15,10 @@ from benchmark.models.network import Network
 
 __all__ = ["Builder", "Network", "architecture", "architectures", "build", "load_checkpoint", "outputs_of"]
 
-Builder = Callable[[Sequence[tuple[int, ...]], int], Network]
-"""(input shapes without the batch axis, one per modality; number of classes) -> network"""
+Builder = Callable[[Sequence[tuple[int, ...]], int], nn.Module]
+"""(input shapes without the batch axis, one per modality; number of classes) -> network.
+
+A module that is no Network is taken for an image classifier, and adapted (see `adapters`)."""
 
 LIBRARIES = ("torchvision", "timm")
 """Prefixes of names whose networks are another library's."""
@@ -22,22 +27,29 @@ _builders: dict[str, Builder] = {}
 
 
 def architecture(name: str) -> Callable[[Builder], Builder]:
-    """Registers a builder of networks under `name`."""
+    """Registers a builder of networks under `name`. ValueError where another file has taken it."""
 
     def register(builder: Builder) -> Builder:
-        if name in _builders:
-            raise ValueError(f"architecture {name!r} is registered twice")
+        if name in _builders and _file(_builders[name]) != _file(builder):
+            raise ValueError(
+                f"architecture {name!r} is registered twice: in {_file(_builders[name])} "
+                f"and in {_file(builder)}"
+            )
         _builders[name] = builder
         return builder
 
     return register
 
 
+def _file(builder: Builder) -> str:
+    return getattr(getattr(builder, "__code__", None), "co_filename", type(builder).__module__)
+
+
 def architectures() -> tuple[str, ...]:
     """The names of all registered architectures; torchvision and timm add theirs, behind a prefix."""
     # Imported at first use, because these modules import `architecture` from here.
-    for module in ("cifar", "encoders", "fusion", "unet"):
-        import_module(f"benchmark.models.{module}")
+    for module in pkgutil.walk_packages(__path__, f"{__name__}."):
+        import_module(module.name)
     return tuple(_builders)
 
 
@@ -46,11 +58,14 @@ def is_architecture(name: str) -> bool:
     return name in architectures() or name.partition(":")[0] in LIBRARIES
 
 
-def build(name: str, shapes: Sequence[tuple[int, ...]], num_classes: int) -> Network:
+def build(
+    name: str, shapes: Sequence[tuple[int, ...]], num_classes: int, modalities: Sequence[str] = ()
+) -> Network:
     """Builds an untrained network.
 
-    name     a registered architecture, `torchvision:<model>` or `timm:<model>`
-    shapes   of its inputs, without the batch axis, in the pair's order
+    name         a registered architecture, `torchvision:<model>` or `timm:<model>`
+    shapes       of its inputs, without the batch axis, in the pair's order
+    modalities   what these inputs are called in a batch
 
     Raises UserError for an unknown name, and for inputs that the architecture can't take.
     """
@@ -58,11 +73,20 @@ def build(name: str, shapes: Sequence[tuple[int, ...]], num_classes: int) -> Net
     if separator and library in LIBRARIES:
         adapters = import_module("benchmark.models.adapters")
         make = adapters.from_torchvision if library == "torchvision" else adapters.from_timm
-        return make(model, shapes, num_classes)
-    known = architectures()
-    if name not in known:
-        raise unknown("architecture", name, known)
-    return _builders[name](shapes, num_classes)
+        network = make(model, shapes, num_classes)
+    else:
+        known = architectures()
+        if name not in known:
+            raise unknown("architecture", name, known)
+        built = _builders[name](shapes, num_classes)
+        network = built if isinstance(built, Network) else _adapted(name, built, shapes)
+    network.modalities = tuple(modalities)
+    return network
+
+
+def _adapted(name: str, module: nn.Module, shapes: Sequence[tuple[int, ...]]) -> Network:
+    adapters = import_module("benchmark.models.adapters")
+    return adapters.adapted(name, module, shapes)
 
 
 def outputs_of(file: Path, name: str, shapes: Sequence[tuple[int, ...]]) -> int:

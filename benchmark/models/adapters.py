@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-import torchvision
 from torch import Tensor, nn
 
 from benchmark.contracts import Activations
@@ -73,7 +72,7 @@ class AdaptedNetwork(Network):
     def head(self) -> nn.Module | None:
         return None if self._head is None else self.model.get_submodule(self._head)
 
-    def forward(self, image: Tensor) -> Activations:
+    def show(self, image: Tensor) -> Activations:
         """image [B, C, H, W] -> Activations without preactivations."""
         try:
             logits = _logits(self.model(image))
@@ -84,8 +83,17 @@ class AdaptedNetwork(Network):
         return Activations(logits, embedding, maps)
 
 
+def adapted(name: str, model: nn.Module, shapes: Sequence[tuple[int, ...]]) -> AdaptedNetwork:
+    """Any classifier of one image (C, H, W) as a Network. Raises UserError where it can't be one."""
+    shape = image_shape(name, shapes)
+    with _build_errors(name, shape):
+        return AdaptedNetwork(model, shape)
+
+
 def from_torchvision(name: str, shapes: Sequence[tuple[int, ...]], num_classes: int) -> AdaptedNetwork:
     """An untrained torchvision classification network for the one image shape (C, H, W)."""
+    import torchvision  # takes a second, and most commands have no network of it
+
     channels, height, width = shape = image_shape(f"torchvision:{name}", shapes)
     known = torchvision.models.list_models(module=torchvision.models)
     if name not in known:
@@ -119,7 +127,9 @@ def from_timm(name: str, shapes: Sequence[tuple[int, ...]], num_classes: int) ->
     if not timm.is_model(name):
         raise _unknown_model("timm", name, timm.list_models(), "timm.list_models()")
     settings = timm.get_pretrained_cfg(name, allow_unregistered=True)
-    options = {"img_size": (height, width)} if settings is not None and settings.fixed_input_size else {}
+    options: dict[str, Any] = (
+        {"img_size": (height, width)} if settings is not None and settings.fixed_input_size else {}
+    )
     with _build_errors(f"timm:{name}", shape):
         model = timm.create_model(name, num_classes=num_classes, in_chans=channels, **options)
         return AdaptedNetwork(model, shape)
@@ -152,10 +162,10 @@ def _set_input_channels(model: nn.Module, channels: int) -> None:
             new = nn.Conv2d(
                 channels,
                 old.out_channels,
-                old.kernel_size,
-                old.stride,
-                old.padding,
-                old.dilation,
+                old.kernel_size,  # pyright: ignore[reportArgumentType] - torch types these as any tuple
+                old.stride,  # pyright: ignore[reportArgumentType]
+                old.padding,  # pyright: ignore[reportArgumentType]
+                old.dilation,  # pyright: ignore[reportArgumentType]
                 bias=old.bias is not None,
                 padding_mode=old.padding_mode,
             )
@@ -228,7 +238,8 @@ def _stages(model: nn.Module, outputs: dict[str, Any], shape: tuple[int, int, in
             break
         is_pooling = "Pool" in kind and not any(True for _ in trunk[path].parameters())
         if not is_pooling and isinstance(output, Tensor) and output.ndim == 4:
-            found.append((path, tuple(output.shape[1:])))
+            channels, height, width = output.shape[1:]
+            found.append((path, (channels, height, width)))
     stages: dict[tuple[int, int], Tap] = {}
     layouts = _layouts([each for _, each in found], shape)
     for (path, extents), layout in zip(found, layouts, strict=True):
@@ -281,4 +292,7 @@ def _token_stages(model: nn.Module, outputs: dict[str, Any]) -> tuple[Tap, ...]:
 
 def _token_shape(output: Any) -> tuple[int, int] | None:
     """(tokens, channels) of an output [B, N, C]; None for anything else."""
-    return tuple(output.shape[1:]) if isinstance(output, Tensor) and output.ndim == 3 else None
+    if not (isinstance(output, Tensor) and output.ndim == 3):
+        return None
+    tokens, channels = output.shape[1:]
+    return tokens, channels

@@ -79,7 +79,7 @@ class ConvTrunk(Network):
 
     def norms(self) -> tuple[nn.Module | None, ...]:
         """A stage that adds to its input has no single norm behind its preactivation."""
-        return (self.stem[1], *(stage.norm for stage in self.stages))
+        return (self.stem[1], *(stage.norm for stage in self.stages if isinstance(stage, Stage)))
 
     def features(self, inputs: Tensor) -> tuple[list[Tensor], list[Tensor]]:
         """inputs [B, C, *space] -> 1 + stages maps and as many preactivations."""
@@ -95,7 +95,7 @@ def initialise(module: nn.Module) -> None:
     """Draws all convolutions as He et al. (2015) do for rectifiers."""
     for each in module.modules():
         if isinstance(each, tuple(CONVOLUTIONS.values())):
-            nn.init.kaiming_normal_(each.weight, mode="fan_out", nonlinearity="relu")
+            nn.init.kaiming_normal_(each.get_parameter("weight"), mode="fan_out", nonlinearity="relu")
 
 
 class ConvEncoder(ConvTrunk):
@@ -122,7 +122,7 @@ class ConvEncoder(ConvTrunk):
     def head(self) -> nn.Module:
         return self.classifier
 
-    def forward(self, inputs: Tensor) -> Activations:
+    def show(self, inputs: Tensor) -> Activations:
         """inputs [B, C, *space] -> Activations with 1 + stages maps and as many preactivations."""
         maps, preactivations = self.features(inputs)
         embedding = maps[-1].flatten(2).mean(2)

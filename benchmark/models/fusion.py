@@ -26,20 +26,23 @@ class FusionEncoder(Network):
 
     def __init__(self, shapes: Sequence[tuple[int, ...]], num_classes: int, *, width: int, depth: int = 1):
         super().__init__()
-        self.branches = nn.ModuleList(
+        branches = [
             ConvTrunk(shape[0], dimensions=len(shape) - 1, width=width, depth=depth) for shape in shapes
-        )
+        ]
+        self.branches = nn.ModuleList(branches)
         self._shown = [number for number, shape in enumerate(shapes) if shape[1:] == shapes[-1][1:]]
-        features = self.branches[0].widths[-1]
+        features = branches[0].widths[-1]
         self.mix = nn.Linear(features * len(shapes), features, bias=False)
         self.norm = nn.BatchNorm1d(features)
         self.classifier = nn.Linear(features, num_classes)
         # Weights of both 2-D and 3-D convolutions have no channels-last format in common.
-        formats = {
-            len(shape): branch.memory_format for shape, branch in zip(shapes, self.branches, strict=True)
-        }
+        formats = {len(shape): branch.memory_format for shape, branch in zip(shapes, branches, strict=True)}
         if not {3, 4} <= formats.keys():
             self.memory_format = formats[max(formats)]
+
+    @property
+    def _trunks(self) -> list[ConvTrunk]:
+        return [branch for branch in self.branches if isinstance(branch, ConvTrunk)]
 
     @property
     def head(self) -> nn.Module:
@@ -47,12 +50,12 @@ class FusionEncoder(Network):
 
     def norms(self) -> tuple[nn.Module | None, ...]:
         """Those of the branch that is shown; None where several stand side by side."""
-        shown = self.branches[self._shown[0]]
+        shown = self._trunks[self._shown[0]]
         return shown.norms() if len(self._shown) == 1 else (None,) * len(shown.norms())
 
-    def forward(self, *inputs: Tensor) -> Activations:
+    def show(self, *inputs: Tensor) -> Activations:
         """inputs [B, C, *space], one per branch -> Activations with 1 + stages maps."""
-        seen = [branch.features(x) for branch, x in zip(self.branches, inputs, strict=True)]
+        seen = [branch.features(x) for branch, x in zip(self._trunks, inputs, strict=True)]
         joined = torch.cat([maps[-1].flatten(2).mean(2) for maps, _ in seen], dim=1)
         embedding = F.relu(self.norm(self.mix(joined)))
         shown = [seen[number] for number in self._shown]

@@ -2,29 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
 
-from benchmark.contracts import Activations, Batch
+from benchmark.contracts import Activations
 from benchmark.errors import UserError
 
 
 class Network(nn.Module):
-    """A network that shows its Activations.
+    """A network that shows its Activations of a batch. A subclass says in `show` how.
 
-    `forward(*inputs)` takes one tensor [B, C, *space] per modality that it sees, in the pair's order.
+    modalities      what it sees of a batch, in the order in which `show` takes them; set by `build`
+    memory_format   the format that weights and batches are fastest in; measured, fixed per architecture
+    dense           whether its logits are one row per pixel, [B, K, H, W], instead of one per sample
     """
 
+    modalities: tuple[str, ...] = ()
     memory_format: torch.memory_format = torch.contiguous_format
-    """The memory format that weights and batches are fastest in; measured, fixed per architecture."""
-
     dense: bool = False
-    """Whether its logits are one row per pixel, [B, K, H, W], instead of one per sample."""
 
-    def forward(self, *inputs: Tensor) -> Activations:
+    def forward(self, batch: Mapping[str, Tensor]) -> Activations:
+        """What it shows of the modalities that it sees, in its own memory format."""
+        return self.show(*(_in_format(batch[name], self.memory_format) for name in self.modalities))
+
+    def show(self, *inputs: Tensor) -> Activations:
+        """The activations of one tensor [B, C, *space] per modality."""
         raise NotImplementedError
+
+    def predict(self, batch: Mapping[str, Tensor]) -> tuple[Tensor, Activations]:
+        """The logits [B, K, ...] that it is judged by, and everything that it shows."""
+        shown = self(batch)
+        return shown.logits, shown
 
     @property
     def head(self) -> nn.Module | None:
@@ -49,11 +59,6 @@ def image_shape(name: str, shapes: Sequence[tuple[int, ...]]) -> tuple[int, int,
             f"{name} takes images (C, H, W), got an input of shape {shape}: choose an encoder of that rank"
         )
     return shape
-
-
-def look(network: Network, batch: Batch, modalities: tuple[str, ...]) -> Activations:
-    """One forward pass over the modalities that a network sees, in its own memory format."""
-    return network(*(_in_format(batch[name], network.memory_format) for name in modalities))
 
 
 def _in_format(x: Tensor, memory_format: torch.memory_format) -> Tensor:

@@ -32,7 +32,7 @@ class UNet(ConvTrunk):
         initialise(self.decoder)
         self.classifier = nn.Conv2d(self.widths[0], num_classes, 1)
 
-    def forward(self, inputs: Tensor) -> Activations:
+    def show(self, inputs: Tensor) -> Activations:
         """inputs [B, C, H, W] -> Activations with logits [B, K, H, W] and 1 + stages maps."""
         maps, preactivations = self.features(inputs)
         x = maps[-1]

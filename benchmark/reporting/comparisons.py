@@ -13,48 +13,49 @@ import numpy as np
 import pandas as pd
 
 from benchmark.errors import UserError, unknown
-from benchmark.reporting.frame import Record, condition_names, typed_frame
+from benchmark.records import LAST, Record
+from benchmark.reporting.frame import CONDITIONS, typed_frame
 from benchmark.reporting.results import Results
-from benchmark.reporting.rows import Block, Row, anchor_of, scale_of
+from benchmark.reporting.rows import PairBlock, ResultRow, anchor_of
 from benchmark.reporting.statistics import (
     FIRM_FROM,
     INTERVAL_FROM,
-    Summary,
+    Estimate,
     bootstrap_intervals,
+    estimate_of,
     holm,
     normalised,
     paired_differences,
     probability_of_improvement,
-    summarise,
     t_test,
 )
 
 LEVEL = 0.05
 EACH = "each"
-BEST, TIED = "●", "○"
+BEST_MARK, TIED_MARK = "●", "○"
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """A row against a reference row of the same dataset, pair and condition, paired by seed."""
+    """A row against another one of the same dataset, pair and condition, paired by seed."""
 
-    block: Block
-    row: Row
-    reference: Row
+    block: PairBlock
+    row: ResultRow
+    other: ResultRow
     metric: str
-    difference: Summary
-    """row minus reference, in the metric's printed unit"""
+    difference: Estimate
+    """row minus other, in the metric's printed unit"""
     p: float
     """two-sided, of the paired t test; nan below three common seeds"""
     p_holm: float = math.nan
-    """adjusted over the family: the rows of this block and condition that have the same reference"""
+    """adjusted over the family: the rows of this block and condition that meet the same other"""
     bootstrap: tuple[float, float] = (math.nan, math.nan)
     """95 % interval of the difference over seeds and test samples; nan without saved predictions"""
 
     @property
     def better(self) -> bool:
-        """Whether the row is better than the reference beyond noise."""
-        higher = self.block.metrics[self.metric].get("direction") != "min"
+        """Whether the row is better than the other beyond noise."""
+        higher = self.block.metrics[self.metric].direction != "min"
         return self.p_holm < LEVEL and (self.difference.mean > 0) == higher
 
     @property
@@ -67,37 +68,37 @@ class Comparison:
         return INTERVAL_FROM <= self.difference.n < FIRM_FROM
 
 
-def students(block: Block) -> list[Row]:
+def students(block: PairBlock) -> list[ResultRow]:
     """The rows of a block that are neither teachers nor other ends of the scale."""
     return [row for row in block.rows if not row.is_teacher]
 
 
-def by_condition(block: Block) -> list[list[Row]]:
+def by_condition(block: PairBlock) -> list[list[ResultRow]]:
     """The student rows that may be compared with one another, group by group."""
-    groups: dict[str, list[Row]] = {}
+    groups: dict[str, list[ResultRow]] = {}
     for row in students(block):
-        groups.setdefault(json.dumps(row.home, sort_keys=True), []).append(row)
+        groups.setdefault(json.dumps(row.comparison_condition, sort_keys=True), []).append(row)
     return list(groups.values())
 
 
-def against_anchor(block: Block, metric: str) -> list[Comparison]:
-    """Every row against the registered reference of its condition."""
+def against_anchor(block: PairBlock, metric: str) -> list[Comparison]:
+    """Every row against the anchor of its condition."""
     rows = students(block)
     pairs = [(row, anchor_of(row, rows)) for row in rows]
     return _families(block, metric, [(row, anchor) for row, anchor in pairs if anchor is not None])
 
 
-def against(block: Block, metric: str, baseline: str) -> list[Comparison]:
+def against_one(block: PairBlock, metric: str, baseline: str) -> list[Comparison]:
     """Every row against the row of `baseline` in its condition, where there is exactly one."""
     pairs = []
     for rows in by_condition(block):
-        references = [row for row in rows if row.baseline == baseline]
-        if len(references) == 1:
-            pairs += [(row, references[0]) for row in rows if row is not references[0]]
+        others = [row for row in rows if row.baseline == baseline]
+        if len(others) == 1:
+            pairs += [(row, others[0]) for row in rows if row is not others[0]]
     return _families(block, metric, pairs)
 
 
-def each_against_each(block: Block, metric: str) -> list[Comparison]:
+def each_against_each(block: PairBlock, metric: str) -> list[Comparison]:
     """Every two rows of a condition; one family of tests for each condition."""
     found = []
     for rows in by_condition(block):
@@ -106,20 +107,22 @@ def each_against_each(block: Block, metric: str) -> list[Comparison]:
     return found
 
 
-def _families(block: Block, metric: str, pairs: Iterable[tuple[Row, Row]]) -> list[Comparison]:
-    """The comparisons of pairs (row, reference); those with one reference are a family."""
+def _families(
+    block: PairBlock, metric: str, pairs: Iterable[tuple[ResultRow, ResultRow]]
+) -> list[Comparison]:
+    """The comparisons of pairs (row, other); those with one other are a family."""
     families: dict[int, list[Comparison]] = {}
-    for row, reference in pairs:
-        families.setdefault(id(reference), []).append(_compared(block, metric, row, reference))
+    for row, other in pairs:
+        families.setdefault(id(other), []).append(_compared(block, metric, row, other))
     return [each for family in families.values() for each in _adjusted(family)]
 
 
-def _compared(block: Block, metric: str, row: Row, reference: Row) -> Comparison:
-    key = f"test@last/{metric}"
-    ours, theirs = (each.by_seed(key, block.metrics) for each in (row, reference))
+def _compared(block: PairBlock, metric: str, row: ResultRow, other: ResultRow) -> Comparison:
+    key = f"{LAST}/{metric}"
+    ours, theirs = (each.by_seed(key, block.metrics) for each in (row, other))
     differences = paired_differences(ours, theirs)
     p = t_test(differences) if len(differences) >= INTERVAL_FROM else math.nan
-    return Comparison(block, row, reference, metric, summarise(differences), p)
+    return Comparison(block, row, other, metric, estimate_of(differences), p)
 
 
 def _adjusted(family: list[Comparison]) -> list[Comparison]:
@@ -127,24 +130,24 @@ def _adjusted(family: list[Comparison]) -> list[Comparison]:
     return [replace(each, p_holm=p) for each, p in zip(family, adjusted, strict=True)]
 
 
-def standings(block: Block, metric: str) -> dict[int, str]:
+def standings(block: PairBlock, metric: str) -> dict[int, str]:
     """id(row) -> a mark: ● for the best row of a condition if it is better than every other beyond noise.
 
     That is tested on its differences to each other row, paired by seed, with Holm's correction. Otherwise the
     best has ○, and so have the rows whose 95 % interval of that difference holds 0. No marks below three
-    seeds.
+    seeds, and none for a row of which a run diverged or failed: its mean is one of survivors.
     """
     marks = {}
-    sign = -1 if block.metrics[metric].get("direction") == "min" else 1
+    sign, key = -1 if block.metrics[metric].direction == "min" else 1, f"{LAST}/{metric}"
     for rows in by_condition(block):
-        scored = [row for row in rows if row.values[f"test@last/{metric}"].n >= INTERVAL_FROM]
+        scored = [row for row in rows if row.values[key].n >= INTERVAL_FROM and not row.lost]
         if len(scored) < 2:
             continue
-        best = max(scored, key=lambda row: sign * row.values[f"test@last/{metric}"].mean)
+        best = max(scored, key=lambda row: sign * row.values[key].mean)
         others = [row for row in scored if row is not best]
         tests = _adjusted([_compared(block, metric, best, row) for row in others])
-        marks |= {id(each.reference): TIED for each in tests if not each.p < LEVEL}
-        marks[id(best)] = BEST if all(each.p_holm < LEVEL for each in tests) else TIED
+        marks |= {id(each.other): TIED_MARK for each in tests if not each.p < LEVEL}
+        marks[id(best)] = BEST_MARK if all(each.p_holm < LEVEL for each in tests) else TIED_MARK
     return marks
 
 
@@ -160,7 +163,7 @@ def with_bootstrap(results: Results, comparisons: list[Comparison]) -> list[Comp
     answers: dict[tuple[str, str], np.ndarray | None] = {}
 
     def right(record: Record, metric: str) -> np.ndarray | None:
-        key = (record["id"], metric)
+        key = (record.id, metric)
         if key not in answers:
             answers[key] = _right_answers(results, record, metric)
         return answers[key]
@@ -169,7 +172,7 @@ def with_bootstrap(results: Results, comparisons: list[Comparison]) -> list[Comp
     for place, each in enumerate(comparisons):
         found = []
         for seed, record in _records_by_seed(each.row).items():
-            partner = _records_by_seed(each.reference).get(seed)
+            partner = _records_by_seed(each.other).get(seed)
             if partner is not None:
                 ours, theirs = right(record, each.metric), right(partner, each.metric)
                 if ours is not None and theirs is not None and ours.shape == theirs.shape:
@@ -178,7 +181,7 @@ def with_bootstrap(results: Results, comparisons: list[Comparison]) -> list[Comp
             groups.setdefault((id(each.block), each.metric, len(found[0])), {})[str(place)] = np.stack(found)
     for (_, metric, _), differences in groups.items():
         for place, interval in bootstrap_intervals(differences).items():
-            scale = scale_of(comparisons[int(place)].block.metrics[metric])
+            scale = comparisons[int(place)].block.metrics[metric].scale
             intervals[int(place)] = (interval[0] * scale, interval[1] * scale)
     return [
         replace(each, bootstrap=intervals[place]) if place in intervals else each
@@ -186,8 +189,8 @@ def with_bootstrap(results: Results, comparisons: list[Comparison]) -> list[Comp
     ]
 
 
-def _records_by_seed(row: Row) -> dict[int, Record]:
-    return {record["run"]["seed"]: record for record in row.finished}
+def _records_by_seed(row: ResultRow) -> dict[int, Record]:
+    return {record.run.seed: record for record in row.finished}
 
 
 def _right_answers(results: Results, record: Record, metric: str) -> np.ndarray | None:
@@ -196,7 +199,7 @@ def _right_answers(results: Results, record: Record, metric: str) -> np.ndarray 
     if len(arrays) != 2 or arrays["test_label"].ndim != 1:
         return None
     right = (arrays["test_prediction"] == arrays["test_label"]).astype(np.int8)
-    value = record["results"]["test@last"].get(metric)
+    value = record.results.score(LAST, metric)
     return right if value is not None and abs(right.mean() - value) < 1e-3 else None
 
 
@@ -205,25 +208,25 @@ def _right_answers(results: Results, record: Record, metric: str) -> np.ndarray 
 
 def compare(
     source: Path | str | Results | Iterable[Record],
-    reference: str | None = None,
+    against: str | None = None,
     metric: str | None = None,
     bootstrap: bool = True,
 ) -> pd.DataFrame:
-    """A line for each baseline, dataset, pair and condition: its difference to a reference baseline.
+    """A line for each baseline, dataset, pair and condition: its difference to another baseline.
 
     Args:
         source: a results folder (`results/<name>`), one that was read already, or records (without their
             folder there is no bootstrap).
-        reference: a baseline's name; "each" for every two baselines; by default the registered reference.
-        metric: a metric's name; by default the headline metrics of each block.
+        against: a baseline's name; "each" for every two baselines; by default the anchor.
+        metric: a metric's name; by default the primary metrics of each block.
         bootstrap: whether to add the interval over seeds and test samples (it reads the saved predictions).
 
     Returns:
-        Columns `task`, `dataset`, `synthetic`, `pair`, the conditions, `differs_in`, `baseline`, `reference`,
+        Columns `task`, `dataset`, `synthetic`, `pair`, the conditions, `differs_in`, `baseline`, `against`,
         `metric`, `n` (seeds that both have); `difference`, `sd`, `low`, `high` (95 % t interval, nan below
         three seeds), `p`, `p_holm`, `indicative` (three or four seeds), `bootstrap_low`, `bootstrap_high`, in
         the metric's printed unit;
-        `normalised` (0: the reference, 1: the teacher) and `probability_of_improvement`.
+        `normalised` (0: the other baseline, 1: the teacher) and `probability_of_improvement`.
 
     Raises:
         UserError: for a folder without records, a baseline or metric that no record has.
@@ -233,21 +236,21 @@ def compare(
     results = source if isinstance(source, Results) else Results(None, list(source))
     if not results.records:
         raise UserError(f"{results.folder or 'the list'} holds no finished run: there is nothing to compare")
-    if reference not in (None, EACH):
-        _check_known("baseline", reference, {record["run"]["baseline"] for record in results.records})
+    if against not in (None, EACH):
+        _check_known("baseline", against, {record.run.baseline for record in results.records})
     if metric is not None:
-        _check_known("metric", metric, {name for record in results.records for name in record["metrics"]})
-    pairing: Callable[[Block, str], list[Comparison]] = against_anchor
-    if reference is not None:
-        pairing = each_against_each if reference == EACH else lambda b, m: against(b, m, reference)
+        _check_known("metric", metric, {name for record in results.records for name in record.metrics})
+    pairing: Callable[[PairBlock, str], list[Comparison]] = against_anchor
+    if against is not None:
+        pairing = each_against_each if against == EACH else lambda b, m: against_one(b, m, against)
     lines = []
     for task, blocks in results.blocks.items():
         for block in blocks:
-            names = [metric] if metric else block.headlines
+            names = [metric] if metric else block.primary_metrics
             found = [each for name in names if name in block.metrics for each in pairing(block, name)]
             if bootstrap:
                 found = with_bootstrap(results, found)
-            lines += [_line(task, each, condition_names(results.records)) for each in found]
+            lines += [_line(task, each) for each in found]
     return typed_frame(lines)
 
 
@@ -256,22 +259,22 @@ def _check_known(kind: str, name: str, known: Iterable[str]) -> None:
         raise unknown(kind, name, sorted(known))
 
 
-def _line(task: str, each: Comparison, conditions: Iterable[str]) -> Mapping[str, object]:
+def _line(task: str, each: Comparison) -> Mapping[str, object]:
     block, shown = each.block, each.difference.n >= INTERVAL_FROM
-    key = f"test@last/{each.metric}"
-    teachers = [row.values[key].mean for row in block.rows if row.end == "teacher" and row.is_teacher]
-    ours, theirs = (row.by_seed(key, block.metrics) for row in (each.row, each.reference))
-    worse = block.metrics[each.metric].get("direction") == "min"
+    key = f"{LAST}/{each.metric}"
+    teachers = [row.values[key].mean for row in block.rows if row.kind == "teacher" and row.is_teacher]
+    ours, theirs = (row.by_seed(key, block.metrics) for row in (each.row, each.other))
+    worse = block.metrics[each.metric].direction == "min"
     chance = probability_of_improvement(ours.values(), theirs.values())
     return {
         "task": task,
         "dataset": block.dataset,
-        "synthetic": bool(block.about.get("synthetic")),
+        "synthetic": block.about.synthetic,
         "pair": block.pair,
-        **{name: each.row.condition.get(name) for name in conditions},
+        **{name: each.row.condition.get(name) for name in CONDITIONS},
         "differs_in": each.row.variant,
         "baseline": each.row.baseline,
-        "reference": each.reference.baseline,
+        "against": each.other.baseline,
         "metric": each.metric,
         "n": each.difference.n,
         "difference": each.difference.mean,
@@ -283,7 +286,7 @@ def _line(task: str, each: Comparison, conditions: Iterable[str]) -> Mapping[str
         "indicative": each.indicative,
         "bootstrap_low": each.bootstrap[0],
         "bootstrap_high": each.bootstrap[1],
-        "normalised": normalised(each.row.values[key].mean, each.reference.values[key].mean, teachers[0])
+        "normalised": normalised(each.row.values[key].mean, each.other.values[key].mean, teachers[0])
         if len(teachers) == 1
         else math.nan,
         "probability_of_improvement": 1 - chance if worse else chance,

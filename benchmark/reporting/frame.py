@@ -1,18 +1,21 @@
 """Records on disk as pandas frames: one row per run, and one row per epoch of a run."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pandas as pd
 
-Record = dict[str, Any]
+from benchmark.records import BEST, LAST, VALIDATION, Condition, CorruptRecord, Record, Run, read_record
 
-SCHEMA = 1
-STATUSES = ("finished", "diverged", "not_applicable")
-RUN_KEYS = ("task", "dataset", "pair", "baseline", "seed")
-PARTS = ("run", "condition", "about", "metrics", "results")
+RUN_KEYS = tuple(each.name for each in fields(Run))
+CONDITIONS = tuple(each.name for each in fields(Condition))
+"""The condition columns, in the order of every table."""
+
+RECIPES = ("recipe.", "teacher_recipe.")
+"""Prefixes of the overrides that reach every baseline."""
 
 
 class Loaded(NamedTuple):
@@ -30,67 +33,127 @@ class History(NamedTuple):
 
 
 def load_records(folder: Path) -> Loaded:
-    """Read `folder/runs/*/record.json`; each record gains the key `folder`, the name of its run folder.
+    """Read `folder/runs/*/record.json`; each record gains `folder`, the name of its run folder.
 
     A corrupt, half-written or missing record costs its own run only, and is named in `problems`.
     """
     records: dict[str, Record] = {}
     problems = []
     for run_folder in sorted(path for path in (Path(folder) / "runs").glob("*") if path.is_dir()):
-        name = run_folder.name
+        name, file = run_folder.name, run_folder / "record.json"
         try:
-            record = json.loads((run_folder / "record.json").read_text(encoding="utf-8"))
-        except FileNotFoundError:
+            record = read_record(file)
+        except CorruptRecord as error:
+            problems.append(f"{name}: {str(error).replace(str(file), file.name, 1)}")
+            continue
+        if record is None:
             problems.append(f"{name}: not finished (no record.json)")
-            continue
-        except (OSError, ValueError) as error:
-            problems.append(f"{name}: record.json can't be read ({error})")
-            continue
-        fault = _fault(record)
-        if fault:
-            problems.append(f"{name}: record.json is not valid ({fault})")
-        elif record["id"] in records:
-            problems.append(
-                f"{name}: the same run as {records[record['id']]['folder']}, which is the one counted"
-            )
+        elif record.id in records:
+            problems.append(f"{name}: the same run as {records[record.id].folder}, which is the one counted")
         else:
-            records[record["id"]] = {**record, "folder": name}
+            records[record.id] = replace(record, folder=name)
     return Loaded(list(records.values()), problems)
 
 
-def _fault(record: Any) -> str:
-    """What keeps a parsed record from being used; empty when nothing does."""
-    if not isinstance(record, dict):
-        return "not a JSON object"
-    if record.get("schema") != SCHEMA:
-        return f"schema {record.get('schema')!r}, this version reads {SCHEMA}"
-    if not isinstance(record.get("id"), str):
-        return "no id"
-    for part in PARTS:
-        if not isinstance(record.get(part), dict):
-            return f"no {part!r} part"
-    missing = [key for key in RUN_KEYS if key not in record["run"]]
-    if missing:
-        return f"'run' lacks {', '.join(missing)}"
-    if record.get("status") not in STATUSES:
-        return f"unknown status {record.get('status')!r}"
-    return _fault_of_results(record)
+def columns(part: Any) -> dict[str, Any]:
+    """A part of a record as columns: field -> value (`vars` would miss fields that were left to defaults)."""
+    return {each.name: getattr(part, each.name) for each in fields(part)}
 
 
-def _fault_of_results(record: Record) -> str:
-    if record["status"] == "finished" and "test@last" not in record["results"]:
-        return "finished without test results"
-    if not all(isinstance(metric, dict) for metric in record["metrics"].values()):
-        return "a metric without its description"
-    for split, values in record["results"].items():
-        if "@" not in split:
-            continue
-        if not isinstance(values, dict):
-            return f"{split} holds no metrics"
-        for name in record["metrics"].keys() & values.keys():
-            if not (values[name] is None or isinstance(values[name], int | float)):
-                return f"{split}: {name} is not a number"
-    return ""
+def show_overrides(overrides: Mapping[str, Any]) -> list[str]:
+    """`["tau=0.1", "recipe.milestones=(0.5, 0.75)"]`: own hyper-parameters, then the recipes'."""
+    items = [
+        f"{name}={tuple(value) if isinstance(value, list) else value}" for name, value in overrides.items()
+    ]
+    return sorted(items, key=lambda item: (item.startswith(RECIPES), item))
+
+
+def condition_columns(condition: Condition) -> dict[str, Any]:
+    """The condition as tables show it: column -> value, the overrides in one line."""
+    return {**columns(condition), "overrides": " ".join(show_overrides(condition.overrides))}
+
+
+def tidy_frame(records: Iterable[Record]) -> pd.DataFrame:
+    """One row per run, flat columns.
+
+    `task`, `dataset`, `pair`, `baseline`, `seed`; the conditions under their own names; `status`, `reason`;
+    titles and sizes; the results as `test@last/top1`, `teacher/test/top1`, `parameters`, ..., unscaled;
+    `hyperparameters` as JSON; the measurements (`step_ms`, `total_s`, ...); where the record comes from
+    (`commit`, `clean`, `device`, ...). What a run does not have is missing in its row.
+    """
+    rows = [{key: _cell(value) for key, value in _row(record).items()} for record in records]
+    keys = [*RUN_KEYS, *CONDITIONS, "id"]
+    return typed_frame(sorted(rows, key=lambda row: [sort_key(row.get(key)) for key in keys]))
+
+
+def _row(record: Record) -> dict[str, Any]:
+    provenance = provenance_columns(record)
+    del provenance["versions"]
+    return {
+        **columns(record.run),
+        **condition_columns(record.condition),
+        "status": record.status,
+        "reason": record.reason,
+        **about_columns(record),
+        **_results(record),
+        "hyperparameters": json.dumps(record.hyperparameters, sort_keys=True),
+        **known(columns(record.measurements)),
+        **provenance,
+        "id": record.id,
+        "folder": record.folder,
+    }
+
+
+def about_columns(record: Record) -> dict[str, Any]:
+    """What the record says about its run, the two networks and what they see among it."""
+    about, teacher = columns(record.about), record.teacher
+    student, seen = about.pop("student"), about.pop("student_modalities")
+    return {
+        **about,
+        "teacher": teacher.architecture,
+        "student": student,
+        "teacher_modalities": teacher.modalities,
+        "student_modalities": seen,
+    }
+
+
+def provenance_columns(record: Record) -> dict[str, Any]:
+    """Where the record comes from, its teacher's identity among it."""
+    provenance, teacher = columns(record.provenance), record.teacher
+    sums = {name: provenance.pop(name) for name in ("data_fingerprint", "code_checksum")}
+    return {**provenance, "teacher_id": teacher.id, "teacher_checksum": teacher.checksum, **sums}
+
+
+def cost_columns(record: Record) -> dict[str, Any]:
+    """What is known of the sizes of both networks."""
+    costs = {
+        "parameters": record.results.parameters,
+        "macs": record.results.macs,
+        "teacher_parameters": record.teacher.parameters,
+        "teacher_macs": record.teacher.macs,
+    }
+    return known(costs)
+
+
+def _results(record: Record) -> dict[str, Any]:
+    """`{"test@last/top1": 0.6, "parameters": 78042}` and so on, of the student and its teacher."""
+    results, teacher = record.results, record.teacher
+    return _flat(
+        {
+            "teacher": {"test": teacher.test, "probes": teacher.probes},
+            **cost_columns(record),
+            **{split: results.scores.get(split, {}) for split in (VALIDATION, LAST)},
+            **known({"best_epoch": results.best_epoch}),
+            BEST: results.scores.get(BEST, {}),
+            "probes": results.probes,
+            "untrained": {"probes": results.untrained_probes},
+        }
+    )
+
+
+def known(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Those that are not None."""
+    return {name: value for name, value in values.items() if value is not None}
 
 
 def _flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -104,44 +167,8 @@ def _flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def condition_names(records: Iterable[Record]) -> list[str]:
-    """The names of all condition columns, in the order in which records give them."""
-    return list(dict.fromkeys(name for record in records for name in record["condition"]))
-
-
-def tidy_frame(records: Iterable[Record]) -> pd.DataFrame:
-    """One row per run, flat columns.
-
-    `task`, `dataset`, `pair`, `baseline`, `seed`; the conditions under their own names; `status`, `reason`;
-    what the record says about itself (`task_title`, `role`, `synthetic`, ...); results as `test@last/top1`,
-    `teacher/test/top1`, unscaled; `hyperparameters` as JSON; measurements (`step_ms`, ...); provenance
-    (`commit`, `clean`, `device`, ...). What a run does not have is missing in its row.
-    """
-    rows = []
-    for record in records:
-        provenance = {
-            key: value for key, value in record.get("provenance", {}).items() if not isinstance(value, dict)
-        }
-        row = {
-            **record["run"],
-            **record["condition"],
-            "status": record["status"],
-            "reason": record.get("reason", ""),
-            **record["about"],
-            **_flat(record["results"]),
-            "hyperparameters": json.dumps(record.get("hyperparameters", {}), sort_keys=True),
-            **record.get("measurements", {}),
-            **provenance,
-            "id": record["id"],
-            "folder": record.get("folder", ""),
-        }
-        rows.append({key: _cell(value) for key, value in row.items()})
-    keys = [*RUN_KEYS, *condition_names(records), "id"]
-    return typed_frame(sorted(rows, key=lambda row: [sort_key(row.get(key)) for key in keys]))
-
-
 def _cell(value: Any) -> Any:
-    return ", ".join(map(str, value)) if isinstance(value, list) else value
+    return ", ".join(map(str, value)) if isinstance(value, tuple) else value
 
 
 def sort_key(value: Any) -> tuple[int, Any]:
@@ -188,11 +215,11 @@ def history_frame(folder: Path, records: Iterable[Record]) -> History:
     """
     rows, problems = [], []
     for record in records:
-        name = record["folder"]
+        name = record.folder
         try:
             lines = (Path(folder) / "runs" / name / "history.jsonl").read_text(encoding="utf-8").splitlines()
         except FileNotFoundError:
-            if record["status"] == "finished":
+            if record.status == "finished":
                 problems.append(f"{name}: no history.jsonl")
             continue
         except (OSError, ValueError) as error:
@@ -202,7 +229,7 @@ def history_frame(folder: Path, records: Iterable[Record]) -> History:
             try:
                 values = _flat(json.loads(line))
                 rows.append(
-                    {"id": record["id"], **record["run"], "epoch": int(values.pop("epoch")), **values}
+                    {"id": record.id, **columns(record.run), "epoch": int(values.pop("epoch")), **values}
                 )
             except (ValueError, TypeError, AttributeError, KeyError):
                 problems.append(f"{name}: history.jsonl line {number} can't be read")

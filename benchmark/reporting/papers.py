@@ -12,7 +12,9 @@ from typing import Any
 import yaml
 
 from benchmark.errors import UserError, unknown
-from benchmark.reporting.frame import Record
+from benchmark.program import command
+from benchmark.records import Record
+from benchmark.reporting.frame import RECIPES, columns
 from benchmark.reporting.published import REPORTED
 from benchmark.reporting.results import Results
 
@@ -56,14 +58,19 @@ class Item:
         return [record for setting in self.settings() for record in records if self._takes(record, setting)]
 
     def _takes(self, record: Record, setting: Mapping[str, Any]) -> bool:
-        run, condition = record["run"], record["condition"]
+        run, condition = record.run, columns(record.condition)
         wanted = {**self.conditions, **setting}
         return (
-            (run["task"], run["dataset"]) == (self.task, self.dataset)
-            and run["pair"] in self.pairs
-            and run["baseline"] in self.baselines
-            and run["seed"] in self.seeds
-            and all(_same(condition.get(name), value) for name, value in wanted.items())
+            (run.task, run.dataset) == (self.task, self.dataset)
+            and run.pair in self.pairs
+            and run.baseline in self.baselines
+            and run.seed in self.seeds
+            and all(
+                condition["overrides"] == _overrides(value, run.baseline)
+                if name == "overrides"
+                else _same(condition.get(name), value)
+                for name, value in wanted.items()
+            )
         )
 
     def missing(self, records: Iterable[Record], place: str = "") -> list[str]:
@@ -74,7 +81,7 @@ class Item:
         records, commands = list(records), []
         for setting in self.settings():
             done = {
-                (record["run"]["pair"], record["run"]["baseline"], record["run"]["seed"])
+                (record.run.pair, record.run.baseline, record.run.seed)
                 for record in records
                 if self._takes(record, setting)
             }
@@ -85,7 +92,7 @@ class Item:
 
     def _command(self, runs: list[tuple[str, str, int]], setting: Mapping[str, Any]) -> str:
         """One command for the runs; it skips those among them that are recorded."""
-        words = ["python run_all.py", self.arguments]
+        words = [*command(), self.arguments]
         for name, place in (("--pairs", 0), ("--baselines", 1), ("--seeds", 2)):
             words += [name, *dict.fromkeys(shlex.quote(str(run[place])) for run in runs)]
         for name, value in setting.items():
@@ -103,6 +110,17 @@ class Paper:
     arxiv: str
     items: tuple[Item, ...]
     note: str = ""
+
+
+def _overrides(entries: str, baseline: str) -> dict[str, Any]:
+    """What `--set` with these entries (`wcord.weight=2 recipe.epochs=9`) changes for a baseline's runs."""
+    found = {}
+    for entry in entries.split():
+        target, _, value = entry.partition("=")
+        owner, _, name = target.partition(".")
+        if target.startswith(RECIPES) or owner in (baseline, *baseline.split("+")):
+            found[name if owner == baseline else target] = yaml.safe_load(value)
+    return found
 
 
 def _same(ours: Any, theirs: Any) -> bool:
@@ -153,7 +171,7 @@ def save_papers(results: Results, papers: Iterable[Paper], folder: Path) -> list
         lines += [f"{paper.title} (arXiv {paper.arxiv})", *([paper.note] if paper.note else [])]
         for item in paper.items:
             records, commands = item.records(results.records), item.missing(results.records, place)
-            taken = {record["id"] for record in records}
+            taken = [record.id for record in records]
             history = (
                 results.history[results.history["id"].isin(taken)]
                 if len(results.history)

@@ -3,10 +3,12 @@
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 
-from benchmark.reporting.frame import Record, sort_key
-from benchmark.reporting.rows import PROBES, Block, Row, probe_values, task_blocks
-from benchmark.reporting.tables import Column, TaskTable, condition_columns, numbers_frame
-from benchmark.reporting.words import row_n, show_summary
+import pandas as pd
+
+from benchmark.records import Record
+from benchmark.reporting.formatting import row_n, show_estimate
+from benchmark.reporting.rows import PROBES, PairBlock, ResultRow, probe_values, task_blocks
+from benchmark.reporting.tables import Column, TaskTable, numbers_frame, telling_columns
 
 TITLES = {"own": "own, all labels", "linear": "linear", "knn": "k-NN"}
 
@@ -22,45 +24,51 @@ CAPTION = (
 
 def probe_tables(records: Iterable[Record]) -> list[TaskTable]:
     """One table for each task with probes; its name is the task's with `_probes` behind."""
-    records = [record for record in records if record["results"].get("probes")]
+    records = [record for record in records if record.results.probes]
     tables = []
     for task, blocks in task_blocks(records).items():
-        own = [record for record in records if record["run"]["task"] == task]
+        own = [record for record in records if record.run.task == task]
         blocks = [_with_floor(block) for block in blocks]
-        title = f"{own[0]['about'].get('task_title') or task}: frozen features"
+        title = f"{own[0].about.task_title or task}: frozen features"
         frame = numbers_frame(blocks, own)
         probes = [name for name in frame if not name.startswith(("test@", "difference/"))]
         tables.append(
-            TaskTable(f"{task}_probes", title, blocks, _columns(blocks), list(CAPTION), [], frame[probes])
+            TaskTable(
+                f"{task}_probes",
+                title,
+                blocks,
+                _columns(blocks),
+                list(CAPTION),
+                [],
+                pd.DataFrame(frame[probes]),
+            )
         )
     return tables
 
 
-def _with_floor(block: Block) -> Block:
+def _with_floor(block: PairBlock) -> PairBlock:
     """The block with a row for the untrained student behind the teacher's."""
-    by_seed: dict[tuple, Record] = {}
+    by_seed: dict[tuple[int, str], Record] = {}
     for row in block.rows:
         for record in () if row.is_teacher else row.records:
-            found = record["results"].get("untrained", {}).get("probes")
-            if found:
-                key = (record["run"]["seed"], record["condition"].get("fold", ""))
-                by_seed.setdefault(key, {**record, "results": {**record["results"], "probes": found}})
-    floor = [record for _, record in sorted(by_seed.items(), key=lambda item: [*map(sort_key, item[0])])]
+            if record.results.untrained_probes:
+                by_seed.setdefault((record.run.seed, record.condition.fold), record)
+    floor = [by_seed[key] for key in sorted(by_seed)]
     if not floor:
         return block
-    about = floor[0]["about"]
-    title = f"untrained ({about.get('student', 'student')})"
-    row = Row(title, None, {}, tuple(floor), probe_values(floor), end="untrained")
+    values = probe_values([record.results.untrained_probes for record in floor])
+    title = f"untrained ({floor[0].about.student or 'student'})"
+    row = ResultRow(title, None, {}, tuple(floor), values, kind="untrained")
     teachers = [row for row in block.rows if row.is_teacher]
     students = [row for row in block.rows if not row.is_teacher]
     return replace(block, rows=(*teachers, row, *students))
 
 
-def _columns(blocks: list[Block]) -> list[Column]:
+def _columns(blocks: list[PairBlock]) -> list[Column]:
     keys = dict.fromkeys(
         key for block in blocks for row in block.rows for key in row.values if key.startswith(PROBES)
     )
-    columns = [Column("method", lambda row: row.title, numeric=False), *condition_columns(blocks)]
+    columns = [Column("method", lambda row: row.title, numeric=False), *telling_columns(blocks)]
     columns.append(Column("n", lambda row: str(row_n(row))))
     for key in keys:
         # The linear probes stay longest where the console is narrow.
@@ -75,8 +83,8 @@ def probe_title(key: str) -> str:
     return f"{_title(question)}\n{_title(probe)}"
 
 
-def _cell(key: str) -> Callable[[Row], str]:
-    return lambda row: show_summary(row.values.get(key), 1, row_n(row))
+def _cell(key: str) -> Callable[[ResultRow], str]:
+    return lambda row: show_estimate(row.values.get(key), 1, row_n(row))
 
 
 def _title(name: str) -> str:

@@ -10,6 +10,9 @@ from typing import Any
 
 import yaml
 
+from benchmark.records import Condition
+from benchmark.reporting.frame import condition_columns
+
 REPORTED = Path(__file__).parents[2] / "results" / "reported"
 TEACHER = "teacher"
 """Stands for the teacher in the column `baseline`."""
@@ -42,7 +45,7 @@ def _recipes(folder: Path) -> dict[str, dict[str, Any]]:
 
 
 def published(
-    dataset: str, pair: str, baseline: str, metric: str, condition: dict[str, Any], folder: Path = REPORTED
+    dataset: str, pair: str, baseline: str, metric: str, condition: Condition, folder: Path = REPORTED
 ) -> Published | None:
     """The published figure for runs under `condition`; None where there is none or its recipe is another.
 
@@ -54,9 +57,10 @@ def published(
     fixed = dict(_recipes(folder).get(recipe, {}))
     if not fixed:
         return None
-    if condition.get("teacher_checkpoint"):
+    if condition.teacher_checkpoint:
         fixed.pop("teacher_epochs", None)
-    same = all(_equal(condition.get(name), value) for name, value in fixed.items())
+    ours = condition_columns(condition)
+    same = all(_equal(ours.get(name), value) for name, value in fixed.items())
     return figure if same else None
 
 

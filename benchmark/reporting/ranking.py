@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from benchmark.reporting.panels import Panel
-from benchmark.reporting.rows import Row
+from benchmark.reporting.rows import ResultRow
 
 FEWEST_BLOCKS = 5
 FEWEST_BASELINES = 3
@@ -59,9 +59,9 @@ def rank(panels: Iterable[Panel]) -> Ranking:
 
 
 def _scores(panel: Panel) -> dict[str, float]:
-    """Title -> the headline metric's mean, the larger the better; companions under other labels left out."""
-    key = f"test@last/{panel.block.headlines[0]}"
-    sign = -1.0 if panel.metric.get("direction") == "min" else 1.0
+    """Title -> the primary metric's mean, the larger the better; companions under other labels left out."""
+    key = panel.key
+    sign = -1.0 if panel.metric.direction == "min" else 1.0
     return {
         row.title: sign * row.values[key].mean
         for row in panel.rows
@@ -69,9 +69,9 @@ def _scores(panel: Panel) -> dict[str, float]:
     }
 
 
-def _plain(row: Row, panel: Panel) -> bool:
-    same = row.condition.get("label_fraction") == panel.rows[0].condition.get("label_fraction")
-    return same and not row.variant and not row.condition.get("overrides")
+def _plain(row: ResultRow, panel: Panel) -> bool:
+    same = row.condition["label_fraction"] == panel.rows[0].condition["label_fraction"]
+    return same and not row.variant and not row.condition["overrides"]
 
 
 def friedman_nemenyi(titles: list[str], scores: np.ndarray, left_out: tuple[str, ...] = ()) -> Ranking:

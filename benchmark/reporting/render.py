@@ -10,9 +10,9 @@ from rich.table import Table
 from rich.text import Text
 from tabulate import tabulate
 
-from benchmark.reporting.rows import Block, Row
+from benchmark.reporting.formatting import block_title
+from benchmark.reporting.rows import PairBlock, ResultRow
 from benchmark.reporting.tables import Column, TaskTable
-from benchmark.reporting.words import block_title
 
 LATEX = {
     **{character: f"\\{character}" for character in "&%$#_{}"},
@@ -97,7 +97,7 @@ def _widths(table: TaskTable, columns: list[Column]) -> list[int]:
     ]
 
 
-def _grid(block: Block, columns: list[Column], widths: list[int], wrap: bool) -> Table:
+def _grid(block: PairBlock, columns: list[Column], widths: list[int], wrap: bool) -> Table:
     grid = Table(
         box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold"
     )
@@ -117,11 +117,11 @@ def _grid(block: Block, columns: list[Column], widths: list[int], wrap: bool) ->
     return grid
 
 
-def _with_groups(rows: Iterable[Row]) -> Iterable[tuple[Row, bool]]:
+def _with_groups(rows: Iterable[ResultRow]) -> Iterable[tuple[ResultRow, bool]]:
     """Each row, and whether a rule goes above it: between the teachers and each condition's students."""
     previous = None
     for position, row in enumerate(rows):
-        group = None if row.is_teacher else row.home
+        group = None if row.is_teacher else row.comparison_condition
         yield row, position > 0 and group != previous
         previous = group
 
@@ -129,9 +129,10 @@ def _with_groups(rows: Iterable[Row]) -> Iterable[tuple[Row, bool]]:
 def to_text(table: TaskTable) -> str:
     """The whole table as plain text, as wide as it needs to be."""
     natural = _natural_width(_widths(table, table.columns)) + 2
-    console = Console(file=io.StringIO(), width=max(natural, 100), color_system=None, legacy_windows=False)
+    text = io.StringIO()
+    console = Console(file=text, width=max(natural, 100), color_system=None, legacy_windows=False)
     print_table(table, console)
-    lines = console.file.getvalue().strip("\n").splitlines()
+    lines = text.getvalue().strip("\n").splitlines()
     return "\n".join(line.rstrip() for line in lines) + "\n"
 
 

@@ -11,9 +11,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from benchmark.reporting.frame import Record, history_frame, load_records
+from benchmark.records import Record
+from benchmark.reporting.frame import history_frame, load_records
 from benchmark.reporting.panels import Panel, task_panels
-from benchmark.reporting.rows import Block, task_blocks
+from benchmark.reporting.rows import PairBlock, task_blocks
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ class Results:
         return cls(Path(folder), records, history, [*problems, *broken_lines])
 
     @cached_property
-    def blocks(self) -> dict[str, list[Block]]:
+    def blocks(self) -> dict[str, list[PairBlock]]:
         """Task -> its blocks: a dataset and a pair each."""
         return task_blocks(self.records)
 
@@ -47,7 +48,7 @@ class Results:
 
     def task_title(self, task: str) -> str:
         """The task's title as its records give it."""
-        return self.blocks[task][0].about.get("task_title") or task
+        return self.blocks[task][0].about.task_title or task
 
     def arrays(self, record: Record, *names: str) -> Mapping[str, np.ndarray]:
         """Those of the named arrays that the run's `arrays.npz` holds; every one without a name.
@@ -56,14 +57,14 @@ class Results:
         """
         if self.folder is None:
             return {}
-        path = self.folder / "runs" / record["folder"] / "arrays.npz"
+        path = self.folder / "runs" / record.folder / "arrays.npz"
         try:
             with np.load(path) as file:
                 return {name: file[name] for name in (names or file.files) if name in file.files}
         except FileNotFoundError:
             return {}
         except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
-            problem = f"{record['folder']}: arrays.npz can't be read ({error})"
+            problem = f"{record.folder}: arrays.npz can't be read ({error})"
             if problem not in self.problems:
                 self.problems.append(problem)
             return {}

@@ -16,7 +16,7 @@ FIRM_FROM = 5
 
 
 @dataclass(frozen=True)
-class Summary:
+class Estimate:
     """A sample in four numbers and an interval; all in the unit of the values."""
 
     mean: float
@@ -28,20 +28,20 @@ class Summary:
     high: float
 
 
-def summarise(values: Iterable[float | None], level: float = 0.95) -> Summary:
+def estimate_of(values: Iterable[float | None], level: float = 0.95) -> Estimate:
     """Mean, sample standard deviation and t interval of the mean: mean ± t_{n-1} sd / sqrt(n).
 
     None stands for a value that was not measured, and is left out of n; a nan is a result: the mean is nan.
     """
     sample = np.array([value for value in values if value is not None], dtype=float)
     if sample.size == 0:
-        return Summary(math.nan, math.nan, 0, math.nan, math.nan)
+        return Estimate(math.nan, math.nan, 0, math.nan, math.nan)
     mean = float(sample.mean())
     if sample.size == 1:
-        return Summary(mean, math.nan, 1, math.nan, math.nan)
+        return Estimate(mean, math.nan, 1, math.nan, math.nan)
     sd = float(sample.std(ddof=1))
     half = float(stdtrit(sample.size - 1, (1 + level) / 2)) * sd / math.sqrt(sample.size)
-    return Summary(mean, sd, int(sample.size), mean - half, mean + half)
+    return Estimate(mean, sd, int(sample.size), mean - half, mean + half)
 
 
 def paired_differences(values: Mapping[int, float], anchor: Mapping[int, float]) -> list[float]:
@@ -81,7 +81,7 @@ def bootstrap_intervals(
     """Percentile intervals of mean differences over seeds and test samples, both drawn with replacement.
 
     Args:
-        differences: name -> [S, N], how much better than the reference a baseline answers sample n with
+        differences: name -> [S, N], how much better than another a baseline answers sample n with
             seed s (-1, 0 or 1 for accuracy). All share N, and the draws of samples.
 
     Returns:

@@ -8,51 +8,76 @@ import subprocess
 import sys
 from datetime import UTC, datetime
 from functools import cache
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
 
 import torch
 
+from benchmark import records
+from benchmark.program import INSTALLED, command, program
+
 ROOT = Path(__file__).resolve().parents[2]
+PACKAGES = ("torch", "torchvision", "numpy", "scipy", "wcord-bench")
 
 
 @cache
-def code() -> dict[str, Any]:
-    """The git commit of the code and whether its tree was clean; None outside a repository."""
-    commit = _git("rev-parse", "HEAD")
-    return {
-        "commit": commit,
-        "clean": None if commit is None else not _git("status", "--porcelain", "--", ROOT),
-    }
+def code() -> tuple[str | None, bool | None]:
+    """The git commit of the code and whether its tree was clean; (None, None) outside its own checkout.
+
+    An installed copy may lie in somebody else's repository (a virtual environment inside it): that one's
+    commit says nothing of this code.
+    """
+    top = _git("rev-parse", "--show-toplevel")
+    if top is None or Path(top).resolve() != ROOT:
+        return None, None
+    status = _git("status", "--porcelain", "--", str(ROOT))
+    return _git("rev-parse", "HEAD"), None if status is None else not status
 
 
-def provenance(device: torch.device, **further: Any) -> dict[str, Any]:
+def provenance(
+    device: torch.device, *, data_fingerprint: str = "", code_checksum: str = ""
+) -> records.Provenance:
     """Everything that a reader needs to judge and repeat a run."""
     name = (
         torch.cuda.get_device_name(device)
         if device.type == "cuda"
         else platform.processor() or platform.machine()
     )
-    return {
-        **code(),
-        "versions": {"python": platform.python_version()}
-        | {
-            package: version(package) for package in ("torch", "torchvision", "numpy", "scipy", "wcord-bench")
-        },
-        "device": device.type,
-        "device_name": name,
-        "threads": torch.get_num_threads(),
-        "command": shlex.join(["python", *sys.argv]),
-        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
-        **further,
-    }
+    commit, clean = code()
+    return records.Provenance(
+        commit=commit,
+        clean=clean,
+        versions={"python": platform.python_version()} | _versions(),
+        device=device.type,
+        device_name=name,
+        threads=torch.get_num_threads(),
+        command=shlex.join(_command()),
+        finished=datetime.now(UTC).isoformat(timespec="seconds"),
+        data_fingerprint=data_fingerprint,
+        code_checksum=code_checksum,
+    )
 
 
-def _git(*arguments: object) -> str | None:
+def _command() -> list[str]:
+    """The command that made the record, as a user would type it again."""
+    return [*command(), *sys.argv[1:]] if program() == INSTALLED else ["python", *sys.argv]
+
+
+def _versions() -> dict[str, str]:
+    """Those of the packages that are installed as such; a checkout that is not installed has none."""
+    found = {}
+    for package in PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def _git(*arguments: str) -> str | None:
     try:
         done = subprocess.run(
-            ["git", *map(str, arguments)], cwd=ROOT, capture_output=True, text=True, timeout=20, check=True
+            ["git", *arguments], cwd=ROOT, capture_output=True, text=True, timeout=20, check=True
         )
     except (OSError, subprocess.SubprocessError):
         return None

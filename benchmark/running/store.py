@@ -1,9 +1,8 @@
-"""Run folders and records on disk. A run is finished if and only if its folder holds a valid record.json."""
+"""Run folders on disk. A run is finished if and only if its folder holds a valid record.json."""
 
 from __future__ import annotations
 
 import json
-import math
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -12,23 +11,7 @@ from typing import Any
 import numpy as np
 
 from benchmark.errors import UserError
-
-SCHEMA = 1
-PARTS = (
-    "run",
-    "condition",
-    "status",
-    "about",
-    "metrics",
-    "results",
-    "hyperparameters",
-    "measurements",
-    "provenance",
-)
-
-
-class CorruptRecord(Exception):
-    """A record.json that is there but can't be used; the message names it and says why."""
+from benchmark.records import Record, TeacherRecord, finite, write_json, write_record
 
 
 class RunFolder:
@@ -37,6 +20,25 @@ class RunFolder:
     def __init__(self, path: Path):
         self.path = path
         self._events: Any = None
+
+    @property
+    def record(self) -> Path:
+        """The file that makes the run a finished one."""
+        return self.path / "record.json"
+
+    @property
+    def weights(self) -> Path:
+        return self.path / "weights.safetensors"
+
+    @property
+    def error(self) -> Path:
+        """The traceback of a run whose baseline failed."""
+        return self.path / "error.txt"
+
+    @property
+    def snapshot(self) -> Path:
+        """Where the state of a run that is under way is kept."""
+        return self.path / "snapshot.pt"
 
     def begin(self, config: Mapping[str, Any], history: Iterable[Mapping[str, Any]] = ()) -> None:
         """Empties the folder of what an interrupted run left and writes config.json.
@@ -52,15 +54,10 @@ class RunFolder:
         for epoch in history:
             self.log_epoch(epoch)
 
-    @property
-    def snapshot(self) -> Path:
-        """Where the state of a run that is under way is kept."""
-        return self.path / "snapshot.pt"
-
     def log_epoch(self, epoch: Mapping[str, Any]) -> None:
         """Appends an epoch to history.jsonl and its scalars to the TensorBoard events."""
         with (self.path / "history.jsonl").open("a") as file:
-            file.write(json.dumps(_finite(epoch)) + "\n")
+            file.write(json.dumps(finite(epoch)) + "\n")
         if self._events is None:
             from torch.utils.tensorboard import SummaryWriter  # slow to import, and only training needs it
 
@@ -72,47 +69,18 @@ class RunFolder:
 
     def save_arrays(self, arrays: Mapping[str, np.ndarray]) -> None:
         """Writes arrays.npz."""
-        np.savez_compressed(self.path / "arrays.npz", **arrays)
+        np.savez_compressed(self.path / "arrays.npz", **arrays)  # pyright: ignore[reportArgumentType]
 
-    def finish(self, record: Mapping[str, Any]) -> None:
+    def finish(self, record: Record | TeacherRecord) -> None:
         """Writes the record, last of all: from here on the run is finished, and its snapshot is of no use."""
         self._close_events()
-        write_json(self.path / "record.json", {"schema": SCHEMA, **record})
+        write_record(self.record, record)
         self.snapshot.unlink(missing_ok=True)
 
     def _close_events(self) -> None:
         if self._events is not None:
             self._events.close()
             self._events = None
-
-    def record(self) -> dict[str, Any] | None:
-        """The record, or None where the run is not finished. Raises CorruptRecord."""
-        return read_record(self.path / "record.json")
-
-
-def read_record(file: Path) -> dict[str, Any] | None:
-    """The record in `file`, or None where there is no such file. Raises CorruptRecord."""
-    try:
-        record = json.loads(file.read_text())
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError) as error:
-        raise CorruptRecord(f"{file} can't be read: {' '.join(str(error).split())}") from error
-    if not isinstance(record, dict) or record.get("schema") != SCHEMA:
-        raise CorruptRecord(f"{file} is not a record of schema {SCHEMA}")
-    if missing := [part for part in PARTS if part not in record]:
-        raise CorruptRecord(f"{file} lacks {', '.join(missing)}")
-    return record
-
-
-def write_json(file: Path, content: Mapping[str, Any]) -> None:
-    """Writes JSON so that a reader sees the whole file or none: temporary name, fsync, rename."""
-    temporary = file.with_name(f".{file.name}.{os.getpid()}")
-    with temporary.open("w") as stream:
-        json.dump(_finite(content), stream, indent=1, default=str)
-        stream.flush()
-        os.fsync(stream.fileno())
-    temporary.replace(file)
 
 
 def check_writable(folder: Path) -> None:
@@ -126,14 +94,3 @@ def check_writable(folder: Path) -> None:
         raise UserError(
             f"results folder {folder} can't be written: {error.strerror}; give another --results-dir"
         ) from error
-
-
-def _finite(value: Any) -> Any:
-    """The same content with numbers that JSON can't hold (NaN, infinity) as null."""
-    if isinstance(value, Mapping):
-        return {key: _finite(each) for key, each in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(each) for each in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value

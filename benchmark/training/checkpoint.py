@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 if TYPE_CHECKING:
-    from benchmark.training.loop import Track
+    from benchmark.training.loop import RunState
 
 
 SNAPSHOT_SECONDS = 60.0
@@ -26,32 +26,32 @@ class Snapshots:
     """The state of trainings that are under way, a file for each, so that a stopped command goes on from
     there.
 
-    files        track name -> file
-    identities   track name -> what must agree for a snapshot to be used: the run's id and its code
+    files        run name -> file
+    identities   run name -> what must agree for a snapshot to be used: the run's id and its code
     """
 
     def __init__(self, files: Mapping[str, Path], identities: Mapping[str, str], say: Callable[[str], None]):
         self._files, self._identities, self._say = files, identities, say
         self._last = time.monotonic()
 
-    def keep(self, epoch: int, tracks: Iterable[Track]) -> None:
-        """Writes the state of `tracks` after `epoch` epochs, if the last time is long enough ago."""
+    def keep(self, epoch: int, states: Iterable[RunState]) -> None:
+        """Writes snapshots of the runs after `epoch` epochs, if the last time is long enough ago."""
         if time.monotonic() - self._last < SNAPSHOT_SECONDS:
             return
-        for track in tracks:
-            content = {"identity": self._identities[track.name], "epoch": epoch, "track": track.state()}
-            file = self._files[track.name]
+        for state in states:
+            content = {"identity": self._identities[state.name], "epoch": epoch, "state": state.snapshot()}
+            file = self._files[state.name]
             temporary = file.with_name(f".{file.name}.{os.getpid()}")
             torch.save(content, temporary)
             temporary.replace(file)
         self._last = time.monotonic()
 
     def load(self, name: str) -> tuple[int, dict[str, Any]]:
-        """How many epochs of a track are done, and its state; 0 and {} where no usable snapshot is there."""
+        """How many epochs of a run are done, and its snapshot; 0 and {} where no usable snapshot is there."""
         try:
             content = torch.load(self._files[name], map_location="cpu", weights_only=True)
             if content["identity"] == self._identities[name]:
-                return content["epoch"], content["track"]
+                return content["epoch"], content["state"]
         except FileNotFoundError:
             pass
         except Exception as damage:  # torch raises a dozen kinds; whatever it is, training starts over

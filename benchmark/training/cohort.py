@@ -1,57 +1,59 @@
-"""Trains the runs of a cohort in lockstep and evaluates each; writes nothing."""
+"""Trains the runs of a cohort in lockstep and has each evaluated; writes nothing."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import torch
 from lightning_fabric import Fabric
 
-from benchmark.cohorts import Cohort, Run
-from benchmark.contracts import Context, Distiller, NotApplicable, Samples
-from benchmark.data.batches import TrainStream, in_order
-from benchmark.data.splits import open_test
+from benchmark import records
+from benchmark.contracts import Context, NotApplicable
+from benchmark.data.batches import TrainStream
 from benchmark.errors import UserError
-from benchmark.evaluation.accuracy import Predictions, predict, score
-from benchmark.evaluation.cost import inference_cost, latency_ms, peak_memory_mb
-from benchmark.evaluation.fidelity import fidelity
-from benchmark.models.network import Network
+from benchmark.evaluation.cost import peak_memory_mb
+from benchmark.evaluation.evaluation import Evaluation
+from benchmark.evaluation.predictor import Predictions
+from benchmark.evaluation.probing import Probing
+from benchmark.models import Network
+from benchmark.planning.specs import RunSpec
+from benchmark.plugins import Registry
 from benchmark.seeds import RandomStream, derive
-from benchmark.training.composition import build_distiller
-from benchmark.training.evidence import KEPT_EMBEDDINGS, Evidence
-from benchmark.training.learner import Learner, describe, make_network
+from benchmark.training.artifacts import KEPT_EMBEDDINGS, Artifacts
+from benchmark.training.composition import build_distiller, predicts_with_network
+from benchmark.training.learner import Learner, describe
 from benchmark.training.loop import (
     DATA_PASS,
     TEACHER_PASS,
     Display,
     Loop,
-    Track,
+    RunState,
     describe_error,
     guard,
 )
-from benchmark.training.preludes import run_preludes
-from benchmark.training.probing import Probing
+from benchmark.training.materials import Materials
+from benchmark.training.stages import run_stages
 from benchmark.training.stopwatch import Stopwatch
 from benchmark.training.teacher import Teacher
 
 
 @dataclass
 class Outcome:
-    """What became of a run.
+    """What became of a run; `reason` says why one that did not finish didn't (a traceback, for an error).
 
-    status   "finished", "diverged", "not_applicable", or "failed" (an error in the baseline's code: not
-             recorded)
+    learner   what was trained; None where nothing was
     """
 
-    run: Run
-    status: str
+    run: RunSpec
+    status: records.Status
     reason: str = ""
-    results: dict[str, Any] = field(default_factory=dict)
-    measurements: dict[str, Any] = field(default_factory=dict)
+    results: records.Results = field(default_factory=records.Results)
+    teacher_probes: records.Probes = field(default_factory=dict)
+    measurements: records.Measurements = field(default_factory=records.Measurements)
     arrays: dict[str, np.ndarray] = field(default_factory=dict)
     learner: Learner | None = None
 
@@ -59,205 +61,203 @@ class Outcome:
 class CohortTraining:
     """One cohort at work: `runs` (some or all of the cohort's) on one teacher pass.
 
-    first_epoch   how many epochs these runs have behind them; `states` (baseline -> `Track.state`) are from
-                  there
-    memory        what probing keeps between cohorts (see `Probing`)
+    first_epoch   how many epochs these runs have behind them; `snapshots` (baseline -> `RunState.snapshot`)
+                  are from there
+    memory        what evaluation keeps between cohorts (see `Probing` and `Evaluation`)
+    say           is told of a run that ends early, at once
     """
 
     def __init__(
         self,
-        cohort: Cohort,
-        runs: tuple[Run, ...],
+        materials: Materials,
+        runs: tuple[RunSpec, ...],
         teacher: Teacher,
         fabric: Fabric,
+        registry: Registry,
         first_epoch: int = 0,
-        states: Mapping[str, dict[str, Any]] | None = None,
+        snapshots: Mapping[str, Mapping[str, Any]] | None = None,
         memory: dict[object, object] | None = None,
+        say: Callable[[str], None] | None = None,
     ):
-        self.cohort, self.teacher, self.fabric = cohort, teacher, fabric
-        self.probing = Probing(cohort, fabric, {} if memory is None else memory)
-        self.first_epoch, self.states = first_epoch, states or {}
-        self.metrics = cohort.task.metrics(cohort.data)
-        self._seen = tuple(dict.fromkeys((*teacher.spec.modalities, *cohort.pair.student_modalities)))
-        samples = cohort.data.train.subset(cohort.splits.train)
-        self.stream = self._stream("train", samples)
-        self.evidence = Evidence(cohort, samples, teacher, fabric, self._seen)
-        self.validation = cohort.data.train.subset(cohort.splits.validation)
-        self._preludes = lambda: self._stream("prelude", samples)
+        memory = {} if memory is None else memory
+        self.materials, self.teacher, self.fabric = materials, teacher, fabric
+        self.first_epoch, self.snapshots = first_epoch, snapshots or {}
+        self._registry, self._say = registry, say
+        data = materials.data
+        self.probing = Probing(data, materials.splits.train, materials.targets, fabric, memory)
+        self.evaluation = Evaluation(data, materials.validation, materials.metrics, fabric, memory)
+        seen = (*teacher.spec.modalities, *materials.spec.student.modalities)
+        self._seen = tuple(dict.fromkeys(seen))
+        self._samples = materials.train
+        self.stream = self._stream("train")
+        self.artifacts = Artifacts(materials, self._samples, teacher, fabric, self._seen)
         self.batch = next(self.stream.epoch(0))
         self.unsuited: list[Outcome] = []
-        self.runs: dict[str, Run] = {}
-        self.tracks: list[Track] = []
+        self.runs: dict[str, RunSpec] = {}
+        self.states: list[RunState] = []
         for run in runs:
-            try:
-                self.tracks.append(self._track(run))
-                self.runs[run.baseline] = run
-            except NotApplicable as reason:
-                known = {"teacher": {"test": teacher.test}}
-                self.unsuited.append(Outcome(run, "not_applicable", str(reason), known))
-            except UserError:
-                raise
-            except Exception as error:
-                self.unsuited.append(Outcome(run, "failed", describe_error(error)))
+            self._add(run)
 
     def train(
         self,
         display: Display | None,
-        log: Callable[[Run, Mapping[str, Any]], None],
-        keep: Callable[[int, list[Track]], None] | None = None,
+        log: Callable[[RunSpec, Mapping[str, Any]], None],
+        keep: Callable[[int, list[RunState]], None] | None = None,
     ) -> Iterator[Outcome]:
         """Trains everyone, then evaluates one after another.
 
         `log` gets each epoch of each run as it ends; `keep` is that of `Loop`.
         """
-        for track in self.tracks if not self.first_epoch else ():
-            guard(track, lambda: run_preludes(track, self._preludes, self.teacher, self.fabric))  # noqa: B023
+        for state in self.states if not self.first_epoch else ():
+            guard(state, lambda: run_stages(state, self._stage_batches, self.teacher.network, self.fabric))  # noqa: B023
         loop = Loop(
             self.fabric,
             self.stream,
-            self.cohort.recipe.epochs,
+            self.materials.spec.recipe.epochs,
             self.teacher.network,
-            self.teacher.spec.modalities,
-            self._validate if len(self.validation) and len(self.metrics) else None,
+            self.evaluation.validate if self.evaluation.validates else None,
             display,
-            lambda track: self._close_epoch(track, log),
+            lambda state: self._close_epoch(state, log),
             self.first_epoch,
             keep,
         )
-        watch = loop.run(self.tracks)
+        watch = loop.run(self.states)
         yield from self.unsuited
-        for track in self.tracks:
-            yield self._outcome(track, watch)
+        for state in self.states:
+            yield self._outcome(state, watch)
 
-    def _close_epoch(self, track: Track, log: Callable[[Run, Mapping[str, Any]], None]) -> None:
+    def _add(self, run: RunSpec) -> None:
+        """Makes a run ready to train, or an outcome of it where that can't be."""
+        try:
+            self.states.append(self._state(run))
+            self.runs[run.baseline] = run
+        except NotApplicable as reason:
+            self.unsuited.append(Outcome(run, "not_applicable", str(reason)))
+        except UserError:
+            raise
+        except Exception as error:
+            outcome = Outcome(run, "failed", describe_error(error))
+            self.unsuited.append(outcome)
+            self._announce(run.baseline, outcome.status, outcome.reason)
+
+    def _announce(self, name: str, status: str, reason: str) -> None:
+        if self._say is not None:
+            self._say(f"{name} {status}: {reason.strip().splitlines()[-1]}")
+
+    def _close_epoch(self, state: RunState, log: Callable[[RunSpec, Mapping[str, Any]], None]) -> None:
         """Passes the epoch on; the first one leaves diagnostics, to be seen beside those of the end."""
-        log(self.runs[track.name], track.history[-1])
-        if track.status == "training" and len(track.history) == 1 and self.cohort.recipe.epochs > 1:
-            guard(track, lambda: track.early_arrays.update(self.evidence.diagnostics(track)))
+        log(self.runs[state.name], state.history[-1])
+        if state.status == "training" and len(state.history) == 1 and self.materials.spec.recipe.epochs > 1:
+            guard(state, lambda: state.early_arrays.update(self.artifacts.diagnostics(state)))
 
-    def _stream(self, purpose: str, samples: Samples) -> TrainStream:
-        cohort = self.cohort
+    def _stage_batches(self) -> TrainStream:
+        # The name of the stream decides its draws: it stays what it was when the records were made.
+        return self._stream("prelude")
+
+    def _stream(self, purpose: str) -> TrainStream:
+        materials = self.materials
         return TrainStream(
-            cohort.data, samples, cohort.splits.labelled, cohort.recipe.batch_size,
-            derive(cohort.seed, "student"), self.fabric.device, self._seen, purpose,
+            materials.data, self._samples, materials.splits.labelled, materials.spec.recipe.batch_size,
+            derive(materials.spec.seed, "student"), self.fabric.device, self._seen, purpose,
         )  # fmt: skip
 
-    def _track(self, run: Run) -> Track:
+    def _state(self, run: RunSpec) -> RunState:
         """A learner whose initial student is that of every other baseline with this seed."""
-        cohort, device = self.cohort, self.fabric.device
-        network = self._untrained_student()
+        device = self.fabric.device
+        network = self.materials.student_network(device)
         context = self._context(network)
         with RandomStream(derive(run.seed, "distiller weights"), torch.device("cpu")).active():
-            distiller: Distiller = build_distiller(run.parts, context, run.hyperparameters)
-        learner = Learner(network, distiller, cohort.pair.student_modalities)
-        learner.to(device=device, memory_format=network.memory_format)
+            distiller = build_distiller(self._registry.parts(run.baseline), context, run.hyperparameters)
+        learner = Learner(network, distiller)
+        learner.to(device=device, memory_format=network.memory_format)  # pyright: ignore[reportCallIssue]
         stream = RandomStream(derive(run.seed, "learner"), device)
-        track = Track(run.baseline, learner, cohort.recipe, stream)
-        if run.baseline in self.states:
-            track.restore(self.states[run.baseline])
-        return track
-
-    def _untrained_student(self) -> Network:
-        """The student with the initial weights of this seed."""
-        pair, seed = self.cohort.pair, derive(self.cohort.seed, "student weights")
-        return make_network(pair.student, self.cohort.data, pair.student_modalities, seed, self.fabric.device)
+        state = RunState(
+            run.baseline, learner, run.recipe, stream,
+            announce=lambda ended: self._announce(ended.name, ended.status, ended.reason),
+        )  # fmt: skip
+        if run.baseline in self.snapshots:
+            state.restore(self.snapshots[run.baseline])
+        return state
 
     def _context(self, student: Network) -> Context:
-        cohort = self.cohort
-        labels = cohort.splits.train_labels(cohort.data.train.labels)
+        materials = self.materials
         return describe(
-            (self.teacher.network, self.teacher.spec.modalities),
-            (student, cohort.pair.student_modalities),
-            self.batch,
-            len(cohort.data.classes),
-            labels,
+            self.teacher.network, student, self.batch, len(materials.data.classes), materials.train_labels
         )
 
-    def _validate(self, learner: Learner) -> tuple[dict[str, float], bool]:
-        predictions = self._predict(learner, self.validation)
-        headline = next(iter(self.metrics.values(copy_state=False)))
-        return score(self.metrics, predictions.logits, self.validation.labels), bool(
-            headline.higher_is_better
-        )
-
-    def _predict(self, learner: Learner, samples: Samples, keep: int = 0) -> Predictions:
-        batches = in_order(self.cohort.data, samples, learner.modalities, self.fabric.device)
-        return predict(learner, batches, self.fabric, keep)
-
-    def _outcome(self, track: Track, watch: Stopwatch) -> Outcome:
-        outcome = Outcome(self.runs[track.name], track.status, learner=track.learner)
-        if track.status != "failed":
-            outcome.measurements = self._measurements(track, watch)
-            guard(track, lambda: self._evaluate(track, outcome))
-        outcome.status, outcome.reason = track.status, track.reason
+    def _outcome(self, state: RunState, watch: Stopwatch) -> Outcome:
+        outcome = Outcome(self.runs[state.name], "failed", learner=state.learner)
+        if state.status != "failed":
+            outcome.measurements = self._measurements(state, watch)
+            guard(state, lambda: self._evaluate(state, outcome))
+        assert state.status != "training"
+        outcome.status, outcome.reason = state.status, state.reason
         return outcome
 
-    def _evaluate(self, track: Track, outcome: Outcome) -> None:
-        outcome.results = self._fixed_results(track)
-        if track.status != "finished":
+    def _evaluate(self, state: RunState, outcome: Outcome) -> None:
+        learner = state.learner
+        outcome.results = records.Results(**asdict(self.evaluation.cost(learner, self.batch)))
+        if state.status != "finished":
             return
         began = time.perf_counter()
-        if "validation" in track.history[-1]:
-            outcome.results["validation@last"] = track.history[-1]["validation"]
-        predictions = self._test(track, outcome)
-        self._probe(track, outcome)
-        outcome.arrays = self.evidence.arrays(track, predictions)
-        outcome.measurements["evaluation_s"] = time.perf_counter() - began
+        predictions = self._test(state, outcome)
+        self._probe(learner.network, outcome)
+        outcome.arrays = self.artifacts.arrays(state, predictions)
+        outcome.measurements = replace(
+            outcome.measurements,
+            latency_ms=self.evaluation.latency(self._predictor_name(outcome), learner, self.batch),
+            evaluation_s=time.perf_counter() - began,
+        )
 
-    def _test(self, track: Track, outcome: Outcome) -> Predictions:
+    def _predictor_name(self, outcome: Outcome) -> object:
+        """What a run predicts with: the pair's student, or the student with a head of the baseline's."""
+        assert outcome.learner is not None
+        plain = predicts_with_network(outcome.learner.distiller)
+        return (self.materials.spec.student, None if plain else outcome.run.id)
+
+    def _test(self, state: RunState, outcome: Outcome) -> Predictions:
         """Opens the test split for the last weights and for the best on validation; the last ones stay."""
-        test = open_test(self.cohort.data)
-
-        def judge() -> tuple[dict[str, float], Predictions]:
-            seen = self._predict(track.learner, test, KEPT_EMBEDDINGS)
-            scores = score(self.metrics, seen.logits, test.labels) | fidelity(
-                seen.logits, self.teacher.test_logits
-            )
-            return scores, seen
-
-        outcome.results["test@last"], predictions = judge()
-        if track.best is not None:
-            outcome.results["best_epoch"] = track.best.epoch
-            last = {name: value.clone() for name, value in track.learner.state_dict().items()}
-            track.learner.load_state_dict(track.best.weights)
-            outcome.results["test@best_validation"], _ = judge()
-            track.learner.load_state_dict(last)
+        learner, teacher_logits = state.learner, self.teacher.test_logits
+        scores: dict[str, records.Scores] = {}
+        if "validation" in state.history[-1]:
+            scores[records.VALIDATION] = state.history[-1]["validation"]
+        last, predictions = self.evaluation.test(learner, teacher_logits, KEPT_EMBEDDINGS)
+        scores[records.LAST] = {**last}
+        best_epoch = None
+        if state.best is not None:
+            best_epoch = state.best.epoch
+            weights = {name: value.clone() for name, value in learner.state_dict().items()}
+            learner.load_state_dict(state.best.weights)
+            scores[records.BEST] = {**self.evaluation.test(learner, teacher_logits)[0]}
+            learner.load_state_dict(weights)
+        outcome.results = replace(outcome.results, scores=scores, best_epoch=best_epoch)
         return predictions
 
-    def _probe(self, track: Track, outcome: Outcome) -> None:
+    def _probe(self, network: Network, outcome: Outcome) -> None:
         """Probes the student's features, and those of its teacher and of the untrained student: both ends."""
-        pair, seen = self.cohort.pair, self.teacher.spec.modalities
-        own = self.probing.scores(track.learner.network, pair.student_modalities)
+        own = self.probing.scores(network)
         if not own:
             return
-        untrained = (pair.student, pair.student_modalities, self.cohort.seed)
-        ends = {
-            "teacher": self.probing.shared_scores(self.teacher.checksum, self.teacher.network, seen),
-            "untrained": self.probing.shared_scores(
-                untrained, self._untrained_student(), pair.student_modalities
+        spec = self.materials.spec
+        untrained = (spec.student.architecture, spec.student.modalities, spec.seed)
+        outcome.results = replace(
+            outcome.results,
+            probes=own,
+            untrained_probes=self.probing.shared_scores(
+                untrained, self.materials.student_network(self.fabric.device)
             ),
-        }
-        outcome.results["probes"] = own
-        for end, scores in ends.items():
-            outcome.results[end] = {**outcome.results.get(end, {}), "probes": scores}
+        )
+        outcome.teacher_probes = self.probing.shared_scores(self.teacher.checksum, self.teacher.network)
 
-    def _fixed_results(self, track: Track) -> dict[str, Any]:
-        return {
-            "teacher": {"test": self.teacher.test},
-            **inference_cost(track.learner, self.batch),
-            **{f"teacher_{name}": value for name, value in self.teacher.cost.items()},
-        }
-
-    def _measurements(self, track: Track, watch: Stopwatch) -> dict[str, Any]:
-        epochs = max(1, len(track.history) - self.first_epoch)
-        steps, mates = epochs * self.stream.steps_per_epoch, len(self.tracks)
-        return {
-            "step_ms": 1000 * watch.seconds(track.name) / steps,
-            "teacher_share_ms": 1000 * watch.seconds(TEACHER_PASS) / steps / mates,
-            "data_share_ms": 1000 * watch.seconds(DATA_PASS) / steps / mates,
-            "own_s": watch.seconds(track.name),
-            "first_stages_s": track.first_stages_s,
-            "latency_ms": latency_ms(track.learner, self.batch),
-            "peak_memory_mb": peak_memory_mb(self.fabric.device),
-            "cohort_size": mates,
-        }
+    def _measurements(self, state: RunState, watch: Stopwatch) -> records.Measurements:
+        epochs = max(1, len(state.history) - self.first_epoch)
+        steps, mates = epochs * self.stream.steps_per_epoch, len(self.states)
+        return records.Measurements(
+            step_ms=1000 * watch.seconds(state.name) / steps,
+            teacher_share_ms=1000 * watch.seconds(TEACHER_PASS) / steps / mates,
+            data_share_ms=1000 * watch.seconds(DATA_PASS) / steps / mates,
+            own_s=watch.seconds(state.name),
+            first_stages_s=state.first_stages_s,
+            peak_memory_mb=peak_memory_mb(self.fabric.device),
+            cohort_size=mates,
+        )

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 from torch import Tensor, nn
 
-from benchmark.contracts import Activations, Batch, Context, Distiller, NotApplicable, Prelude, Progress
+from benchmark.contracts import Activations, Batch, Context, Distiller, NotApplicable, Progress, Stage
 from benchmark.plugins import Baseline
 
 
@@ -17,15 +17,24 @@ class Composition(Distiller):
 
     def __init__(self, context: Context, parts: Mapping[str, Distiller], *, task_weight: float = 1.0):
         super().__init__(context, task_weight=task_weight)
-        self.parts = nn.ModuleDict(parts)
+        self.parts = nn.ModuleDict(dict(parts))
         self._task = self._only_override("task_loss")
         self._prediction = self._only_override("predict")
+
+    def named_parts(self) -> Iterator[tuple[str, Distiller]]:
+        """Its baselines by name."""
+        for name, part in self.parts.items():
+            assert isinstance(part, Distiller)
+            yield name, part
+
+    def _part(self, name: str) -> Distiller:
+        return dict(self.named_parts())[name]
 
     def forward(
         self, teacher: Activations, student: Activations, batch: Batch, progress: Progress
     ) -> dict[str, Tensor]:
         terms: dict[str, Tensor] = {}
-        for name, part in self.parts.items():
+        for name, part in self.named_parts():
             for term, value in part(teacher, student, batch, progress).items():
                 terms[f"{name}.{term}" if term in terms else term] = value
         return terms
@@ -34,64 +43,35 @@ class Composition(Distiller):
         return (
             super().task_loss(student, batch)
             if self._task is None
-            else self.parts[self._task].task_loss(student, batch)
+            else self._part(self._task).task_loss(student, batch)
         )
 
     def predict(self, student: Activations) -> Tensor:
         return (
             super().predict(student)
             if self._prediction is None
-            else self.parts[self._prediction].predict(student)
+            else self._part(self._prediction).predict(student)
         )
 
-    def preludes(self) -> tuple[Prelude, ...]:
-        return tuple(prelude for part in self.parts.values() for prelude in part.preludes())
+    def first_stages(self) -> tuple[Stage, ...]:
+        return tuple(stage for _, part in self.named_parts() for stage in part.first_stages())
 
     def diagnostics(self, teacher: Activations, student: Activations, batch: Batch) -> dict[str, np.ndarray]:
         return {
             f"{name}.{key}": array
-            for name, part in self.parts.items()
+            for name, part in self.named_parts()
             for key, array in part.diagnostics(teacher, student, batch).items()
         }
 
     def _only_override(self, method: str) -> str | None:
         own = [
             n
-            for n, part in self.parts.items()
+            for n, part in self.named_parts()
             if getattr(type(part), method) is not getattr(Distiller, method)
         ]
         if len(own) > 1:
             raise NotApplicable(f"{' and '.join(own)} each bring a {method} of their own")
         return own[0] if own else None
-
-
-def learns_from(parts: tuple[Baseline, ...]) -> str:
-    """Which teacher a baseline made of `parts` has: a trained one unless a part asks for another."""
-    asked = {part.distiller.learns_from for part in parts} - {"trained"}
-    return asked.pop() if len(asked) == 1 else "trained"
-
-
-def resolve_hyperparameters(
-    parts: tuple[Baseline, ...],
-    published: Mapping[str, Mapping[str, Any]],
-    overrides: Mapping[str, Any],
-) -> dict[str, Any]:
-    """Every hyper-parameter of a baseline, by name; in a composition as `part.name`, plus its `task_weight`.
-
-    published   the pair's own values, per baseline; they beat the baseline's defaults
-    overrides   the user's, keyed like the result; they beat everything
-    """
-    alone = len(parts) == 1
-    resolved: dict[str, Any] = {} if alone else {"task_weight": 1.0}
-    for part in parts:
-        values = {name: each.default for name, each in part.hyperparameters.items()}
-        if not alone:
-            values |= part.distiller.in_composition
-        values |= published.get(part.name, {})
-        if not alone:
-            values.pop("task_weight", None)  # there is one supervised term, and it is the composition's
-        resolved |= {name if alone else f"{part.name}.{name}": value for name, value in values.items()}
-    return resolved | overrides
 
 
 def build_distiller(
@@ -110,6 +90,13 @@ def build_distiller(
         own = {k.removeprefix(prefix): v for k, v in hyperparameters.items() if k.startswith(prefix)}
         built[part.name] = part.distiller(context, **own)
     return Composition(context, built, task_weight=hyperparameters["task_weight"])
+
+
+def predicts_with_network(distiller: Distiller) -> bool:
+    """Whether the trained student is judged by its network's own logits, not by a head of the baseline's."""
+    if isinstance(distiller, Composition):
+        return all(predicts_with_network(part) for _, part in distiller.named_parts())
+    return type(distiller).predict is Distiller.predict
 
 
 def check_needs(needs: frozenset[str], context: Context) -> None:

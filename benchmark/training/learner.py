@@ -2,31 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import torch
 from torch import Tensor, nn
 
-from benchmark.contracts import Activations, Batch, Context, Data, Distiller, Prelude, Progress, Shapes
+from benchmark.contracts import Activations, Batch, Context, Data, Distiller, Progress, Shapes, Stage
 from benchmark.errors import UserError
-from benchmark.models import build
-from benchmark.models.network import Network, look
+from benchmark.evaluation.predictor import evaluating
+from benchmark.models import Network, build
 from benchmark.seeds import RandomStream
 
 
 class Learner(nn.Module):
     """Student + distiller; its forward pass returns the weighted loss terms of a batch, each a scalar."""
 
-    def __init__(self, network: Network, distiller: Distiller, modalities: tuple[str, ...]):
+    def __init__(self, network: Network, distiller: Distiller):
         super().__init__()
-        self.network, self.distiller, self.modalities = network, distiller, modalities
-        self.prelude: Prelude | None = None
+        self.network, self.distiller = network, distiller
+        self.stage: Stage | None = None
+
+    @property
+    def modalities(self) -> tuple[str, ...]:
+        """What its student sees of a batch."""
+        return self.network.modalities
+
+    @property
+    def head(self) -> nn.Module | None:
+        """The student's own classifier, whether its predictions use it or not."""
+        return self.network.head
 
     def forward(self, teacher: Activations | None, batch: Batch, progress: Progress) -> dict[str, Tensor]:
         """The terms of one batch; without a teacher (it is one in training) the supervised term alone."""
-        student = look(self.network, batch, self.modalities)
-        if self.prelude is not None:
-            return self.prelude.loss(teacher, student, batch, progress)
+        student = self.network(batch)
+        if self.stage is not None:
+            assert teacher is not None  # a first stage learns from one
+            return self.stage.loss(teacher, student, batch, progress)
         terms = {}
         if self.distiller.task_weight:
             terms["task"] = self.distiller.task_weight * self.distiller.task_loss(student, batch)
@@ -36,7 +45,7 @@ class Learner(nn.Module):
 
     def predict(self, batch: Batch) -> tuple[Tensor, Activations]:
         """The logits [B, K] that the learner is judged by, and the student's activations."""
-        student = look(self.network, batch, self.modalities)
+        student = self.network(batch)
         return self.distiller.predict(student), student
 
     def finished_weights(self) -> dict[str, Tensor]:
@@ -44,8 +53,9 @@ class Learner(nn.Module):
 
         The distiller's buffers (memory banks can be larger than the student) serve training alone.
         """
-        student = {f"network.{name}": value for name, value in self.network.state_dict().items()}
-        return student | {f"distiller.{name}": value for name, value in self.distiller.named_parameters()}
+        kept: dict[str, Tensor] = {f"network.{name}": x for name, x in self.network.state_dict().items()}
+        kept.update((f"distiller.{name}", x) for name, x in self.distiller.named_parameters())
+        return kept
 
 
 def make_network(
@@ -57,47 +67,43 @@ def make_network(
     """
     shapes = [data.modalities[name].shape for name in modalities]
     with RandomStream(seed, torch.device("cpu")).active():
-        network = build(architecture, shapes, len(data.classes))
+        network = build(architecture, shapes, len(data.classes), modalities)
     if network.dense != data.dense:
         labels, kind = ("pixel", "unet2d_16") if data.dense else ("sample", "conv2d_16")
         raise UserError(
             f"{architecture} does not fit {data.name}, which has a label per {labels}: take one like {kind}"
         )
-    return network.to(device=device, memory_format=network.memory_format)
+    return network.to(device=device, memory_format=network.memory_format)  # pyright: ignore[reportCallIssue]
 
 
 def describe(
-    teacher: tuple[Network, tuple[str, ...]],
-    student: tuple[Network, tuple[str, ...]],
-    batch: Batch,
-    num_classes: int,
-    train_labels: Tensor,
+    teacher: Network, student: Network, batch: Batch, num_classes: int, train_labels: Tensor
 ) -> Context:
-    """What a distiller may know of its networks (each with what it sees), from one pass over a batch."""
-    network = teacher[0]
-    norms = tuple(
-        None if norm is None else (norm.weight.detach().clone(), norm.bias.detach().clone())
-        for norm in network.norms()
-    )
-    shown = _shown(*teacher, batch)
+    """What a distiller may know of its networks, from one pass over a batch."""
+    norms = tuple(None if norm is None else _affine(norm) for norm in teacher.norms())
+    shown = _shown(teacher, batch)
     return Context(
         Shapes.of(shown),
-        Shapes.of(_shown(*student, batch)),
+        Shapes.of(_shown(student, batch)),
         num_classes,
         len(train_labels),
         train_labels,
-        network.head,
+        teacher.head,
         norms,
         _pooled(shown),
     )
 
 
+def _affine(norm: nn.Module) -> tuple[Tensor, Tensor]:
+    """Weight and bias of a norm, as they are now."""
+    weight, bias = (norm.get_parameter(name).detach().clone() for name in ("weight", "bias"))
+    return weight, bias
+
+
 @torch.no_grad()
-def _shown(network: Network, modalities: tuple[str, ...], batch: Mapping[str, Tensor]) -> Activations:
-    was_training = network.training
-    shown = look(network.eval(), dict(batch), modalities)
-    network.train(was_training)
-    return shown
+def _shown(network: Network, batch: Batch) -> Activations:
+    with evaluating(network):
+        return network(batch)
 
 
 def _pooled(shown: Activations) -> bool:

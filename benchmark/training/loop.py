@@ -5,17 +5,17 @@ from __future__ import annotations
 import copy
 import math
 import traceback
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from functools import partial
+from typing import Any, Literal, Protocol
 
 import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from benchmark.contracts import Activations, Batch, Distiller, Progress, Recipe
-from benchmark.data.batches import TrainStream
-from benchmark.models.network import Network, look
+from benchmark.models import Network
 from benchmark.seeds import RandomStream
 from benchmark.training.learner import Learner
 from benchmark.training.optimizers import learning_rate, make_optimizer
@@ -23,6 +23,15 @@ from benchmark.training.stopwatch import Stopwatch
 
 TEACHER_PASS, DATA_PASS = "teacher pass", "data pass"
 """What a stopwatch calls the parts of a step that all learners share."""
+
+
+class BatchSource(Protocol):
+    """Where batches come from: `data.batches.TrainStream`, or a part of one."""
+
+    @property
+    def steps_per_epoch(self) -> int: ...
+
+    def epoch(self, number: int) -> Iterable[Batch]: ...
 
 
 class Display(Protocol):
@@ -44,15 +53,19 @@ class Best:
     weights: dict[str, Tensor]
 
 
-@dataclass
-class Track:
-    """One learner's way through a training: its optimiser, schedule and random stream, and what it leaves
-    behind.
+Status = Literal["training", "finished", "diverged", "failed"]
 
-    status: "training", then "finished", "diverged" (a loss that is not finite) or "failed" (an error of its
-    own code).
-    first_stages_s: what its first stages took, the teacher's passes and the data included.
-    early_arrays: small arrays that were taken on the way, for figures.
+
+@dataclass
+class RunState:
+    """One learner on its way through a training: its optimiser, schedule and random stream, and what it
+    leaves behind.
+
+    status          "training", then "finished", "diverged" (a loss that is not finite) or "failed" (an error
+                    of its own code)
+    first_stages_s  what its first stages took, the teacher's passes and the data included
+    early_arrays    small arrays that were taken on the way, for figures
+    announce        is told when it ends early, at once
     """
 
     name: str
@@ -60,12 +73,13 @@ class Track:
     recipe: Recipe
     stream: RandomStream
     parameters: list[nn.Parameter] = field(default_factory=list)
-    status: str = "training"
+    status: Status = "training"
     reason: str = ""
     history: list[dict[str, Any]] = field(default_factory=list)
     best: Best | None = None
     first_stages_s: float = 0.0
     early_arrays: dict[str, Tensor] = field(default_factory=dict)
+    announce: Callable[[RunState], None] | None = None
 
     def __post_init__(self) -> None:
         self.parameters = self.parameters or [p for p in self.learner.parameters() if p.requires_grad]
@@ -76,7 +90,7 @@ class Track:
     def uses_teacher(self) -> bool:
         """Whether its terms depend on the teacher at all; where nobody's do, there is no teacher pass."""
         own = type(self.learner.distiller).forward is not Distiller.forward
-        return own or self.learner.prelude is not None
+        return own or self.learner.stage is not None
 
     def step(self, fabric: Fabric, teacher: Activations | None, batch: Batch, progress: Progress) -> None:
         """One step on one batch, on the learner's own random stream."""
@@ -112,7 +126,7 @@ class Track:
         if self.best is None or (score > self.best.score if higher_is_better else score < self.best.score):
             self.best = Best(epoch, score, copy.deepcopy(self.learner.state_dict()))
 
-    def state(self) -> dict[str, Any]:
+    def snapshot(self) -> dict[str, Any]:
         """Everything that decides how the training goes on."""
         return {
             "learner": self.learner.state_dict(),
@@ -124,18 +138,21 @@ class Track:
             "early_arrays": self.early_arrays,
         }
 
-    def restore(self, state: dict[str, Any]) -> None:
-        """Goes back to where `state` was taken."""
-        self.learner.load_state_dict(state["learner"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.stream.states = tuple(state["stream"])
-        self.history = list(state["history"])
-        self.best = None if state["best"] is None else Best(**state["best"])
-        self.first_stages_s = state.get("first_stages_s", 0.0)
-        self.early_arrays = state.get("early_arrays", {})
+    def restore(self, snapshot: Mapping[str, Any]) -> None:
+        """Goes back to where the snapshot was taken."""
+        self.learner.load_state_dict(snapshot["learner"])
+        self.optimizer.load_state_dict(snapshot["optimizer"])
+        self.stream.states = tuple(snapshot["stream"])
+        self.history = list(snapshot["history"])
+        self.best = None if snapshot["best"] is None else Best(**snapshot["best"])
+        self.first_stages_s = snapshot.get("first_stages_s", 0.0)
+        self.early_arrays = snapshot.get("early_arrays", {})
 
-    def retire(self, status: str, reason: str) -> None:
+    def retire(self, status: Literal["diverged", "failed"], reason: str) -> None:
+        """Ends its training early. `announce` is told, while the others go on."""
         self.status, self.reason = status, reason
+        if self.announce is not None:
+            self.announce(self)
 
 
 @dataclass(frozen=True)
@@ -143,82 +160,86 @@ class Loop:
     """What a training runs on: the device, the epochs, the batches, the teacher, and who watches.
 
     validate   learner -> scores (the first one decides) and whether higher is better
-    log        gets every track after each of its epochs
-    keep       gets the number of finished epochs and the tracks that go on
+    log        gets every run after each of its epochs
+    keep       gets the number of finished epochs and the runs that go on
     """
 
     fabric: Fabric
-    stream: TrainStream
+    stream: BatchSource
     epochs: int
     teacher: Network | None = None
-    teacher_modalities: tuple[str, ...] = ()
     validate: Callable[[Learner], tuple[dict[str, float], bool]] | None = None
     display: Display | None = None
-    log: Callable[[Track], None] | None = None
+    log: Callable[[RunState], None] | None = None
     first_epoch: int = 0
-    keep: Callable[[int, list[Track]], None] | None = None
+    keep: Callable[[int, list[RunState]], None] | None = None
 
-    def run(self, tracks: Iterable[Track]) -> Stopwatch:
-        """Trains every track in lockstep; returns what the shared passes and each track (by name) cost."""
-        tracks, watch = list(tracks), Stopwatch(self.fabric.device)
-        for track in tracks:
-            track.learner.train()
+    def run(self, states: Iterable[RunState]) -> Stopwatch:
+        """Trains everyone in lockstep; returns what the shared passes and each run (by name) cost."""
+        states, watch = list(states), Stopwatch(self.fabric.device)
+        for state in states:
+            state.learner.train()
         for epoch in range(self.first_epoch, self.epochs):
-            active = [track for track in tracks if track.status == "training"]
+            active = [state for state in states if state.status == "training"]
             if not active:
                 break
             self._one_epoch(epoch, active, watch)
             if self.display is not None:
                 self.display.epoch_done(epoch, self.epochs, summary(active))
             if self.keep is not None and epoch + 1 < self.epochs:
-                self.keep(epoch + 1, [track for track in active if track.status == "training"])
-        for track in tracks:
-            if track.status == "training":
-                track.status = "finished"
+                self.keep(epoch + 1, [state for state in active if state.status == "training"])
+        for state in states:
+            if state.status == "training":
+                state.status = "finished"
         return watch
 
-    def _one_epoch(self, epoch: int, active: list[Track], watch: Stopwatch) -> None:
+    def _one_epoch(self, epoch: int, active: list[RunState], watch: Stopwatch) -> None:
         steps = self.stream.steps_per_epoch
         if self.display is not None:
             self.display.epoch(epoch, self.epochs, steps)
-        batches = self.stream.epoch(epoch)
-        needed = self.teacher is not None and any(track.uses_teacher for track in active)
+        batches = iter(self.stream.epoch(epoch))
+        taught = any(state.uses_teacher for state in active)
         for number in range(steps):
             progress = Progress(epoch, self.epochs, epoch * steps + number, self.epochs * steps)
             with watch.measure(DATA_PASS):
                 batch = next(batches)
             with watch.measure(TEACHER_PASS):
-                seen = self._teacher_pass(batch) if needed else None
-            for track in active:
-                if track.status == "training":
-                    with watch.measure(track.name):
-                        guard(track, lambda: track.step(self.fabric, seen, batch, progress))  # noqa: B023
+                seen = self._teacher_pass(batch) if taught else None
+            for state in active:
+                if state.status == "training":
+                    with watch.measure(state.name):
+                        guard(state, partial(state.step, self.fabric, seen, batch, progress))
             if self.display is not None:
                 self.display.step()
-        for track in active:
-            if track.status != "training":
-                continue
-            track.close_epoch(epoch, steps)
-            if track.status == "training" and self.validate is not None:
-                guard(track, lambda: track.note_validation(epoch, *self.validate(track.learner)))  # noqa: B023
-            if self.log is not None:
-                self.log(track)
+        for state in active:
+            if state.status == "training":
+                self._close_epoch(state, epoch, steps)
+
+    def _close_epoch(self, state: RunState, epoch: int, steps: int) -> None:
+        state.close_epoch(epoch, steps)
+        if state.status == "training" and self.validate is not None:
+            validate = self.validate
+            guard(state, lambda: state.note_validation(epoch, *validate(state.learner)))
+        if self.log is not None:
+            self.log(state)
 
     @torch.no_grad()
-    def _teacher_pass(self, batch: Batch) -> Activations:
+    def _teacher_pass(self, batch: Batch) -> Activations | None:
+        if self.teacher is None:
+            return None
         with self.fabric.autocast():
-            return look(self.teacher, batch, self.teacher_modalities)
+            return self.teacher(batch)
 
 
-def guard(track: Track, action: Callable[[], object]) -> None:
+def guard(state: RunState, action: Callable[[], object]) -> None:
     """An error in one learner's code ends that learner alone; if its weights are gone, it has diverged."""
     try:
         action()
     except Exception as error:
-        if all(bool(torch.isfinite(p).all()) for p in track.parameters):
-            track.retire("failed", describe_error(error))
+        if all(bool(torch.isfinite(p).all()) for p in state.parameters):
+            state.retire("failed", describe_error(error))
         else:
-            track.retire("diverged", f"its weights were not finite: {error}")
+            state.retire("diverged", f"its weights were not finite: {error}")
 
 
 def describe_error(error: Exception) -> str:
@@ -226,14 +247,14 @@ def describe_error(error: Exception) -> str:
     return "".join(traceback.format_exception(error))
 
 
-def summary(tracks: list[Track]) -> str:
-    """One line on where the tracks stand: the first validation score, or else the training loss."""
+def summary(states: Iterable[RunState]) -> str:
+    """One line on where the runs stand: the first validation score, or else the training loss."""
     words = []
-    for track in tracks:
-        if track.status != "training":
-            words.append(f"{track.name} {track.status}")
-        elif scores := track.history[-1].get("validation"):
-            words.append(f"{track.name} {next(iter(scores.values())):.3f}")
+    for state in states:
+        if state.status != "training":
+            words.append(f"{state.name} {state.status}")
+        elif scores := state.history[-1].get("validation"):
+            words.append(f"{state.name} {next(iter(scores.values())):.3f}")
         else:
-            words.append(f"{track.name} loss {track.history[-1]['train']['loss']:.3f}")
+            words.append(f"{state.name} loss {state.history[-1]['train']['loss']:.3f}")
     return "  ".join(words)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -10,55 +11,52 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor
 
-from benchmark.cohorts import Cohort, TeacherSpec
-from benchmark.contracts import Distiller
+from benchmark.contracts import IGNORE, Distiller
 from benchmark.data.batches import TrainStream, in_order
 from benchmark.data.splits import open_test
-from benchmark.evaluation.accuracy import predict_network, score
-from benchmark.evaluation.cost import inference_cost
-from benchmark.models.network import Network
+from benchmark.evaluation.cost import Cost
+from benchmark.evaluation.evaluation import Evaluation
+from benchmark.models import Network
+from benchmark.planning.specs import TeacherSpec
 from benchmark.seeds import RandomStream, derive
 from benchmark.training.checkpoint import Snapshots, checksum
-from benchmark.training.learner import Learner, describe, make_network
-from benchmark.training.loop import Display, Loop, Track
+from benchmark.training.learner import Learner, describe
+from benchmark.training.loop import Display, Loop, RunState
+from benchmark.training.materials import Materials
 
 
 @dataclass(frozen=True)
 class Teacher:
-    """A teacher that is ready: frozen, in eval mode, evaluated on the test split."""
+    """A teacher that is ready: frozen, in eval mode, evaluated on the test split.
+
+    at_chance   whether its answers on the test split are no better than always naming one class
+    """
 
     spec: TeacherSpec
     network: Network
     checksum: str
     test: dict[str, float]
     test_logits: Tensor
-    cost: dict[str, int]
-
-
-def untrained_teacher(cohort: Cohort, device: torch.device) -> Network:
-    """The network of a cohort's teacher with the initial weights of its seed."""
-    spec = cohort.teacher
-    seed = derive(spec.seed, "teacher weights")
-    return make_network(spec.architecture, cohort.data, spec.modalities, seed, device)
+    cost: Cost
+    at_chance: bool = False
 
 
 class TeacherTraining:
-    """One teacher at work; its track tells how it ended."""
+    """One teacher at work; its state tells how it ended."""
 
-    def __init__(self, cohort: Cohort, network: Network, fabric: Fabric):
-        spec, data = cohort.teacher, cohort.data
+    def __init__(self, materials: Materials, network: Network, fabric: Fabric):
+        spec, data = materials.spec.teacher, materials.data
         self.fabric, self.spec = fabric, spec
-        samples = data.train.subset(cohort.splits.teacher)
+        samples = data.train.subset(materials.splits.teacher)
         everything = torch.ones(len(samples), dtype=torch.bool)
         seed = derive(spec.seed, "teacher")
         self.stream = TrainStream(
             data, samples, everything, spec.recipe.batch_size, seed, fabric.device, spec.modalities
         )
-        sight = (network, spec.modalities)
-        context = describe(sight, sight, next(self.stream.epoch(0)), len(data.classes), samples.labels)
-        learner = Learner(network, Distiller(context), spec.modalities)
+        batch = next(self.stream.epoch(0))
+        context = describe(network, network, batch, len(data.classes), samples.labels)
         stream = RandomStream(derive(spec.seed, "learner"), fabric.device)
-        self.track = Track("teacher", learner, spec.recipe, stream)
+        self.state = RunState("teacher", Learner(network, Distiller(context)), spec.recipe, stream)
         self.title = f"teacher {spec.architecture} on {data.name} ({len(samples)} samples)"
 
     def train(
@@ -74,24 +72,37 @@ class TeacherTraining:
             self.stream,
             self.spec.recipe.epochs,
             display=display,
-            log=lambda track: log(track.history[-1]),
+            log=lambda state: log(state.history[-1]),
             first_epoch=first_epoch,
             keep=snapshots.keep,
         )
-        return loop.run([self.track]).seconds(self.track.name)
+        return loop.run([self.state]).seconds(self.state.name)
 
 
-def evaluated(cohort: Cohort, network: Network, fabric: Fabric) -> Teacher:
+def evaluated(materials: Materials, network: Network, fabric: Fabric) -> Teacher:
     """Freezes a network and evaluates it on the test split."""
-    spec, data = cohort.teacher, cohort.data
+    spec, data = materials.spec.teacher, materials.data
+    evaluation = Evaluation(data, materials.validation, materials.metrics, fabric, {})
     test = open_test(data)
-    batch = next(in_order(data, test, spec.modalities, fabric.device))
-    sight = (network, spec.modalities)
-    context = describe(sight, sight, batch, len(data.classes), test.labels)
-    cost = inference_cost(Learner(network, Distiller(context), spec.modalities), batch)
-    network.eval().requires_grad_(False)
-    logits = predict_network(
-        network, spec.modalities, in_order(data, test, spec.modalities, fabric.device), fabric
+    network.eval()
+    cost = evaluation.cost(network, next(in_order(data, test, spec.modalities, fabric.device)))
+    network.requires_grad_(False)
+    scores, seen = evaluation.test(network)
+    return Teacher(
+        spec, network, checksum(network), scores, seen.logits, cost, _at_chance(seen.logits, test.labels)
     )
-    scores = score(cohort.task.metrics(data), logits, test.labels)
-    return Teacher(spec, network, checksum(network), scores, logits, cost)
+
+
+def _at_chance(logits: Tensor, labels: Tensor) -> bool:
+    """Whether the share of right answers lies within chance of the most frequent class's share.
+
+    logits [N, K, ...], labels [N, ...]. Within 2.6 standard deviations of a binomial, which is generous for
+    pixels: they are not independent. False where nothing has a label.
+    """
+    known = labels != IGNORE
+    count = int(known.sum())
+    if not count:
+        return False
+    share = float(labels[known].bincount().max()) / count
+    right = float((logits.argmax(1) == labels)[known].double().mean())
+    return right <= share + 2.6 * math.sqrt(share * (1 - share) / count)

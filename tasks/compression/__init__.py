@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from benchmark import Data, DatasetCard, Pair, Preset, Request, Target, Task, task
-from benchmark.models import is_architecture
-from tasks.compression import datasets, pairs, transfer
+from tasks.compression import cards, pairs
 
 
 @task("compression", title="Model compression")
@@ -14,18 +13,22 @@ class Compression(Task):
     """Image classification; teacher and student see the same RGB image."""
 
     def datasets(self) -> dict[str, DatasetCard]:
-        return datasets.cards()
+        return cards.cards()
 
     def pairs(self, dataset: str) -> dict[str, Pair]:
         return pairs.pairs()
 
     def custom_pair(self, dataset: str, name: str) -> Pair | None:
         """TEACHER-STUDENT for any two architectures, `torchvision:NAME` and `timm:NAME` among them."""
+        from benchmark.models import is_architecture
+
         teacher, dash, student = name.partition("-")
         known = dash and is_architecture(teacher) and is_architecture(student)
         return pairs.custom(teacher, student) if known else None
 
     def transfer(self, data: Data, request: Request) -> dict[str, Callable[[], Target]]:
+        from tasks.compression import transfer
+
         return transfer.targets(data, request)
 
     def presets(self) -> dict[str, Preset]:

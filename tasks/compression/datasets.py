@@ -1,23 +1,20 @@
-"""The datasets of the compression task: embedded shapes, CIFAR in either layout, any folder of classes."""
+"""Loads the datasets of the compression task; their cards are in `cards`."""
 
 from __future__ import annotations
-
-from functools import partial
 
 import torch
 from torchvision.datasets import CIFAR10, CIFAR100
 
-from benchmark import Data, DatasetCard, Modality, Request, Samples
+from benchmark import Data, Modality, Request, Samples
+from benchmark.data.locating import candidate_folders, not_found
 from benchmark.data.readers import (
     Table,
-    candidate_folders,
     fingerprint,
-    not_found,
-    parquet_files,
     read_class_folders,
     read_parquet,
     read_pickled_cifar,
 )
+from tasks.compression.cards import SIZES, cifar_layouts, cifar_tables, class_images
 
 CIFAR_STATISTICS = {
     "cifar10": ((0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)),
@@ -28,38 +25,12 @@ CIFAR10_CLASSES = (
     "airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck",
 )  # fmt: skip
 SHAPES_TRAIN, SHAPES_TEST = 4000, 2000
-SIZES = {"image_folder": 32, "image_folder_64": 64, "image_folder_224": 224}
-
-
-def cards() -> dict[str, DatasetCard]:
-    """Dataset name -> card."""
-    small = {"rgb": (3, 32, 32)}
-    found = {"shapes": DatasetCard("Shapes, 12 figures", load_shapes, synthetic=True, shapes=small)}
-    for name, dataset in (("cifar10", CIFAR10), ("cifar100", CIFAR100)):
-        title = f"CIFAR-{name.removeprefix('cifar')}"
-        found[name] = DatasetCard(
-            title,
-            partial(load_cifar, name),
-            synthetic=False,
-            requires=_cifar_layouts(name, dataset),
-            shapes=small,
-        )
-    for name, size in SIZES.items():
-        title = f"Images of a folder, {size} x {size}"
-        found[name] = DatasetCard(
-            title,
-            partial(load_folder, name),
-            synthetic=False,
-            requires=FOLDER_LAYOUTS,
-            shapes={"rgb": (3, size, size)},
-        )
-    return found
 
 
 def load_shapes(request: Request) -> Data:
     """The embedded dataset, drawn anew (about a second)."""
     # Imported here, so that the generator can be run as a program of its own.
-    from tasks.compression.synthetic import CLASSES, shapes
+    from tasks.synthetic.shapes import CLASSES, shapes
 
     images, labels = (torch.from_numpy(each) for each in shapes(SHAPES_TRAIN + SHAPES_TEST, seed=7))
     train, test = (
@@ -73,13 +44,12 @@ def load_cifar(name: str, request: Request) -> Data:
     """CIFAR-10 or CIFAR-100, as parquet or as torchvision's pickles. Raises UserError where it is not
     there."""
     dataset = CIFAR10 if name == "cifar10" else CIFAR100
-    layouts = _cifar_layouts(name, dataset)
+    layouts = cifar_layouts(name)
     if request.download and request.data_dir is not None:
         (request.data_dir / name).mkdir(parents=True, exist_ok=True)
     for folder in candidate_folders(request.data_dir, name, layouts):
-        files = [parquet_files(folder, split) for split in ("train", "test")]
-        if all(files):
-            train, test = (read_parquet(each, ("label", "fine_label")) for each in files)
+        if (tables := cifar_tables(folder)) is not None:
+            train, test = (read_parquet(each, ("label", "fine_label")) for each in tables)
             break
         if (found := read_pickled_cifar(folder, dataset, request.download)) is not None:
             train, test = found
@@ -92,23 +62,8 @@ def load_cifar(name: str, request: Request) -> Data:
 
 def load_folder(name: str, request: Request) -> Data:
     """Any tree with a folder per class. Raises UserError where there is none."""
-    for folder in candidate_folders(request.data_dir, "image_folder", FOLDER_LAYOUTS):
-        if (found := read_class_folders(folder, SIZES[name])) is not None:
-            train, test, classes = found
-            return _data(name, train, test, classes, IMAGENET_STATISTICS, pad=SIZES[name] // 8)
-    raise not_found(request.data_dir, name, FOLDER_LAYOUTS)
-
-
-FOLDER_LAYOUTS = (
-    "train/<class>/*.png with test/<class>/*.png (or val/), or <class>/*.png alone (jpg, webp, ... too)"
-)
-
-
-def _cifar_layouts(name: str, dataset: type[CIFAR10]) -> str:
-    return (
-        f"{name}/train.parquet and test.parquet (or shards train-*.parquet), "
-        f"or {name}/{dataset.base_folder}/ as torchvision keeps it (--download fetches it)"
-    )
+    train, test, classes = read_class_folders(class_images(name, request), SIZES[name])
+    return _data(name, train, test, classes, IMAGENET_STATISTICS, pad=SIZES[name] // 8)
 
 
 def _data(

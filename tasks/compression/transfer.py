@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from torchvision.datasets import STL10
 
 from benchmark import Data, Request, Samples, Target, UserError
-from tasks.compression import datasets
+from tasks.compression import cards
 
 DIGITS_TEST = 0.4
 """Share of scikit-learn's 1,797 digits that is the test split."""
@@ -46,7 +46,7 @@ def digits(shape: tuple[int, ...]) -> Target:
 
 
 def _images(name: str, request: Request, shape: tuple[int, ...]) -> Target:
-    data = datasets.cards()[name].load(request)
+    data = cards.cards()[name].load(request)
     return _target(*((part.modalities["rgb"], part.labels) for part in (data.train, data.test)), shape)
 
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from benchmark import Data, DatasetCard, Pair, Preset, Request, Target, Task, task
-from benchmark.models import is_architecture
-from tasks.cross_modal import luma_chroma, nyuv2, pairs, rgbd_folder, rooms, transfer
+from tasks.cross_modal import cards, pairs
 
 FEW_LABELS, DISJOINT = 0.1, "disjoint"
 """Labels are few, and the teacher learnt from other scenes: it can't hand over the labels that are hidden."""
@@ -17,19 +16,22 @@ class CrossModal(Task):
     """The teacher is trained on labelled scenes; the student has labels for few of its own."""
 
     def datasets(self) -> dict[str, DatasetCard]:
-        sources = (rooms, nyuv2, rgbd_folder, luma_chroma)
-        return {name: card for source in sources for name, card in source.cards().items()}
+        return cards.cards()
 
     def pairs(self, dataset: str) -> dict[str, Pair]:
         return pairs.pairs(dataset)
 
     def custom_pair(self, dataset: str, name: str) -> Pair | None:
         """TEACHER-STUDENT for any two architectures, `torchvision:NAME` and `timm:NAME` among them."""
+        from benchmark.models import is_architecture
+
         teacher, dash, student = name.partition("-")
         known = dash and is_architecture(teacher) and is_architecture(student)
         return pairs.custom(dataset, teacher, student) if known else None
 
     def transfer(self, data: Data, request: Request) -> dict[str, Callable[[], Target]]:
+        from tasks.cross_modal import transfer
+
         return transfer.targets(data, request, self.datasets())
 
     def presets(self) -> dict[str, Preset]:

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import partial
 
 import torch
 from torch import Tensor
 
-from benchmark import Data, DatasetCard, Modality, Request, Samples
+from benchmark import Data, Modality, Request, Samples
 from benchmark.data.readers import fingerprint
-from tasks.compression import datasets as images
-
-SOURCES = ("cifar10", "cifar100", "image_folder")
+from tasks.compression import cards as images
 
 LUMA_STATISTICS = ((0.4808,), (0.2389,))
 CHROMA_STATISTICS = ((0.4826, 0.5094), (0.0587, 0.0514))
@@ -25,24 +22,6 @@ CHROMA_WEIGHTS = ((-11059, -21709, 32768), (32768, -27439, -5329))
 
 FRACTION_BITS = 16
 CHUNK = 4096
-
-
-def cards() -> dict[str, DatasetCard]:
-    """Dataset name -> card."""
-    sources = images.cards()
-    return {
-        f"luma_chroma_{name}": DatasetCard(
-            f"{sources[name].title}, luminance and chrominance",
-            partial(load, name),
-            synthetic=False,
-            requires=sources[name].requires,
-            shapes={
-                "luma": (1, *sources[name].shapes["rgb"][1:]),
-                "chroma": (2, *sources[name].shapes["rgb"][1:]),
-            },
-        )
-        for name in SOURCES
-    }
 
 
 def load(source: str, request: Request) -> Data:

@@ -9,26 +9,21 @@ import h5py
 import numpy as np
 import torch
 
-from benchmark import Data, DatasetCard, Request, Samples, UserError
+from benchmark import Data, Request, Samples, UserError
 from benchmark.contracts import IGNORE
 from benchmark.data.loading import Arrays, Report, cached, stamps
-from benchmark.data.readers import candidate_folders, fingerprint, not_found
+from benchmark.data.readers import fingerprint
+from tasks.cross_modal.cards import (
+    LABELLED,
+    MAPPING_13,
+    MAPPING_40,
+    MAPPINGS,
+    NYUV2_SIZE,
+    SPLITS,
+    nyuv2_folder,
+)
 from tasks.cross_modal.matlab import is_references, read_leaves, text
 from tasks.cross_modal.rgbd_folder import modalities, sample, shrink
-
-LABELLED = "nyu_depth_v2_labeled.mat"
-SPLITS = "splits.mat"
-MAPPING_40 = ("classMapping40.mat",)
-MAPPING_13 = ("class13Mapping.mat", "classMapping13.mat")
-LAYOUTS = f"nyuv2/{LABELLED} and, for the official split, nyuv2/{SPLITS} (trainNdxs, testNdxs)"
-MAPPINGS = {
-    40: f"nyuv2/{MAPPING_40[0]} (mapClass: 894 numbers)",
-    13: f"nyuv2/{MAPPING_13[0]} (labels13: 40 numbers) and nyuv2/{MAPPING_40[0]} (mapClass: 894 numbers)",
-}
-
-SIZE = (96, 128)
-SHAPES = {"rgb": (3, *SIZE), "depth": (1, *SIZE)}
-"""Rows and columns that the 480 x 640 pixels are brought to."""
 
 NUM_LABELS = 894
 """Classes that the file counts from 1; 0 is a pixel without a label."""
@@ -48,27 +43,9 @@ CHUNK_CACHE = 2**26
 VERSION = 1
 
 
-def cards() -> dict[str, DatasetCard]:
-    """Dataset name -> card."""
-    found = {
-        "nyuv2": DatasetCard(
-            "NYU Depth v2, scenes", load_scenes, synthetic=False, requires=LAYOUTS, shapes=SHAPES
-        ),
-    }
-    for classes in (13, 40):
-        found[f"nyuv2_segmentation_{classes}"] = DatasetCard(
-            f"NYU Depth v2, {classes} classes of pixels",
-            partial(load_segmentation, classes),
-            synthetic=False,
-            requires=f"{LAYOUTS}; {MAPPINGS[classes]}",
-            shapes=SHAPES,
-        )
-    return found
-
-
 def load_scenes(request: Request) -> Data:
     """Scene classification: ten classes, a label per image. Raises UserError where the file is not there."""
-    folder = _folder(request)
+    folder = nyuv2_folder(request)
     arrays = _arrays(folder, request)
     kinds = [str(each) for each in arrays["kinds"][arrays["index"]]]
     labels = [SCENES.index(each) if each in SCENES else SCENES.index("other") for each in kinds]
@@ -80,24 +57,17 @@ def load_segmentation(classes: int, request: Request) -> Data:
 
     Raises UserError that names the mapping file that is missing.
     """
-    folder = _folder(request)
+    folder = nyuv2_folder(request)
     table, names = _mapping(folder, classes)
     arrays = _arrays(folder, request)
     labels = torch.from_numpy(table[arrays["labels"]])
     return _data(f"nyuv2_segmentation_{classes}", folder, arrays, labels, names)
 
 
-def _folder(request: Request) -> Path:
-    for folder in candidate_folders(request.data_dir, "nyuv2", LAYOUTS):
-        if (folder / LABELLED).is_file():
-            return folder
-    raise not_found(request.data_dir, "nyuv2", LAYOUTS)
-
-
 def _arrays(folder: Path, request: Request) -> Arrays:
     """What `_decode` makes of the labelled file: the same for all of its datasets, so kept once."""
     file = folder / LABELLED
-    identity = {"version": VERSION, "size": SIZE, "files": stamps([file], folder)}
+    identity = {"version": VERSION, "size": NYUV2_SIZE, "files": stamps([file], folder)}
     return cached(request, "nyuv2", identity, partial(_decode, file))
 
 
@@ -160,7 +130,7 @@ def _check(file: Path, content: h5py.File) -> None:
 
 
 def _sample(content: h5py.File, place: int) -> tuple[dict[str, np.ndarray], str]:
-    """(rgb, depth, labels) of one image at `SIZE`, or what is wrong with it."""
+    """(rgb, depth, labels) of one image at `NYUV2_SIZE`, or what is wrong with it."""
     try:
         image, depth, labels = (content[name][place] for name in ("images", "depths", "labels"))
     except OSError as error:
@@ -170,13 +140,13 @@ def _sample(content: h5py.File, place: int) -> tuple[dict[str, np.ndarray], str]
     if labels.max() > NUM_LABELS:
         return {}, f"it has the label {labels.max()}, above {NUM_LABELS}"
     millimetres = np.clip(np.round(depth.T * 1000.0), 0, np.iinfo(np.int16).max).astype(np.int16)
-    millimetres = sample(millimetres, SIZE)
+    millimetres = sample(millimetres, NYUV2_SIZE)
     if not millimetres.any():
         return {}, "its depth is zero everywhere"
     return {
-        "rgb": shrink(np.ascontiguousarray(image.transpose(2, 1, 0)), SIZE).transpose(2, 0, 1),
+        "rgb": shrink(np.ascontiguousarray(image.transpose(2, 1, 0)), NYUV2_SIZE).transpose(2, 0, 1),
         "depth": millimetres[None],
-        "labels": sample(labels.T.astype(np.int16), SIZE),
+        "labels": sample(labels.T.astype(np.int16), NYUV2_SIZE),
     }, ""
 
 
@@ -195,7 +165,7 @@ def _data(name: str, folder: Path, arrays: Arrays, labels: torch.Tensor, classes
         train=parts["train"],
         test=parts["test"],
         classes=classes,
-        modalities=modalities(SIZE),
+        modalities=modalities(NYUV2_SIZE),
         fingerprint=fingerprint(parts),
         synthetic=False,
         pad=PAD,

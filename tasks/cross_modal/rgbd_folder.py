@@ -10,14 +10,12 @@ import cv2
 import numpy as np
 import torch
 
-from benchmark import Data, DatasetCard, Modality, Request, Samples, UserError
+from benchmark import Data, Modality, Request, Samples, UserError
 from benchmark.contracts import IGNORE
 from benchmark.data.loading import Arrays, Report, Unusable, cached, stamps
 from benchmark.data.readers import fingerprint
-from tasks.cross_modal.rgbd_layout import LAYOUTS, Folder, find_folder
-
-SIZES = {"rgbd_folder": (48, 48), "rgbd_folder_96": (96, 128)}
-"""Rows and columns that images are brought to, whatever their own proportions."""
+from tasks.cross_modal.cards import FOLDER_SIZES
+from tasks.cross_modal.rgbd_layout import Folder, find_folder
 
 RGB_STATISTICS = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 DEPTH_STATISTICS = ((2.84,), (1.42,))
@@ -38,20 +36,6 @@ CHUNK = 64
 VERSION = 1
 
 
-def cards() -> dict[str, DatasetCard]:
-    """Dataset name -> card."""
-    return {
-        name: DatasetCard(
-            f"Colour and depth of a folder, {rows} x {columns}",
-            partial(load, name),
-            synthetic=False,
-            requires=LAYOUTS,
-            shapes={"rgb": (3, rows, columns), "depth": (1, rows, columns)},
-        )
-        for name, (rows, columns) in SIZES.items()
-    }
-
-
 def load(name: str, request: Request) -> Data:
     """Modalities `rgb` [N, 3, H, W] uint8 and `depth` [N, 1, H, W] int16 millimetres, 0 where there is none.
 
@@ -60,8 +44,8 @@ def load(name: str, request: Request) -> Data:
     (every fifth group, where the table has them), in sorted order. Raises UserError where nothing is there.
     """
     folder = find_folder(request.data_dir)
-    identity = {"version": VERSION, "size": SIZES[name], "files": stamps(folder.files, folder.root)}
-    arrays = cached(request, name, identity, partial(_decode, folder, SIZES[name]))
+    identity = {"version": VERSION, "size": FOLDER_SIZES[name], "files": stamps(folder.files, folder.root)}
+    arrays = cached(request, name, identity, partial(_decode, folder, FOLDER_SIZES[name]))
     names = [str(each) for each in arrays["names"]]
     tested = folder.tested()
     test = np.array([each in tested for each in names], bool)
@@ -79,7 +63,7 @@ def load(name: str, request: Request) -> Data:
         train=parts["train"],
         test=parts["test"],
         classes=folder.classes,
-        modalities=modalities(SIZES[name]),
+        modalities=modalities(FOLDER_SIZES[name]),
         fingerprint=fingerprint(parts),
         synthetic=False,
         pad=PAD,

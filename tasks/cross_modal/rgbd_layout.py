@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmark import UserError
-from benchmark.data.readers import IMAGE_SUFFIXES, candidate_folders, not_found
+from benchmark.data.locating import IMAGE_SUFFIXES, candidate_folders, not_found
 
 COLOUR_FOLDERS = ("color", "colour", "rgb", "image")
 LAYOUTS = (

@@ -6,11 +6,12 @@ from functools import partial
 
 import torch
 
-from benchmark import Data, DatasetCard, Modality, Request, Samples
+from benchmark import Data, Modality, Request, Samples
 from benchmark.data.loading import Arrays, Report, cached
 from benchmark.data.readers import fingerprint
-from tasks.cross_modal.rendering.furniture import PARTS
-from tasks.cross_modal.rendering.layouts import KINDS
+from tasks.synthetic.rendering.furniture import PARTS
+from tasks.synthetic.rendering.layouts import KINDS
+from tasks.synthetic.rooms import rooms
 
 VERSION = 1
 """Of the drawings: another one makes those that are cached be drawn again."""
@@ -20,21 +21,10 @@ TRAIN, TEST = 3200, 1000
 
 SEED = 5
 PAD = 3
-SHAPES = {"rgb": (3, 40, 40), "depth": (1, 40, 40)}
 
 RGB_STATISTICS = ((0.65, 0.63, 0.6), (0.14, 0.16, 0.17))
 DEPTH_STATISTICS = ((2.34,), (1.0,))
 """Mean and standard deviation of the training scenes, rounded; depth in metres, its holes counted as 0."""
-
-
-def cards() -> dict[str, DatasetCard]:
-    """Dataset name -> card."""
-    return {
-        "rooms": DatasetCard("Rooms, 10 kinds", partial(load, "rooms"), synthetic=True, shapes=SHAPES),
-        "rooms_segmentation": DatasetCard(
-            "Rooms, 11 classes of pixels", partial(load, "rooms_segmentation"), synthetic=True, shapes=SHAPES
-        ),
-    }
 
 
 def load(name: str, request: Request) -> Data:
@@ -71,9 +61,6 @@ def load(name: str, request: Request) -> Data:
 
 def _draw(request: Request, report: Report) -> Arrays:
     """All scenes; the mask in bytes, which take an eighth of the space on disk."""
-    # Imported here, so that `python -m tasks.cross_modal.synthetic` isn't that module's second import.
-    from tasks.cross_modal.synthetic import rooms
-
     request.say(f"rooms: drawing {TRAIN + TEST} scenes, once; they are kept in the cache")
     drawn = rooms(TRAIN + TEST, SEED)
     return {"rgb": drawn.rgb, "depth": drawn.depth, "mask": drawn.mask.astype("uint8"), "label": drawn.label}

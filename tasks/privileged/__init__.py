@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from benchmark import Data, DatasetCard, Pair, Preset, Request, Target, Task, task
-from tasks.privileged import motions, ntu, transfer, utd_mhad, video_folder
-
-SOURCES = (motions, utd_mhad, ntu, video_folder)
+from tasks.privileged import cards, pairs
 
 
 @task("privileged", title="Privileged information")
@@ -15,12 +13,14 @@ class Privileged(Task):
     """Action recognition; the teacher sees privileged and regular modalities, the student regular ones."""
 
     def datasets(self) -> dict[str, DatasetCard]:
-        return {name: card for source in SOURCES for name, card in source.cards().items()}
+        return cards.cards()
 
     def pairs(self, dataset: str) -> dict[str, Pair]:
-        return next(source.pairs() for source in SOURCES if dataset in source.cards())
+        return pairs.pairs(dataset)
 
     def transfer(self, data: Data, request: Request) -> dict[str, Callable[[], Target]]:
+        from tasks.privileged import transfer
+
         return transfer.targets(data)
 
     def presets(self) -> dict[str, Preset]:

@@ -18,11 +18,11 @@ import torch
 
 from benchmark import UserError
 from benchmark.data.loading import Unusable
+from tasks.privileged.cards import FRAMES, SIDE, sidecar
 
 VERSION = 1
 """Of the decoding here and in sound.py: raise it with every change of what they make."""
 
-FRAMES, SIDE = 16, 64
 FLOW_STEPS = 16
 """Steps of the stored flow in a pixel of the resized frame: int8 then reaches 7.9 pixels per frame, an eighth
 of the frame; faster motion saturates."""
@@ -45,11 +45,6 @@ class Clip:
     video: np.ndarray
     flow: np.ndarray
     audio: np.ndarray | None
-
-
-def sidecar(video: Path) -> Path:
-    """The wav file that beats a video's own sound track, where there is one."""
-    return video.with_suffix(".wav")
 
 
 def decode(file: Path) -> Clip | Unusable:

@@ -5,55 +5,19 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from benchmark import Data, DatasetCard, Modality, Pair, Recipe, Request, Samples
+from benchmark import Data, Modality, Request, Samples
 from benchmark.data.loading import Arrays, Report, cached
 from benchmark.data.readers import fingerprint
-from tasks.privileged.motion.actions import ACTIONS
+from tasks.synthetic.motion.actions import ACTIONS
+from tasks.synthetic.motion.performances import SEED, motions
 
-SEED = 11
 VERSION = 1
 """Raised with every change of the generator, so that nothing is read from an older cache."""
 
 TRAIN_SUBJECTS, TEST_SUBJECTS = range(16), range(16, 24)
 TRAIN_TAKES, TEST_TAKES = 6, 7
-SHAPES = {"skeleton": (45, 32), "video": (2, 12, 20, 16), "audio": (24, 32)}
 SPATIAL = ("video",)
 SCALES = {"video": 255.0}
-
-
-SHORT = Recipe(
-    epochs=30,
-    batch_size=32,
-    optimizer="adamw",
-    learning_rate=0.01,
-    weight_decay=0.01,
-    schedule="cosine",
-    warmup=0.05,
-)
-"""For short trainings: the rate falls along a cosine, whatever the number of epochs."""
-
-NETWORKS = {
-    (("skeleton", "video"), ("video",)): ("fusion_8", "conv3d_8"),
-    (("skeleton", "audio"), ("audio",)): ("fusion_8", "conv1d_8"),
-    (("skeleton", "audio", "video"), ("video",)): ("fusion_8", "conv3d_8"),
-}
-"""Modalities of teacher and student -> their networks. The student's stand last in the teacher's: its maps
-are those on the grid of its last input."""
-
-
-def cards() -> dict[str, DatasetCard]:
-    """Dataset name -> card."""
-    return {"motions": DatasetCard("Motions, 12 actions", load, synthetic=True, shapes=SHAPES)}
-
-
-def pairs() -> dict[str, Pair]:
-    """Pair name -> pair: what the teacher sees, and what the student."""
-    return {
-        f"{'+'.join(teacher_sees)}-{'+'.join(student_sees)}": Pair(
-            teacher, student, SHORT, SHORT, teacher_sees, student_sees
-        )
-        for (teacher_sees, student_sees), (teacher, student) in NETWORKS.items()
-    }
 
 
 def load(request: Request) -> Data:
@@ -76,8 +40,6 @@ def load(request: Request) -> Data:
 
 def _draw(report: Report) -> Arrays:
     """Arrays of both splits, named `split/name`; a drawn clip is never bad."""
-    from tasks.privileged.synthetic import motions  # needs torchaudio, which nothing else here waits for
-
     return {
         f"{split}/{name}": array
         for split, subjects, takes in (

@@ -13,9 +13,10 @@ import numpy as np
 import torch
 from scipy.signal import savgol_filter
 
-from benchmark import Data, DatasetCard, Modality, Pair, Recipe, Request, Samples, UserError
+from benchmark import Data, Modality, Request, Samples, UserError
 from benchmark.data.loading import Arrays, Report, Unusable, cached, stamps
-from benchmark.data.readers import candidate_folders, fingerprint, not_found
+from benchmark.data.readers import fingerprint
+from tasks.privileged.cards import NTU_FOLDS, NTU_JOINTS, NTU_LAYOUT, NTU_LENGTH, ntu_folder, ntu_shapes
 from tasks.privileged.sequences import (
     Decoded,
     body_coordinates,
@@ -26,21 +27,12 @@ from tasks.privileged.sequences import (
 CLASSES = tuple(f"A{number:03d}" for number in range(1, 61))
 TRAINING_PERFORMERS = (1, 2, 4, 5, 8, 9, 13, 14, 15, 16, 17, 18, 19, 25, 27, 28, 31, 34, 35, 38)
 TEST_CAMERA = 1
-FOLDS = ("cross_subject", "cross_view")
-FOLDERS = ("", "nturgb+d_skeletons", "nturgbd_skeletons", "skeletons")
-LAYOUT = (
-    "ntu/SsssCcccPpppRrrrAaaa.skeleton (or in ntu/nturgb+d_skeletons/, as the archive unpacks), "
-    "such as S001C001P001R001A001.skeleton"
-)
 NAME = re.compile(r"S(\d{3})C(\d{3})P(\d{3})R(\d{3})A(\d{3})\.skeleton")
 
 VERSION = 1
 """Raised when the code below decodes differently: a cache of another version is made again."""
 
-LENGTH = 64
-"""Time steps of the modalities; most sequences have 50 to 150 frames."""
-
-JOINTS, BODY_FIELDS, JOINT_FIELDS = 25, 10, 12
+BODY_FIELDS, JOINT_FIELDS = 10, 12
 HIP, NECK, SHOULDERS, WRISTS = 0, 20, (4, 8), (6, 10)
 """Base of the spine, spine between the shoulders, left and right shoulder, left and right wrist."""
 
@@ -53,29 +45,6 @@ SCALE = 500.0
 """Modalities are kept as int16, this many steps per unit; what lies beyond 65 units is clipped."""
 
 
-def cards() -> dict[str, DatasetCard]:
-    """Dataset name -> card."""
-    shapes = {name: modality.shape for name, modality in _modalities().items()}
-    card = DatasetCard(
-        "NTU RGB+D skeletons", load, synthetic=False, requires=LAYOUT, folds=FOLDS, shapes=shapes
-    )
-    return {"ntu": card}
-
-
-def pairs() -> dict[str, Pair]:
-    """Pair name -> pair: the teacher sees every joint, the student what sensors on both wrists would."""
-    recipe = Recipe(
-        epochs=60,
-        batch_size=64,
-        optimizer="adamw",
-        learning_rate=3e-3,
-        weight_decay=0.01,
-        schedule="cosine",
-        warmup=0.05,
-    )
-    return {"skeleton-wrists": Pair("conv1d_64", "conv1d_16", recipe, recipe, ("skeleton",), ("wrists",))}
-
-
 def load(request: Request) -> Data:
     """The sequences of one protocol.
 
@@ -85,8 +54,8 @@ def load(request: Request) -> Data:
     Decoding takes about ten milliseconds a file, once. Raises UserError where the dataset is not there, or
     has nothing to train or to test on.
     """
-    fold = request.fold or FOLDS[0]
-    folder = _folder(request)
+    fold = request.fold or NTU_FOLDS[0]
+    folder = ntu_folder(request)
     files = sorted(folder.glob("*.skeleton"))
     identity = {"version": VERSION, "files": stamps(files, folder)}
     arrays = cached(request, "ntu", identity, partial(_decode_all, folder, files))
@@ -110,14 +79,6 @@ def load(request: Request) -> Data:
     )
 
 
-def _folder(request: Request) -> Path:
-    for root in candidate_folders(request.data_dir, "ntu", LAYOUT):
-        for folder in (root / name for name in FOLDERS):
-            if next(folder.glob("*.skeleton"), None) is not None:
-                return folder
-    raise not_found(request.data_dir, "ntu", LAYOUT)
-
-
 def _decode_all(folder: Path, files: list[Path], report: Report) -> Arrays:
     """Every sequence with a body in it, by file name."""
     kept, decoded = [], []
@@ -128,7 +89,7 @@ def _decode_all(folder: Path, files: list[Path], report: Report) -> Arrays:
         kept.append(_numbers(file))
         decoded.append(result)
     if not decoded:
-        raise UserError(f"{folder} holds no sequence that can be used: expected {LAYOUT}")
+        raise UserError(f"{folder} holds no sequence that can be used: expected {NTU_LAYOUT}")
     _, camera, performer, _, action = np.array(kept).T
     arrays = {name: np.stack([each[name] for each in decoded]) for name in ("skeleton", "wrists")}
     return arrays | {"label": action - 1, "performer": performer, "camera": camera}
@@ -147,7 +108,7 @@ def _decode(file: Path) -> Decoded:
     if not 1 <= action <= len(CLASSES):
         raise Unusable(file, f"action {action} is outside the {len(CLASSES)} classes")
     joints = facing_camera(main_body(file, read_bodies(file)))
-    skeleton = body_coordinates(file, joints, HIP, NECK, LENGTH, FRAME_RATE)
+    skeleton = body_coordinates(file, joints, HIP, NECK, NTU_LENGTH, FRAME_RATE)
     return {"skeleton": _compact(skeleton), "wrists": _compact(wrist_acceleration(joints))}
 
 
@@ -163,7 +124,7 @@ def read_bodies(file: Path) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     except (OSError, ValueError) as error:
         raise Unusable(file, f"is no skeleton file ({' '.join(str(error).split())})") from error
     seen: dict[str, list[tuple[int, np.ndarray]]] = {}
-    block = BODY_FIELDS + 1 + JOINTS * JOINT_FIELDS
+    block = BODY_FIELDS + 1 + NTU_JOINTS * JOINT_FIELDS
     place = 1
     for frame in range(_count(file, numbers, 0)):
         bodies = _count(file, numbers, place)
@@ -172,9 +133,11 @@ def read_bodies(file: Path) -> dict[str, tuple[np.ndarray, np.ndarray]]:
             values = numbers[place : place + block]
             if len(values) < block:
                 raise Unusable(file, f"is truncated: it ends in frame {frame + 1}")
-            if values[BODY_FIELDS] != JOINTS:
-                raise Unusable(file, f"frame {frame + 1} has {values[BODY_FIELDS]:g} joints, not {JOINTS}")
-            joints = values[BODY_FIELDS + 1 :].reshape(JOINTS, JOINT_FIELDS)[:, :3]
+            if values[BODY_FIELDS] != NTU_JOINTS:
+                raise Unusable(
+                    file, f"frame {frame + 1} has {values[BODY_FIELDS]:g} joints, not {NTU_JOINTS}"
+                )
+            joints = values[BODY_FIELDS + 1 :].reshape(NTU_JOINTS, JOINT_FIELDS)[:, :3]
             if not np.isfinite(joints).all():
                 raise Unusable(file, f"holds positions that are not finite, first in frame {frame + 1}")
             seen.setdefault(words[place], []).append((frame, joints))
@@ -201,7 +164,7 @@ def main_body(file: Path, bodies: dict[str, tuple[np.ndarray, np.ndarray]]) -> n
         raise Unusable(file, "has one body twice in a frame")
     every = np.arange(frames[0], frames[-1] + 1)
     flat = joints.reshape(len(joints), -1)
-    return np.stack([np.interp(every, frames, x) for x in flat.T], axis=1).reshape(len(every), JOINTS, 3)
+    return np.stack([np.interp(every, frames, x) for x in flat.T], axis=1).reshape(len(every), NTU_JOINTS, 3)
 
 
 def facing_camera(joints: np.ndarray) -> np.ndarray:
@@ -225,7 +188,7 @@ def wrist_acceleration(joints: np.ndarray) -> np.ndarray:
     acceleration = savgol_filter(
         positions, SMOOTHING_FRAMES, SMOOTHING_DEGREE, deriv=2, delta=1 / FRAME_RATE, axis=0
     )
-    return resample(acceleration / GRAVITY, LENGTH).T
+    return resample(acceleration / GRAVITY, NTU_LENGTH).T
 
 
 def _count(file: Path, numbers: np.ndarray, place: int) -> int:
@@ -254,6 +217,6 @@ def _samples(arrays: Arrays, chosen: np.ndarray) -> Samples:
 def _modalities() -> dict[str, Modality]:
     """Shapes and scales: torso lengths, torso lengths per second, and g, which are near one as they are."""
     return {
-        name: Modality((channels, LENGTH), (0.0,) * channels, (1.0,) * channels, scale=SCALE, spatial=False)
-        for name, channels in (("skeleton", 2 * 3 * JOINTS), ("wrists", 6))
+        name: Modality(shape, (0.0,) * shape[0], (1.0,) * shape[0], scale=SCALE, spatial=False)
+        for name, shape in ntu_shapes().items()
     }

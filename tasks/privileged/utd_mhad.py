@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -15,84 +14,35 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from benchmark import Data, DatasetCard, Modality, Pair, Recipe, Request, Samples, UserError
+from benchmark import Data, Modality, Request, Samples, UserError
 from benchmark.data.loading import Arrays, Report, Unusable, cached, stamps
-from benchmark.data.readers import candidate_folders, fingerprint, not_found
+from benchmark.data.readers import fingerprint
+from tasks.privileged.cards import (
+    CROSS_SUBJECT,
+    LEAVE_OUT,
+    STEPS,
+    UTD_MHAD_JOINTS,
+    UTD_MHAD_LAYOUT,
+    utd_mhad_files,
+    utd_mhad_folder,
+    utd_mhad_shapes,
+)
 from tasks.privileged.sequences import decode_in_threads
 from tasks.privileged.utd_mhad_files import (
     CLASSES,
-    DEPTH_FRAMES,
-    DEPTH_SIDE,
-    JOINTS,
-    LENGTH,
-    SUBJECTS,
     VARIABLES,
     Clip,
     decode,
-    subfolder,
 )
 
 TRAINING_SUBJECTS = (1, 3, 5, 7)
-CROSS_SUBJECT = "cross_subject"
-LEAVE_OUT = {f"leave_out_{subject}": subject for subject in SUBJECTS}
-LAYOUT = (
-    "utd_mhad/Depth/a*_s*_t*_depth.mat with Inertial/a*_s*_t*_inertial.mat and "
-    "Skeleton/a*_s*_t*_skeleton.mat beside it"
-)
 NAME = re.compile(r"a(\d+)_s(\d+)_t(\d+)_(depth|inertial|skeleton)\.mat")
 
 VERSION = 1
 """Raised when sequences are decoded differently: a cache of another version is made again."""
 
-STEPS = {"utd_mhad": 2, "utd_mhad_64": 1}
-"""Dataset -> how many decoded frames, rows and columns make one: the fine clips ask for a GPU."""
-
 DEPTH_PAD = 4
 """How far the training crop shifts a clip, in decoded pixels."""
-
-MOTION = Recipe(
-    epochs=60,
-    batch_size=32,
-    optimizer="adamw",
-    learning_rate=0.01,
-    weight_decay=0.01,
-    schedule="cosine",
-    warmup=0.05,
-)
-"""For the one-dimensional networks. Set by what the teacher and the scratch students reach, no baseline."""
-
-CLIPS = replace(MOTION, epochs=40)
-
-
-def cards() -> dict[str, DatasetCard]:
-    """Dataset name -> card."""
-    folds = (CROSS_SUBJECT, *LEAVE_OUT)
-    return {
-        name: DatasetCard(
-            "UTD-MHAD" if step > 1 else f"UTD-MHAD, depth {DEPTH_FRAMES} x {DEPTH_SIDE} x {DEPTH_SIDE}",
-            partial(load, name),
-            synthetic=False,
-            requires=LAYOUT,
-            folds=folds,
-            shapes={modality: each.shape for modality, each in _modalities(step).items()},
-        )
-        for name, step in STEPS.items()
-    }
-
-
-def pairs() -> dict[str, Pair]:
-    """Pair name -> pair: what the teacher sees, and what the student."""
-    return {
-        "skeleton+inertial-inertial": Pair(
-            "fusion_32", "conv1d_16", MOTION, MOTION, ("skeleton", "inertial"), ("inertial",)
-        ),
-        "skeleton+inertial-accelerometer": Pair(
-            "fusion_32", "conv1d_16", MOTION, MOTION, ("skeleton", "inertial"), ("accelerometer",)
-        ),
-        "skeleton+depth-depth": Pair(
-            "fusion_16", "conv3d_8", CLIPS, CLIPS, ("skeleton", "depth"), ("depth",)
-        ),
-    }
 
 
 def load(name: str, request: Request) -> Data:
@@ -103,8 +53,8 @@ def load(name: str, request: Request) -> Data:
     Raises UserError where the dataset is not there, or has no subject to train or to test on.
     """
     fold = request.fold or CROSS_SUBJECT
-    folder = _folder(request)
-    files = {path.name: path for each in VARIABLES for path in subfolder(folder, each).glob("*.mat")}
+    folder = utd_mhad_folder(request)
+    files = {path.name: path for path in utd_mhad_files(folder)}
     identity = {"version": VERSION, "files": stamps(files.values(), folder)}
     arrays = cached(request, "utd_mhad", identity, partial(_decode_all, folder, files))
     subjects = arrays["subject"]
@@ -129,13 +79,6 @@ def load(name: str, request: Request) -> Data:
     )
 
 
-def _folder(request: Request) -> Path:
-    for folder in candidate_folders(request.data_dir, "utd_mhad", LAYOUT):
-        if any(subfolder(folder, modality).is_dir() for modality in VARIABLES):
-            return folder
-    raise not_found(request.data_dir, "utd_mhad", LAYOUT)
-
-
 def _decode_all(folder: Path, files: Mapping[str, Path], report: Report) -> Arrays:
     """Every sequence that has its three files, sorted by action, subject and trial."""
     clips: set[Clip] = set()
@@ -153,7 +96,7 @@ def _decode_all(folder: Path, files: Mapping[str, Path], report: Report) -> Arra
         kept.append(clip)
         decoded.append(result)
     if not decoded:
-        raise UserError(f"{folder} holds no sequence that can be used: expected {LAYOUT}")
+        raise UserError(f"{folder} holds no sequence that can be used: expected {UTD_MHAD_LAYOUT}")
     action, subject, _ = np.array(kept).T
     arrays = {name: np.stack([each[name] for each in decoded]) for name in VARIABLES}
     return arrays | {"label": action - 1, "subject": subject}
@@ -182,16 +125,17 @@ def _modalities(step: int) -> dict[str, Modality]:
     The coordinates of all joints share one standard deviation, and so do their velocities: a joint that
     hardly moves is not blown up.
     """
-    half = 3 * JOINTS
+    half = 3 * UTD_MHAD_JOINTS
+    shapes = utd_mhad_shapes(step)
     mean, std = (-0.65, -0.30, -0.04, 3.0, -5.0, 0.0), (0.75, 0.53, 0.56, 98.0, 112.0, 123.0)
     return {
         "skeleton": Modality(
-            (2 * half, LENGTH), (0.0,) * 2 * half, (0.75,) * half + (1.2,) * half, spatial=False
+            shapes["skeleton"], (0.0,) * 2 * half, (0.75,) * half + (1.2,) * half, spatial=False
         ),
-        "inertial": Modality((6, LENGTH), mean, std, spatial=False),
-        "accelerometer": Modality((3, LENGTH), mean[:3], std[:3], spatial=False),
+        "inertial": Modality(shapes["inertial"], mean, std, spatial=False),
+        "accelerometer": Modality(shapes["accelerometer"], mean[:3], std[:3], spatial=False),
         "depth": Modality(
-            (1, *(size // step for size in (DEPTH_FRAMES, DEPTH_SIDE, DEPTH_SIDE))),
+            shapes["depth"],
             (0.09,),
             (0.2,),
             scale=255.0,

@@ -8,6 +8,14 @@ import numpy as np
 import scipy.io
 
 from benchmark.data.loading import Unusable
+from tasks.privileged.cards import (
+    DEPTH_FRAMES,
+    DEPTH_SIDE,
+    SUBJECTS,
+    UTD_MHAD_JOINTS,
+    UTD_MHAD_LENGTH,
+    subfolder,
+)
 from tasks.privileged.sequences import Decoded, body_coordinates, require_finite, resample
 
 CLASSES = (
@@ -16,16 +24,11 @@ CLASSES = (
     "baseball swing", "tennis swing", "arm curl", "tennis serve", "push", "knock", "catch",
     "pickup and throw", "jog", "walk", "sit to stand", "stand to sit", "lunge", "squat",
 )  # fmt: skip
-SUBJECTS = tuple(range(1, 9))
 VARIABLES = {"depth": "d_depth", "inertial": "d_iner", "skeleton": "d_skel"}
 
-LENGTH = 128
-"""Time steps of the one-dimensional modalities; a clip has 41 to 125 skeletons and 107 to 326 readings."""
-
-JOINTS, SHOULDER_CENTRE, HIP_CENTRE = 20, 1, 3
+SHOULDER_CENTRE, HIP_CENTRE = 1, 3
 FRAME_RATE = 30.0
 DEPTH_SIZES = ((120, 160), (240, 320))
-DEPTH_FRAMES, DEPTH_SIDE = 32, 64
 DEPTH_STEP = 4.0
 """Millimetres per grey level of a decoded clip: 1 to 255 reach half a metre to either side of the person."""
 
@@ -37,11 +40,6 @@ MARGIN = 4
 
 Clip = tuple[int, int, int]
 """Action, subject, trial, all from 1."""
-
-
-def subfolder(folder: Path, modality: str) -> Path:
-    """Where a dataset in `folder` has the files of a modality."""
-    return folder / modality.capitalize()
 
 
 def decode(folder: Path, clip: Clip) -> Decoded:
@@ -61,9 +59,9 @@ def decode(folder: Path, clip: Clip) -> Decoded:
             files["skeleton"], f"has {len(skeleton)} frames, {files['depth'].name} {depth.shape[2]}"
         )
     coordinates = body_coordinates(
-        files["skeleton"], skeleton, HIP_CENTRE, SHOULDER_CENTRE, LENGTH, FRAME_RATE
+        files["skeleton"], skeleton, HIP_CENTRE, SHOULDER_CENTRE, UTD_MHAD_LENGTH, FRAME_RATE
     )
-    inertial = resample(read_inertial(files["inertial"]), LENGTH).T
+    inertial = resample(read_inertial(files["inertial"]), UTD_MHAD_LENGTH).T
     return {
         "skeleton": coordinates.astype(np.float32),
         "inertial": inertial.astype(np.float32),
@@ -74,7 +72,7 @@ def decode(folder: Path, clip: Clip) -> Decoded:
 def read_skeleton(file: Path) -> np.ndarray:
     """Joint positions [T, 20, 3] in metres; raises Unusable."""
     x = _variable(file, "skeleton")
-    if x.ndim != 3 or x.shape[:2] != (JOINTS, 3) or x.shape[2] < 2:
+    if x.ndim != 3 or x.shape[:2] != (UTD_MHAD_JOINTS, 3) or x.shape[2] < 2:
         raise Unusable(file, f"d_skel is {_shape(x)}, expected 20 x 3 x frames, two frames at least")
     require_finite(file, x, axis=2)
     return x.transpose(2, 0, 1).astype(np.float64)

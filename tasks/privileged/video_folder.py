@@ -10,40 +10,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from benchmark import Data, DatasetCard, Modality, Pair, Recipe, Request, Samples, UserError
+from benchmark import Data, Modality, Request, Samples, UserError
 from benchmark.data.loading import Arrays, Report, Unusable, cached, stamps
-from benchmark.data.readers import candidate_folders, class_folders, fingerprint, not_found
-from tasks.privileged.clips import FLOW_STEPS, FRAMES, SIDE, VERSION, Clip, decode_all, sidecar
+from benchmark.data.readers import fingerprint
+from tasks.privileged.cards import class_videos, sidecar
+from tasks.privileged.clips import FLOW_STEPS, VERSION, Clip, decode_all
 
 NAME = "video_folder"
-LAYOUTS = (
-    "train/<class>/*.mp4 with test/<class>/*.mp4 (or val/), or <class>/*.mp4 alone (avi, mkv, mov, webm "
-    "too); sound in the videos, or <video's name>.wav beside them"
-)
-SHAPES = {"video": (3, FRAMES, SIDE, SIDE), "flow": (2, FRAMES, SIDE, SIDE), "audio": (64, 128)}
-SUFFIXES = (".mp4", ".avi", ".mkv", ".mov", ".webm")
-
 PAD = 4
 VIDEO_STATISTICS = ((0.43216, 0.394666, 0.37645), (0.22803, 0.22145, 0.216989))
 """Mean and standard deviation of Kinetics-400's RGB frames, as torchvision's video networks use them."""
-
-RECIPE = Recipe(epochs=60, batch_size=32, learning_rate=0.05, nesterov=True, schedule="cosine", warmup=0.05)
-
-
-def cards() -> dict[str, DatasetCard]:
-    """Dataset name -> card."""
-    card = DatasetCard("Videos of a folder", load, synthetic=False, requires=LAYOUTS, shapes=SHAPES)
-    return {NAME: card}
-
-
-def pairs() -> dict[str, Pair]:
-    """Pair name -> pair: a teacher that also sees the motion, or also hears the sound."""
-    return {
-        f"{privileged}+video-video": Pair(
-            "fusion_16", "conv3d_16", RECIPE, RECIPE, (privileged, "video"), ("video",)
-        )
-        for privileged in ("flow", "audio")
-    }
 
 
 def load(request: Request) -> Data:
@@ -52,12 +28,7 @@ def load(request: Request) -> Data:
     The modalities `video`, `flow` and `audio` are those of `Clip`; `audio` is there where any clip has sound,
     and a clip without it is then a bad sample. Raises UserError where there are no videos, or none of use.
     """
-    for folder in candidate_folders(request.data_dir, NAME, LAYOUTS):
-        # Clips in folders below a class are not looked for: the class may be the folder of a whole dataset.
-        if (splits := class_folders(folder, SUFFIXES, nested=False)) is not None:
-            break
-    else:
-        raise not_found(request.data_dir, NAME, LAYOUTS)
+    folder, splits = class_videos(request)
     classes = tuple(sorted(splits[0]))
     listed = [
         (file, split, label)

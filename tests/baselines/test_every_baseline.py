@@ -28,9 +28,9 @@ def all_terms(distiller: Distiller, teacher: Activations, student: Activations) 
     """The terms of a batch and those of every first stage, with the same random draws at each call."""
     torch.manual_seed(7)
     terms = dict(distiller(teacher, student, tiny_batch(), PROGRESS))
-    for prelude in distiller.preludes():
-        stage = prelude.loss(teacher, student, tiny_batch(), PROGRESS)
-        terms |= {f"{prelude.name}: {name}": value for name, value in stage.items()}
+    for stage in distiller.first_stages():
+        found = stage.loss(teacher, student, tiny_batch(), PROGRESS)
+        terms |= {f"{stage.name}: {name}": value for name, value in found.items()}
     return terms
 
 

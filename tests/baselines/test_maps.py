@@ -44,7 +44,7 @@ def test_every_method_on_maps_takes_all_numbers_of_axes(name, grids):
     shapes = tuple((4 + 2 * i, *grid) for i, grid in enumerate(grids))
     teacher, student = activations(shapes, seed=1), activations(shapes, seed=2)
     distiller = REGISTRY.baseline(name).distiller(context_of(teacher, student))
-    stages = [distiller, *(prelude.loss for prelude in distiller.preludes())]
+    stages = [distiller, *(stage.loss for stage in distiller.first_stages())]
     terms = [term for stage in stages for term in stage(teacher, student, batch_of(), PROGRESS).values()]
     assert terms
     assert all(math.isfinite(term.item()) for term in terms)
@@ -282,9 +282,9 @@ def test_fitnet_in_two_stages_has_its_hint_in_the_first_and_nothing_in_the_secon
     joint, staged = FitNet(context), FitNet(context, stages=2)
     staged.load_state_dict(joint.state_dict())
     given = tiny.teacher(), tiny.student(), tiny.batch(), tiny.progress
-    assert joint.preludes() == ()
+    assert joint.first_stages() == ()
     assert staged(*given) == {}
-    (hint,) = staged.preludes()
+    (hint,) = staged.first_stages()
     assert hint.trains_student
     assert set(hint.parameters) == set(staged.regressor.parameters())
     assert hint.loss(*given)["fitnet"].item() == joint(*given)["fitnet"].item()

@@ -14,7 +14,7 @@ import torch
 from torchvision.datasets import CIFAR10
 
 from benchmark import Samples, UserError
-from benchmark.data import readers
+from benchmark.data import locating, readers
 
 COLOURS = np.random.default_rng(0).integers(0, 256, (12, 3), dtype=np.uint8)
 
@@ -49,7 +49,7 @@ def test_parquet_is_read_in_one_file_and_in_shards(tmp_path: Path, place: str) -
     else:
         write_parquet(folder / "train-00000-of-00002.parquet", images[:7], labels[:7], "image", "fine_label")
         write_parquet(folder / "train-00001-of-00002.parquet", images[7:], labels[7:], "image", "fine_label")
-    files = readers.parquet_files(tmp_path, "train")
+    files = locating.parquet_files(tmp_path, "train")
     pixels, read = readers.read_parquet(files, ("label", "fine_label"))
     assert read.tolist() == labels
     assert pixels.shape == (12, 3, 32, 32)
@@ -128,10 +128,16 @@ def write_tree(folder: Path, counts: dict[str, int]) -> None:
             (folder / name / f"{i:03d}.png").write_bytes(encoded(COLOURS[number], 40))
 
 
+def read_class_folders(folder: Path, size: int) -> tuple[readers.Table, readers.Table, tuple[str, ...]]:
+    found = locating.class_folders(folder, locating.IMAGE_SUFFIXES, nested=True)
+    assert found is not None
+    return readers.read_class_folders(found, size)
+
+
 def test_class_folders_with_a_test_folder(tmp_path: Path) -> None:
     write_tree(tmp_path / "train", {"cat": 4, "dog": 3})
     write_tree(tmp_path / "val", {"cat": 2, "dog": 1})
-    (images, labels), (_, tested), classes = readers.read_class_folders(tmp_path, 32)
+    (images, labels), (_, tested), classes = read_class_folders(tmp_path, 32)
     assert classes == ("cat", "dog")
     assert labels.tolist() == [0] * 4 + [1] * 3
     assert tested.tolist() == [0, 0, 1]
@@ -141,7 +147,7 @@ def test_class_folders_with_a_test_folder(tmp_path: Path) -> None:
 
 def test_class_folders_alone_give_every_fifth_image_to_the_test_split(tmp_path: Path) -> None:
     write_tree(tmp_path, {"cat": 10, "dog": 5})
-    (_, labels), (_, tested), _ = readers.read_class_folders(tmp_path, 16)
+    (_, labels), (_, tested), _ = read_class_folders(tmp_path, 16)
     assert torch.bincount(labels).tolist() == [8, 4]
     assert torch.bincount(tested).tolist() == [2, 1]
 
@@ -150,14 +156,14 @@ def test_a_class_that_only_the_test_folder_has_is_refused(tmp_path: Path) -> Non
     write_tree(tmp_path / "train", {"cat": 2})
     write_tree(tmp_path / "test", {"cat": 1, "emu": 1})
     with pytest.raises(UserError, match="'emu'"):
-        readers.read_class_folders(tmp_path, 32)
+        read_class_folders(tmp_path, 32)
 
 
 def test_an_undecodable_file_is_named(tmp_path: Path) -> None:
     write_tree(tmp_path, {"cat": 10})
     (tmp_path / "cat" / "003.png").write_bytes(b"nothing")
     with pytest.raises(UserError, match=r"003\.png can't be decoded"):
-        readers.read_class_folders(tmp_path, 32)
+        read_class_folders(tmp_path, 32)
 
 
 def test_the_fingerprint_changes_with_any_pixel_label_and_shape() -> None:

@@ -9,7 +9,8 @@ import torch
 
 from benchmark import Samples, UserError
 from benchmark.contracts import IGNORE
-from benchmark.data.splits import SplitSettings, make_splits, stratified_order
+from benchmark.data.split_settings import SplitSettings
+from benchmark.data.splits import splits_of, stratified_order
 from tests.tiny_task import CLASSES, tiny_data
 
 DATA = tiny_data()
@@ -29,13 +30,13 @@ def test_every_prefix_of_the_stratified_order_has_the_classes_in_proportion() ->
 
 
 def test_another_split_seed_gives_another_split() -> None:
-    first, second = (make_splits(DATA, SplitSettings(split_seed=seed)) for seed in (0, 1))
+    first, second = (splits_of(DATA, SplitSettings(split_seed=seed)) for seed in (0, 1))
     assert members(first.validation) != members(second.validation)
 
 
 def test_validation_is_held_out_of_what_students_and_teacher_train_on() -> None:
     for teacher_samples in (None, 120, 240):
-        splits = make_splits(DATA, SplitSettings(train_samples=120, teacher_samples=teacher_samples))
+        splits = splits_of(DATA, SplitSettings(train_samples=120, teacher_samples=teacher_samples))
         assert len(splits.validation) == 12
         assert len(splits.train) == 108
         assert not members(splits.validation) & (members(splits.train) | members(splits.teacher))
@@ -44,12 +45,12 @@ def test_validation_is_held_out_of_what_students_and_teacher_train_on() -> None:
 
 
 def test_a_shared_teacher_learns_from_the_students_samples() -> None:
-    splits = make_splits(DATA, SplitSettings())
+    splits = splits_of(DATA, SplitSettings())
     assert members(splits.teacher) == members(splits.train)
 
 
 def test_a_disjoint_teacher_and_its_students_share_no_sample() -> None:
-    splits = make_splits(DATA, SplitSettings(teacher_data="disjoint"))
+    splits = splits_of(DATA, SplitSettings(teacher_data="disjoint"))
     assert not members(splits.teacher) & (members(splits.train) | members(splits.validation))
     assert len(splits.teacher) == 120
     counts = torch.bincount(DATA.train.labels[splits.teacher], minlength=CLASSES)
@@ -59,35 +60,35 @@ def test_a_disjoint_teacher_and_its_students_share_no_sample() -> None:
 def test_a_disjoint_teacher_has_whole_groups_of_its_own() -> None:
     groups = torch.arange(240) // 24
     train = Samples(DATA.train.modalities, DATA.train.labels, groups)
-    splits = make_splits(dataclasses.replace(DATA, train=train), SplitSettings(teacher_data="disjoint"))
+    splits = splits_of(dataclasses.replace(DATA, train=train), SplitSettings(teacher_data="disjoint"))
     assert not members(groups[splits.teacher]) & members(groups[torch.cat([splits.train, splits.validation])])
 
 
 def test_few_labels_are_counted_with_those_of_validation_and_lie_within_more_labels() -> None:
-    full = make_splits(DATA, SplitSettings())
-    few = make_splits(DATA, SplitSettings(label_fraction=0.25))
+    full = splits_of(DATA, SplitSettings())
+    few = splits_of(DATA, SplitSettings(label_fraction=0.25))
     assert few.train.equal(full.train)
     assert few.teacher.equal(full.teacher)
     assert members(few.validation) <= members(full.validation)
     assert int(few.labelled.sum()) + len(few.validation) == pytest.approx(0.25 * 240, abs=1)
-    more = make_splits(DATA, SplitSettings(label_fraction=0.5))
+    more = splits_of(DATA, SplitSettings(label_fraction=0.5))
     assert bool((more.labelled | ~few.labelled).all())
 
 
 def test_every_class_keeps_a_label_however_few_there_are() -> None:
-    splits = make_splits(DATA, SplitSettings(label_fraction=0.005))
+    splits = splits_of(DATA, SplitSettings(label_fraction=0.005))
     assert members(DATA.train.labels[splits.train][splits.labelled]) == set(range(CLASSES))
 
 
 def test_hidden_labels_are_not_among_the_train_labels() -> None:
-    splits = make_splits(DATA, SplitSettings(label_fraction=0.1))
+    splits = splits_of(DATA, SplitSettings(label_fraction=0.1))
     labels = splits.train_labels(DATA.train.labels)
     assert labels[splits.labelled].equal(DATA.train.labels[splits.train][splits.labelled])
     assert bool((labels[~splits.labelled] == IGNORE).all())
 
 
 def test_no_validation_trains_on_everything() -> None:
-    splits = make_splits(DATA, SplitSettings(validation=0.0))
+    splits = splits_of(DATA, SplitSettings(validation=0.0))
     assert (len(splits.train), len(splits.validation)) == (240, 0)
 
 
@@ -96,4 +97,4 @@ def test_more_samples_than_there_are_is_an_error_that_says_how_many_there_are(
     settings: SplitSettings,
 ) -> None:
     with pytest.raises(UserError, match="only 240"):
-        make_splits(DATA, settings)
+        splits_of(DATA, settings)

@@ -10,7 +10,7 @@ from torch import nn
 from benchmark import Activations, Context, Distiller, Shapes
 from benchmark.contracts import IGNORE, supervised_cross_entropy
 from benchmark.evaluation.accuracy import classification_metrics, information, score
-from benchmark.evaluation.cost import inference_cost
+from benchmark.evaluation.cost import Cost, inference_cost
 from benchmark.evaluation.fidelity import fidelity
 from benchmark.training.learner import Learner
 from tests.tiny_task import TinyNetwork
@@ -34,10 +34,10 @@ def test_unlabelled_samples_do_not_count() -> None:
     assert math.isclose(score(classification_metrics(6), logits, labels)["top1"], 2 / 3, abs_tol=1e-6)
 
 
-def test_the_first_metric_is_the_headline() -> None:
+def test_the_first_metric_is_the_primary_one() -> None:
     shown = information(classification_metrics(10), ("agreement",))
-    assert [name for name, each in shown.items() if each["headline"]] == ["top1"]
-    assert shown["agreement"]["direction"] == "max"
+    assert [name for name, each in shown.items() if each.primary] == ["top1"]
+    assert shown["agreement"].direction == "max"
 
 
 def test_fidelity_against_sums_written_out() -> None:
@@ -70,14 +70,15 @@ class OwnHead(Distiller):
 
 def test_cost_counts_what_the_prediction_uses() -> None:
     network = TinyNetwork(3, 6, 4)
+    network.modalities = ("rgb",)
     batch = {"rgb": torch.randn(5, 3, 8, 8)}
     context = Context(Shapes((6,), (8,)), Shapes((6,), (8,)), 6, 10, torch.zeros(10, dtype=torch.int64))
     everything = sum(p.numel() for p in network.parameters())
     macs = 8 * 8 * 4 * 3 * 9 + 4 * 4 * 8 * 4 * 9 + 4 * 4 * 8 * 8 * 9 + 8 * 6
-    plain = inference_cost(Learner(network, Distiller(context), ("rgb",)), batch)
-    assert plain == {"parameters": everything, "macs": macs}
-    own = inference_cost(Learner(network, OwnHead(context), ("rgb",)), batch)
-    assert own == {"parameters": everything - 6, "macs": macs}
+    plain = inference_cost(Learner(network, Distiller(context)), batch)
+    assert plain == inference_cost(network, batch) == Cost(everything, macs)
+    own = inference_cost(Learner(network, OwnHead(context)), batch)
+    assert own == Cost(everything - 6, macs)
 
 
 def test_the_supervised_loss_is_the_mean_over_labelled_samples_and_zero_without_any() -> None:

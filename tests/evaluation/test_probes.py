@@ -9,9 +9,8 @@ import pytest
 import torch
 
 from benchmark.cli import main
-from benchmark.evaluation import probes
+from benchmark.evaluation import probes, probing
 from benchmark.evaluation.probes import Features, few_shot, linear, nearest_neighbours, probe
-from benchmark.training import probing
 from tests.command import records, run
 
 SENSES = "tiny_senses"
@@ -95,13 +94,13 @@ def test_few_shot_draws_are_those_of_the_labels_whatever_the_features() -> None:
 
 
 def test_a_record_has_the_probes_of_student_teacher_and_untrained_student(tmp_path: Path) -> None:
-    assert run(tmp_path, baselines=("scratch", "kd"), task=SENSES, report=True) == 0
-    found = [record["results"] for record in records(tmp_path).values()]
-    assert all(list(each["probes"]) == ["own", "parity"] for each in found)
+    assert run(tmp_path, baselines=("scratch", "kd"), task=SENSES, report=True, probes=True) == 0
+    found = list(records(tmp_path).values())
+    assert all(list(each.results.probes) == ["own", "parity"] for each in found)
     # The teacher sees an image, which the target lacks.
-    assert all(list(each["teacher"]["probes"]) == ["own"] for each in found)
-    assert found[0]["untrained"] == found[1]["untrained"]
-    assert found[0]["probes"] != found[1]["probes"]
+    assert all(list(each.teacher.probes) == ["own"] for each in found)
+    assert found[0].results.untrained_probes == found[1].results.untrained_probes
+    assert found[0].results.probes != found[1].results.probes
     text = (tmp_path / "t" / "tables" / "tiny_senses_probes.md").read_text()
     assert "untrained (conv1d" in text.replace("\\", "")
     assert text.count("\n|") == 2 + 4
@@ -111,21 +110,22 @@ def test_a_network_goes_through_each_question_once(tmp_path: Path, monkeypatch: 
     seen: list[int] = []
     embeddings = probing.Probing._embeddings
 
-    def spy(self, network, modalities, samples):
+    def spy(self, network, samples):
         seen.append(len(samples))
-        return embeddings(self, network, modalities, samples)
+        return embeddings(self, network, samples)
 
     monkeypatch.setattr(probing.Probing, "_embeddings", spy)
-    assert run(tmp_path, "--seeds", "0", "1", "--label-fraction", "0.5", baselines=("kd",), task=SENSES) == 0
+    few = ("--seeds", "0", "1", "--label-fraction", "0.5")
+    assert run(tmp_path, *few, baselines=("kd",), task=SENSES, probes=True) == 0
     runs = 2 * 3  # kd, pseudo_label and the fully labelled scratch, twice
     student, untrained, teacher = 4 * runs, 2 * 4, 2
     assert len(seen) == student + untrained + teacher
 
 
 def test_probes_can_be_left_out(tmp_path: Path) -> None:
-    assert run(tmp_path, "--no-probes", task=SENSES, report=True) == 0
+    assert run(tmp_path, task=SENSES, report=True) == 0
     (record,) = records(tmp_path).values()
-    assert "probes" not in record["results"]
+    assert record.results.probes == {}
     assert not list((tmp_path / "t" / "tables").glob("*_probes.*"))
 
 
@@ -133,7 +133,7 @@ def test_dense_data_and_unlabelled_samples_ask_no_question_of_their_own(tmp_path
     command = ["--tasks", "tiny_senses", "--datasets", "masks", "--results-dir", str(tmp_path), "--name", "t"]
     assert main([*command, "--pairs", "dense", "--baselines", "scratch"]) == 0
     (record,) = records(tmp_path).values()
-    assert "probes" not in record["results"]
+    assert record.results.probes == {}
 
 
 def test_a_probe_trains_on_a_stratified_part_of_a_large_split(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -159,5 +159,5 @@ def test_a_damaged_target_ends_the_command_before_anything_is_trained(
 
     monkeypatch.setattr(TinySenses, "transfer", lambda self, data, request: {"target": damaged})
     monkeypatch.setattr(CohortTraining, "train", lambda *arguments: pytest.fail("trained"))
-    assert run(tmp_path, baselines=("scratch",), task=SENSES) == 2
+    assert run(tmp_path, baselines=("scratch",), task=SENSES, probes=True) == 2
     assert "target.bin is damaged" in capsys.readouterr().err

@@ -35,7 +35,7 @@ def hooks(network):
 )
 def test_torchvision_networks_show_stem_stages_and_embedding(name, embedding, maps):
     network = build(f"torchvision:{name}", [IMAGE], 10).eval()
-    shown = network(images())
+    shown = network.show(images())
     assert shown.logits.shape == (2, 10)
     assert shown.embedding.shape == (2, embedding)
     assert [tuple(each.shape[1:]) for each in shown.maps] == maps
@@ -48,7 +48,7 @@ def test_the_maps_of_resnet18_are_its_layers():
     network = build("torchvision:resnet18", [IMAGE], 10).eval()
     model = network.model
     x = model.maxpool(model.relu(model.bn1(model.conv1(images()))))
-    shown = network(images())
+    shown = network.show(images())
     for layer, features in zip(
         (model.layer1, model.layer2, model.layer3, model.layer4), shown.maps[1:], strict=True
     ):
@@ -64,7 +64,7 @@ def test_tokens_are_put_back_on_the_patch_grid():
     tokens = {}
     for depth, layer in enumerate(vit.encoder.layers):
         layer.register_forward_hook(lambda _, __, output, depth=depth: tokens.update({depth: output}))
-    shown = network(images())
+    shown = network.show(images())
     assert torch.equal(shown.maps[0], vit.conv_proj(images()))
     for features, depth in zip(shown.maps[1:], (1, 3, 5, 7), strict=True):
         assert features.shape == (2, 12, 2, 2)
@@ -79,14 +79,14 @@ def test_maps_with_channels_on_the_last_axis_are_turned():
     network = AdaptedNetwork(swin, (3, 32, 64)).eval()
     outputs = {}
     swin.features[1].register_forward_hook(lambda _, __, output: outputs.update(stage=output))
-    shown = network(images(2, (3, 32, 64)))
+    shown = network.show(images(2, (3, 32, 64)))
     assert [tuple(each.shape[1:]) for each in shown.maps] == [(8, 8, 16), (16, 4, 8)]
     assert torch.equal(shown.maps[0][:, :, 2, 5], outputs["stage"][:, 2, 5])
 
 
 def test_a_network_without_a_linear_classifier_shows_its_pooled_last_map():
     network = build("torchvision:squeezenet1_1", [(3, 64, 64)], 10).eval()
-    shown = network(images(2, (3, 64, 64)))
+    shown = network.show(images(2, (3, 64, 64)))
     assert network.head is None
     assert shown.embedding.shape == (2, 512)
     assert torch.equal(shown.embedding, shown.maps[-1].mean((2, 3)))
@@ -97,14 +97,14 @@ def test_other_channel_counts_are_taken_and_the_weights_keep_their_scale(channel
     torch.manual_seed(0)
     usual = build("torchvision:resnet18", [IMAGE], 10).model.conv1.weight.std()
     network = build("torchvision:resnet18", [(channels, 32, 32)], 10)
-    assert network(images(2, (channels, 32, 32))).logits.shape == (2, 10)
+    assert network.show(images(2, (channels, 32, 32))).logits.shape == (2, 10)
     assert network.model.conv1.weight.shape == (64, channels, 7, 7)
     assert network.model.conv1.weight.std().item() == pytest.approx(usual.item(), rel=0.1)
 
 
 def test_gradients_reach_every_parameter_through_what_is_shown():
     network = build("torchvision:resnet18", [IMAGE], 10)
-    shown = network(images(4))
+    shown = network.show(images(4))
     (shown.logits.sum() + shown.embedding.sum() + sum(each.sum() for each in shown.maps)).backward()
     assert all(parameter.grad is not None for parameter in network.parameters())
 
@@ -116,10 +116,10 @@ def test_two_instances_and_deep_copies_do_not_disturb_each_other():
     with torch.no_grad():
         for parameter in twin.parameters():
             parameter.mul_(0.5)
-    expected = first(images())
-    second(images(seed=2))
-    altered = twin(images())
-    again = first(images())
+    expected = first.show(images())
+    second.show(images(seed=2))
+    altered = twin.show(images())
+    again = first.show(images())
     assert hooks(first) == hooks(second) == hooks(twin) > 0
     for before, after, other in zip(expected.maps, again.maps, altered.maps, strict=True):
         assert torch.equal(before, after)
@@ -171,7 +171,7 @@ def test_timm_networks_show_what_timm_says_are_their_stages():
     pytest.importorskip("timm")
     for name in ("resnet10t", "mobilenetv3_small_050", "convnext_atto"):
         network = build(f"timm:{name}", [(2, 32, 32)], 10).eval()
-        shown = network(images(2, (2, 32, 32)))
+        shown = network.show(images(2, (2, 32, 32)))
         published = network.model.feature_info
         described = [(each["num_chs"], 32 // each["reduction"]) for each in published]
         assert [(each.shape[1], each.shape[2]) for each in shown.maps] == described, name
@@ -181,7 +181,7 @@ def test_timm_networks_show_what_timm_says_are_their_stages():
 def test_timm_transformers_show_the_patch_embedding_and_four_depths():
     pytest.importorskip("timm")
     network = build("timm:vit_tiny_patch16_224", [IMAGE], 10).eval()
-    shown = network(images())
+    shown = network.show(images())
     assert [tuple(each.shape[1:]) for each in shown.maps] == [(192, 2, 2)] * 5
     assert torch.equal(network.model.forward_features(images())[:, 0], shown.embedding)
     assert network.memory_format == torch.contiguous_format

@@ -38,9 +38,9 @@ def seen(request):
     torch.manual_seed(0)
     network = build(request.param, [IMAGE], 100)
     with torch.no_grad():
-        training = network(images())
+        training = network.show(images())
         with FlopCounterMode(display=False) as counter:
-            evaluation = network.eval()(images())
+            evaluation = network.eval().show(images())
     return Seen(network, GOLDEN[request.param], training, evaluation, counter.get_total_flops())
 
 
@@ -104,7 +104,7 @@ def test_statistics_move_once_per_training_batch_and_not_in_eval_mode(seen):
 @pytest.mark.parametrize("name", FAMILIES)
 def test_every_parameter_gets_a_gradient_from_the_logits(name):
     network = build(name, [IMAGE], 10)
-    network(images(4, (3, 16, 16))).logits.square().sum().backward()
+    network.show(images(4, (3, 16, 16))).logits.square().sum().backward()
     without = [name for name, parameter in network.named_parameters() if parameter.grad is None]
     assert without == []
 
@@ -119,11 +119,11 @@ def test_a_network_shows_the_same_twice_and_in_its_memory_format(name):
         for module in network.modules():
             if isinstance(module, nn.BatchNorm2d):
                 module.momentum = 1.0
-        network(batch)
+        network.show(batch)
         network.eval()
-        first, second = network(batch), network(batch)
+        first, second = network.show(batch), network.show(batch)
         network.to(memory_format=network.memory_format)
-        converted = network(batch.to(memory_format=network.memory_format))
+        converted = network.show(batch.to(memory_format=network.memory_format))
     assert torch.equal(first.logits, second.logits)
     for before, after in zip(tensors(first), tensors(converted), strict=True):
         torch.testing.assert_close(after, before, rtol=0.0, atol=1e-4 * before.abs().max().item())
@@ -135,13 +135,13 @@ def tensors(shown):
 
 @pytest.mark.parametrize("name", ["resnet20", "resnet8x4", "ResNet50", "vgg8", "ShuffleV1"])
 def test_maps_are_the_rectified_preactivations(name):
-    shown = build(name, [IMAGE], 10)(images(2, (3, 16, 16)))
+    shown = build(name, [IMAGE], 10).show(images(2, (3, 16, 16)))
     for features, preactivation in zip(shown.maps[1:], shown.preactivations[1:], strict=True):
         assert torch.equal(F.relu(preactivation), features)
 
 
 def test_the_maps_of_shufflev2_are_the_rectified_preactivations_with_channels_interleaved():
-    shown = build("ShuffleV2", [IMAGE], 10)(images())
+    shown = build("ShuffleV2", [IMAGE], 10).show(images())
     for features, preactivation in zip(shown.maps[1:], shown.preactivations[1:], strict=True):
         half = features.shape[1] // 2
         assert torch.equal(F.relu(preactivation[:, :half]), features[:, 0::2])
@@ -154,7 +154,7 @@ def test_the_preactivations_of_a_wide_resnet_are_its_maps_behind_the_next_norm()
     for norm in network.norms()[1:]:
         norm.running_mean.normal_()
         norm.running_var.uniform_(0.5, 2.0)
-    shown = network(images())
+    shown = network.show(images())
     for norm, features, preactivation in list(
         zip(network.norms(), shown.maps, shown.preactivations, strict=True)
     )[1:]:
@@ -165,10 +165,10 @@ def test_the_preactivations_of_a_wide_resnet_are_its_maps_behind_the_next_norm()
 @pytest.mark.parametrize("name", ["resnet8", "ResNet50", "vgg8"])
 def test_a_norm_scales_the_preactivation_it_stands_behind(name):
     network = build(name, [IMAGE], 10).eval()
-    before = network(images()).preactivations[-1]
+    before = network.show(images()).preactivations[-1]
     norm = network.norms()[-1]
     norm.bias.data += 1.0
-    after = network(images()).preactivations[-1]
+    after = network.show(images()).preactivations[-1]
     torch.testing.assert_close(after, before + 1.0)
 
 
@@ -183,14 +183,14 @@ def test_weights_are_drawn_from_the_fan_out():
 def test_other_channels_and_sizes_are_taken(name, shape):
     network = build(name, [shape], 7).eval()
     with torch.no_grad():
-        shown = network(images(1, shape))
+        shown = network.show(images(1, shape))
     assert shown.logits.shape == (1, 7)
     assert shown.embedding.shape == (1, GOLDEN[name]["penultimate_dim"])
 
 
 def test_large_images_are_pooled_before_the_last_block_of_vgg():
     network = build("vgg8", [(3, 64, 64)], 7)
-    assert network(images(2, (3, 64, 64))).maps[-1].shape == (2, 512, 4, 4)
+    assert network.show(images(2, (3, 64, 64))).maps[-1].shape == (2, 512, 4, 4)
 
 
 def test_a_network_of_one_input_refuses_two_and_other_ranks():

@@ -18,7 +18,7 @@ INPUTS = {1: (6, 40), 2: (3, 32, 32), 3: (1, 8, 16, 16)}
 def test_an_encoder_shows_a_stem_and_stages_of_half_the_size_each(dimensions: int, suffix: str) -> None:
     shape = INPUTS[dimensions]
     network = build(f"conv{dimensions}d_8{suffix}", [shape], 5)
-    shown = network(torch.randn(2, *shape))
+    shown = network.show(torch.randn(2, *shape))
     assert shown.logits.shape == (2, 5)
     assert shown.embedding.shape == (2, 32)
     assert [each.shape[1] for each in shown.maps] == [8, 8, 16, 32]
@@ -28,7 +28,7 @@ def test_an_encoder_shows_a_stem_and_stages_of_half_the_size_each(dimensions: in
 
 @pytest.mark.parametrize("suffix", ["", "_deep"])
 def test_maps_are_rectified_preactivations_and_the_embedding_is_the_last_map_s_mean(suffix: str) -> None:
-    shown = build(f"conv2d_8{suffix}", [(3, 32, 32)], 5)(torch.randn(2, 3, 32, 32))
+    shown = build(f"conv2d_8{suffix}", [(3, 32, 32)], 5).show(torch.randn(2, 3, 32, 32))
     for map_, preactivation in zip(shown.maps, shown.preactivations, strict=True):
         assert torch.equal(map_, F.relu(preactivation))
         assert preactivation.min() < 0
@@ -37,7 +37,7 @@ def test_maps_are_rectified_preactivations_and_the_embedding_is_the_last_map_s_m
 
 def test_the_head_maps_the_embedding_to_the_logits() -> None:
     network = build("conv2d_8", [(3, 32, 32)], 5)
-    shown = network(torch.randn(2, 3, 32, 32))
+    shown = network.show(torch.randn(2, 3, 32, 32))
     assert network.head is not None
     torch.testing.assert_close(network.head(shown.embedding), shown.logits)
 
@@ -45,7 +45,7 @@ def test_the_head_maps_the_embedding_to_the_logits() -> None:
 def test_norms_are_those_that_make_the_preactivations() -> None:
     network = build("conv2d_8", [(3, 32, 32)], 5).train()
     norms = network.norms()
-    shown = network(torch.randn(64, 3, 32, 32))
+    shown = network.show(torch.randn(64, 3, 32, 32))
     with torch.no_grad():
         for norm, preactivation in zip(norms, shown.preactivations, strict=True):
             assert isinstance(norm, nn.BatchNorm2d)
@@ -62,9 +62,9 @@ def test_the_memory_format_changes_no_result(dimensions: int) -> None:
     shape = INPUTS[dimensions]
     network = build(f"conv{dimensions}d_8", [shape], 5).eval()
     inputs = torch.randn(2, *shape)
-    expected = network(inputs).logits
+    expected = network.show(inputs).logits
     network.to(memory_format=network.memory_format)
-    shown = network(inputs.contiguous(memory_format=network.memory_format))
+    shown = network.show(inputs.contiguous(memory_format=network.memory_format))
     torch.testing.assert_close(shown.logits, expected, atol=1e-5, rtol=1e-4)
 
 

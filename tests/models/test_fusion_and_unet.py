@@ -28,7 +28,7 @@ def inputs(*shapes: tuple[int, ...]) -> list[torch.Tensor]:
 def test_inputs_of_any_rank_make_one_embedding(shapes: tuple[tuple[int, ...], ...]) -> None:
     network = build("fusion_8", shapes, 5)
     network.to(memory_format=network.memory_format)
-    seen = network(*inputs(*shapes))
+    seen = network.show(*inputs(*shapes))
     assert seen.logits.shape == (4, 5)
     assert seen.embedding.shape == (4, 32)
     assert torch.allclose(network.head(seen.embedding), seen.logits)
@@ -38,9 +38,9 @@ def test_inputs_of_any_rank_make_one_embedding(shapes: tuple[tuple[int, ...], ..
 
 
 def test_branches_on_the_last_inputs_grid_show_their_maps_side_by_side() -> None:
-    together = build("fusion_8", [(60, 32), SEQUENCE], 5)(*inputs((60, 32), SEQUENCE))
+    together = build("fusion_8", [(60, 32), SEQUENCE], 5).show(*inputs((60, 32), SEQUENCE))
     assert [tuple(each.shape[1:]) for each in together.maps] == [(16, 32), (16, 16), (32, 8), (64, 4)]
-    apart = build("fusion_8", [SEQUENCE, VOLUME], 5)(*inputs(SEQUENCE, VOLUME))
+    apart = build("fusion_8", [SEQUENCE, VOLUME], 5).show(*inputs(SEQUENCE, VOLUME))
     assert [each.shape[1] for each in apart.maps] == [8, 8, 16, 32]
     assert apart.maps[0].shape[2:] == VOLUME[1:]
 
@@ -49,9 +49,9 @@ def test_branches_on_the_last_inputs_grid_show_their_maps_side_by_side() -> None
 def test_every_input_reaches_the_logits(which: int) -> None:
     network = build("fusion_8", [SEQUENCE, IMAGE], 5).eval()
     given = inputs(SEQUENCE, IMAGE)
-    before = network(*given).logits
+    before = network.show(*given).logits
     given[which] = given[which] + 1
-    assert not torch.allclose(network(*given).logits, before)
+    assert not torch.allclose(network.show(*given).logits, before)
 
 
 def test_a_shape_without_space_is_refused_in_one_line() -> None:
@@ -62,7 +62,7 @@ def test_a_shape_without_space_is_refused_in_one_line() -> None:
 @pytest.mark.parametrize("size", [(16, 16), (15, 21)])
 def test_an_encoder_decoder_answers_for_every_pixel(size: tuple[int, int]) -> None:
     network = build("unet2d_4_deep", [(1, *size)], 7)
-    seen = network(*inputs((1, *size)))
+    seen = network.show(*inputs((1, *size)))
     assert seen.logits.shape == (4, 7, *size)
     assert seen.embedding.shape == (4, 16)
     assert network.head is None
@@ -73,9 +73,9 @@ def test_a_pixel_of_the_prediction_sees_its_own_surroundings() -> None:
     network = build("unet2d_4", [(1, 64, 64)], 3).eval()
     x = torch.randn(1, 1, 64, 64)
     with torch.no_grad():
-        before = network(x).logits
+        before = network.show(x).logits
         x[..., 10, 10] += 5
-        change = (network(x).logits - before).abs().sum(1)[0]
+        change = (network.show(x).logits - before).abs().sum(1)[0]
     assert divmod(int(change.argmax()), 64) in [
         (row, column) for row in (9, 10, 11) for column in (9, 10, 11)
     ]

@@ -1,6 +1,8 @@
 """Records and run folders as a benchmark would leave them, with made-up numbers."""
 
-import copy
+from __future__ import annotations
+
+import dataclasses
 import hashlib
 import json
 import math
@@ -10,33 +12,30 @@ from typing import Any
 
 import numpy as np
 
+from benchmark.records import (
+    BEST,
+    LAST,
+    VALIDATION,
+    About,
+    Condition,
+    Measurements,
+    Metric,
+    Provenance,
+    Record,
+    Results,
+    Run,
+    Status,
+    Teacher,
+    plain,
+    write_record,
+)
+
 METRICS = {
-    "top1": {
-        "title": "Top-1 accuracy",
-        "short": "top-1",
-        "direction": "max",
-        "unit": "%",
-        "scale": 100,
-        "headline": True,
-    },
-    "top5": {"title": "Top-5 accuracy", "short": "top-5", "direction": "max", "unit": "%", "scale": 100},
-    "agreement": {
-        "title": "Agreement with the teacher",
-        "short": "agreement",
-        "direction": "max",
-        "unit": "%",
-    },
-    "kl_to_teacher": {
-        "title": "KL divergence to the teacher",
-        "short": "KL to teacher",
-        "direction": "min",
-        "unit": "nats",
-        "scale": 1,
-    },
+    "top1": Metric("Top-1 accuracy", "top-1", "max", "%", 100, primary=True),
+    "top5": Metric("Top-5 accuracy", "top-5", "max", "%", 100),
+    "agreement": Metric("Agreement with the teacher", "agreement", "max", "%", 100),
+    "kl_to_teacher": Metric("KL divergence to the teacher", "KL to teacher", "min", "nats"),
 }
-METRICS["agreement"]["scale"] = 100
-for _metric in METRICS.values():
-    _metric.setdefault("headline", False)
 
 BASELINES = {
     # name: title, role, paper, order, gain over the anchor in accuracy
@@ -49,155 +48,187 @@ BASELINES = {
     "fsp": ("FSP", "method", "Yim et al., CVPR 2017", 6, 0.0),
     "shuffled_teacher": ("Shuffled teacher", "control", "", 7, -0.04),
 }
-
-CONDITION = {
-    "label_fraction": 1.0,
-    "validation": 0.1,
-    "split_seed": 0,
-    "teacher_data": "shared",
-    "teacher_seed": 0,
-    "train_samples": None,
-    "teacher_samples": None,
-    "epochs": 12,
-    "batch_size": 64,
-    "teacher_epochs": 20,
-    "precision": "32",
-    "teacher_checkpoint": "",
-    "overrides": "",
-}
+EPOCHS = {"diverged": 4, "failed": 2, "not_applicable": 0}
+"""How far runs got that did not finish."""
 
 
-def make_record(baseline: str = "kd", seed: int = 0, status: str = "finished", **changes: Any) -> dict:
-    """A record with plausible numbers, drawn from a generator seeded by what the run is.
-
-    `changes`: `task`, `dataset`, `pair`, `reason`, `hyperparameters`, `commit`, `clean`, `device`,
-    `finished`, and any condition.
-    """
-    places = {"task": "compression", "dataset": "shapes", "pair": "resnet20-resnet8"}
-    run = {name: changes.pop(name, default) for name, default in places.items()}
-    run |= {"baseline": baseline, "seed": seed}
-    reason = changes.pop("reason", "")
-    provenance = {
-        name: changes.pop(name) for name in ("commit", "clean", "device", "finished") if name in changes
-    }
-    hyperparameters = changes.pop("hyperparameters", {"weight": 0.8})
-    condition = CONDITION | changes
-    identity = json.dumps([run, condition, hyperparameters], sort_keys=True)
-    teacher = f"{run['pair']}{condition['teacher_seed']}"
-    draw = random.Random(identity)
-    return {
-        "schema": 1,
-        "id": hashlib.sha256(f"{identity}{provenance}".encode()).hexdigest()[:16],
-        "run": run,
-        "condition": condition,
-        "status": status,
-        "reason": reason,
-        "about": _about(run, condition),
-        "metrics": copy.deepcopy(METRICS),
-        "results": {} if status == "not_applicable" else _results(run, condition, status, draw),
-        "hyperparameters": {} if status == "not_applicable" else hyperparameters,
-        "measurements": {
-            "step_ms": 12.0 + BASELINES[baseline][3] + draw.random(),
-            "teacher_share_ms": 1.2,
-            "data_share_ms": 0.2,
-            "peak_memory_mb": 900.0,
-            "total_s": 33.0,
-            "cohort_size": 8,
-        },
-        "provenance": {
-            "commit": "0123456789abcdef",
-            "clean": True,
-            "versions": {"torch": "2.11.0"},
-            "device": "cpu",
-            "teacher_id": hashlib.sha256(teacher.encode()).hexdigest()[:16],
-            "teacher_checksum": "00",
-            "data_fingerprint": f"fingerprint-{run['dataset']}",
-            "command": "python run_all.py",
-            "finished": f"2026-01-0{seed + 1}T00:00:00",
-            **provenance,
-        },
-    }
-
-
-def _results(run: dict, condition: dict, status: str, draw: random.Random) -> dict:
-    results = {"teacher": {"test": {"top1": 0.705, "top5": 0.955}, "validation": {"top1": 0.71}}}
-    results |= {"teacher_parameters": 278324, "teacher_macs": 41216512}
-    if status != "finished":
-        return results
-    gain = BASELINES[run["baseline"]][4]
-    top1 = (
-        0.45 + 0.16 * condition["label_fraction"] ** 0.3 + gain + 0.004 * run["seed"] + draw.gauss(0, 0.006)
+def make_record(
+    baseline: str = "kd",
+    seed: int = 0,
+    status: Status = "finished",
+    *,
+    task: str = "compression",
+    dataset: str = "shapes",
+    pair: str = "resnet20-resnet8",
+    reason: str = "",
+    hyperparameters: dict[str, Any] | None = None,
+    provenance: dict[str, Any] | None = None,
+    **condition: Any,
+) -> Record:
+    """A record with plausible numbers, drawn from a generator seeded by what the run is."""
+    run = Run(task, dataset, pair, baseline, seed)
+    under = Condition(**{"epochs": 12, "batch_size": 64, "teacher_epochs": 20, **condition})
+    hyperparameters = {"weight": 0.8} if hyperparameters is None else hyperparameters
+    identity = json.dumps([dataclasses.asdict(run), dataclasses.asdict(under), hyperparameters])
+    applies = status != "not_applicable"
+    known = Provenance(
+        commit="0123456789abcdef",
+        clean=True,
+        versions={"torch": "2.11.0"},
+        device="cpu",
+        device_name="x86_64",
+        threads=1,
+        command="python run_all.py",
+        finished=f"2026-01-0{seed + 1}T00:00:00",
+        data_fingerprint=f"fingerprint-{dataset}",
+        code_checksum="ff",
     )
+    draw = random.Random(identity)
+    return Record(
+        id=_hash(f"{identity}{provenance}"),
+        run=run,
+        condition=under,
+        status=status,
+        about=_about(run, under),
+        reason=reason,
+        metrics=dict(METRICS),
+        results=_results(run, under, draw) if status == "finished" else Results(),
+        teacher=_teacher(run, under, tested=applies),
+        hyperparameters=hyperparameters if applies else {},
+        measurements=_measurements(baseline, draw),
+        provenance=dataclasses.replace(known, **provenance or {}),
+    )
+
+
+def altered(record: Record, **changes: Any) -> Record:
+    """The record with other fields; a dict changes fields of that part: `about={"anchor": True}`."""
+    for name, value in changes.items():
+        part = getattr(record, name)
+        if dataclasses.is_dataclass(part) and isinstance(value, dict):
+            value = dataclasses.replace(part, **value)
+        record = dataclasses.replace(record, **{name: value})
+    return record
+
+
+def _hash(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _results(run: Run, condition: Condition, draw: random.Random) -> Results:
+    gain = BASELINES[run.baseline][4]
+    top1 = 0.45 + 0.16 * condition.label_fraction**0.3 + gain + 0.004 * run.seed + draw.gauss(0, 0.006)
     test = {
         "top1": top1,
         "top5": min(0.99, top1 + 0.3),
         "agreement": top1 + 0.07 + draw.gauss(0, 0.01),
         "kl_to_teacher": 0.8 - 4 * gain + draw.gauss(0, 0.02),
     }
-    results |= {"test@last": test, "parameters": 78042, "macs": 12507392}
-    if condition["validation"]:
-        results["test@best_validation"] = {name: value + 0.002 for name, value in test.items()}
-        results["validation@last"] = {"top1": top1 + 0.004}
-        results["best_epoch"] = 7
-    return results
+    if not condition.validation:
+        return Results({LAST: test}, parameters=78042, macs=12507392)
+    best = {name: value + 0.002 for name, value in test.items()}
+    scores = {LAST: test, BEST: best, VALIDATION: {"top1": top1 + 0.004}}
+    return Results(scores, best_epoch=7, parameters=78042, macs=12507392)
 
 
-def _about(run: dict, condition: dict) -> dict:
-    title, role, paper, order, _ = BASELINES[run["baseline"]]
-    synthetic = run["dataset"] != "cifar100"
-    teacher, student = run["pair"].split("-")
-    return {
-        "task_title": run["task"].replace("_", "-").capitalize(),
-        "dataset_title": {"shapes": "Shapes", "cifar100": "CIFAR-100"}.get(run["dataset"], run["dataset"]),
-        "baseline_title": title,
-        "role": role,
-        "paper": paper,
-        "arxiv": "",
-        "anchor": run["baseline"] == "scratch",
-        "companion": "all_labels" if run["baseline"] == "scratch" else "",
-        "order": order,
-        "synthetic": synthetic,
-        "num_classes": 10,
-        "num_train": 900,
-        "num_labelled": round(900 * condition["label_fraction"]),
-        "num_validation": 100,
-        "num_test": 1000 if synthetic else 10000,
-        "teacher": teacher,
-        "student": student,
-        "teacher_modalities": ["rgb"],
-        "student_modalities": ["depth"] if run["task"] == "cross_modal" else ["rgb"],
-    }
+def _teacher(run: Run, condition: Condition, tested: bool) -> Teacher:
+    teacher = Teacher(
+        id=_hash(f"{run.pair}{condition.teacher_seed}"),
+        checksum="00",
+        architecture=run.pair.split("-")[0],
+        modalities=("rgb",),
+    )
+    if not tested:
+        return teacher
+    test = {"top1": 0.705, "top5": 0.955}
+    return dataclasses.replace(teacher, test=test, parameters=278324, macs=41216512)
 
 
-def write_run(folder: Path, record: dict) -> Path:
+def _about(run: Run, condition: Condition) -> About:
+    title, role, paper, order, _ = BASELINES[run.baseline]
+    synthetic = run.dataset != "cifar100"
+    return About(
+        task_title=run.task.replace("_", "-").capitalize(),
+        dataset_title={"shapes": "Shapes", "cifar100": "CIFAR-100"}.get(run.dataset, run.dataset),
+        baseline_title=title,
+        role=role,
+        paper=paper,
+        anchor=run.baseline == "scratch",
+        companion="all_labels" if run.baseline == "scratch" else "",
+        order=order,
+        synthetic=synthetic,
+        num_classes=10,
+        num_train=900,
+        num_labelled=round(900 * condition.label_fraction),
+        num_validation=100,
+        num_test=1000 if synthetic else 10000,
+        num_teacher=900,
+        student=run.pair.split("-")[1],
+        student_modalities=("depth",) if run.task == "cross_modal" else ("rgb",),
+    )
+
+
+def _measurements(baseline: str, draw: random.Random) -> Measurements:
+    return Measurements(
+        step_ms=12.0 + BASELINES[baseline][3] + draw.random(),
+        teacher_share_ms=1.2,
+        data_share_ms=0.2,
+        peak_memory_mb=900.0,
+        cohort_size=8,
+        total_s=33.0,
+    )
+
+
+def write_run(folder: Path, record: Record) -> Path:
     """Write the record and its history as a run folder; returns the run folder."""
-    run, condition = record["run"], record["condition"]
-    slug = f"{run['dataset']}-{run['pair']}-{run['baseline']}-seed{run['seed']}-{record['id'][:8]}"
-    path = folder / "runs" / slug
+    run, condition = record.run, record.condition
+    path = folder / "runs" / f"{run.dataset}-{run.pair}-{run.baseline}-seed{run.seed}-{record.id[:8]}"
     path.mkdir(parents=True)
-    draw = random.Random(record["id"])
-    final = record["results"].get("test@last", {}).get("top1", 0.3)
-    epochs = {"finished": condition["epochs"], "diverged": 4, "not_applicable": 0}[record["status"]]
+    draw = random.Random(record.id)
+    final = record.results.score(LAST, "top1") or 0.3
     lines = []
-    for epoch in range(epochs):
+    for epoch in range(EPOCHS.get(record.status, condition.epochs)):
         line = {"epoch": epoch, "terms": {"task": 2.0 * math.exp(-epoch / 5)}, "learning_rate": 0.05}
         line["train"] = {"loss": 3.0 * math.exp(-epoch / 6) + 0.2 + draw.gauss(0, 0.05)}
-        if condition["validation"]:
-            line["validation"] = {
-                "top1": final * (1 - 0.9 * math.exp(-(epoch + 1) / 3)) + draw.gauss(0, 0.01)
-            }
+        if condition.validation:
+            reached = final * (1 - 0.9 * math.exp(-(epoch + 1) / 3)) + draw.gauss(0, 0.01)
+            line["validation"] = {"top1": reached}
         lines.append(json.dumps(line))
     (path / "history.jsonl").write_text("".join(f"{line}\n" for line in lines))
-    (path / "record.json").write_text(json.dumps(record))
+    write_record(path / "record.json", record)
     return path
 
 
-def arrays_of(record: dict, classes: int = 6, samples: int = 40) -> dict[str, np.ndarray]:
+def schema_1(record: Record) -> dict[str, Any]:
+    """The record as its first schema had it: the teacher's parts among the others, overrides in one line."""
+    content = plain(record)
+    for added in ("kind", "recipe"):
+        del content[added]
+    teacher, results, about = content.pop("teacher"), content["results"], content["about"]
+    own, recipes = [], []
+    for name, value in record.condition.overrides.items():
+        shown = tuple(value) if isinstance(value, list) else value
+        (recipes if "recipe." in name else own).append(f"{name}={shown}")
+    taught = {"test": teacher["test"], "probes": teacher["probes"]}
+    untrained = results.pop("untrained_probes")
+    costs = {"teacher_parameters": teacher["parameters"], "teacher_macs": teacher["macs"]}
+    about |= {"teacher": teacher["architecture"], "teacher_modalities": teacher["modalities"]}
+    content["provenance"] |= {"teacher_id": teacher["id"], "teacher_checksum": teacher["checksum"]}
+    content["condition"]["overrides"] = " ".join(sorted(own) + sorted(recipes))
+    content["metrics"] = {
+        name: {("headline" if key == "primary" else key): value for key, value in metric.items()}
+        for name, metric in content["metrics"].items()
+    }
+    scores = results.pop("scores")
+    content["results"] = {"teacher": taught, **results, **costs, **scores, "untrained": {"probes": untrained}}
+    return {**content, "schema": 1}
+
+
+def arrays_of(record: Record, classes: int = 6, samples: int = 40) -> dict[str, np.ndarray]:
     """Plausible arrays, drawn from a generator seeded by the run."""
-    draw = np.random.default_rng(int(record["id"][:8], 16))
+    draw = np.random.default_rng(int(record.id[:8], 16))
     centres = np.random.default_rng(0).normal(size=(classes, 12)) * 2
     label = (np.arange(samples) % classes).astype(np.int16)
-    noise = {"scratch": 2.0, "kd": 0.5}.get(record["run"]["baseline"], 1.0)
+    noise = {"scratch": 2.0, "kd": 0.5}.get(record.run.baseline, 1.0)
     teacher = centres[label] + np.random.default_rng(1).normal(size=(samples, 12)) * 0.2
     student = centres[label] + draw.normal(size=(samples, 12)) * noise
     return {
@@ -210,7 +241,13 @@ def arrays_of(record: dict, classes: int = 6, samples: int = 40) -> dict[str, np
     }
 
 
-def all_records() -> list[dict]:
+def few_records() -> list[Record]:
+    """Two tasks, as small as a report with every form of output can be: figures take most of its time."""
+    records = [make_record(baseline, 0) for baseline in ("scratch", "kd")]
+    return [*records, make_record("scratch", 0, task="cross_modal", dataset="scenes", label_fraction=0.1)]
+
+
+def all_records() -> list[Record]:
     """Two tasks; few labels beside a fully labelled anchor; a diverged run; a baseline that doesn't apply."""
     records = []
     for pair in ("resnet20-resnet8", "resnet32x4-resnet8x4"):

@@ -1,12 +1,11 @@
 """Comparisons between baselines: against slow arithmetic on the raw records."""
 
-import json
 import math
 from itertools import combinations
 
 import numpy as np
 import pytest
-from fake_records import make_record, write_run
+from fake_records import altered, make_record, write_run
 from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
@@ -20,15 +19,15 @@ NAMES = ("scratch", "kd", "crd", "label_smoothing")
 
 
 def accuracies(records, baseline):
-    own = [record for record in records if record["run"]["baseline"] == baseline]
-    return np.array([100 * record["results"]["test@last"]["top1"] for record in own])
+    own = [record for record in records if record.run.baseline == baseline]
+    return np.array([100 * record.results.scores["test@last"]["top1"] for record in own])
 
 
-def write_predictions(path, record, count=400):
-    """Predictions whose accuracy becomes the record's."""
-    draw = np.random.default_rng(int(record["id"][:8], 16))
-    right = draw.random(count) < record["results"]["test@last"]["top1"]
-    record["results"]["test@last"]["top1"] = float(right.mean())
+def predictions_of(record, count=400):
+    """Predictions whose accuracy becomes the record's, so that the record is written after them."""
+    draw = np.random.default_rng(int(record.id[:8], 16))
+    right = draw.random(count) < record.results.scores["test@last"]["top1"]
+    record.results.scores["test@last"]["top1"] = float(right.mean())
     label = np.arange(count) % 10
     prediction = np.where(right, label, (label + 1) % 10)
     return {"test_prediction": prediction.astype(np.int16), "test_label": label.astype(np.int16)}
@@ -42,7 +41,7 @@ def records():
 @pytest.fixture
 def folder(tmp_path, records):
     for record in records:
-        arrays = write_predictions(tmp_path, record)
+        arrays = predictions_of(record)
         np.savez(write_run(tmp_path, record) / "arrays.npz", **arrays)
     return tmp_path
 
@@ -55,7 +54,7 @@ def test_each_number_is_that_of_the_raw_records(folder, records):
     assert sorted(frame.index) == sorted(NAMES[1:])
     for name, p_holm in zip(NAMES[1:], adjusted, strict=True):
         line, differences = frame.loc[name], accuracies(records, name) - scratch
-        assert (line.reference, line.metric, line.n) == ("scratch", "top1", 5)
+        assert (line.against, line.metric, line.n) == ("scratch", "top1", 5)
         assert line.difference == pytest.approx(differences.mean())
         assert line.sd == pytest.approx(differences.std(ddof=1))
         assert (line.p, line.p_holm) == pytest.approx((slow[name].pvalue, p_holm))
@@ -75,12 +74,11 @@ def test_predictions_that_are_not_what_the_metric_counts_give_no_bootstrap(folde
     assert compare(folder, metric="agreement").bootstrap_low.isna().all()
 
 
-def test_of_two_headline_metrics_only_the_one_that_counts_predictions_has_a_bootstrap(tmp_path, records):
+def test_of_two_primary_metrics_only_the_one_that_counts_predictions_has_a_bootstrap(tmp_path, records):
     for record in records:
-        record["metrics"]["top5"]["headline"] = True
-        np.savez(write_run(tmp_path, record) / "arrays.npz", **write_predictions(tmp_path, record))
-        (run,) = (tmp_path / "runs").glob(f"*-{record['id'][:8]}")
-        (run / "record.json").write_text(json.dumps(record))
+        record.metrics["top5"] = altered(record.metrics["top5"], primary=True)
+        arrays = predictions_of(record)
+        np.savez(write_run(tmp_path, record) / "arrays.npz", **arrays)
     frame = compare(tmp_path).set_index("metric")
     assert frame.loc["top1"].bootstrap_low.notna().all()
     assert frame.loc["top5"].bootstrap_low.isna().all()
@@ -96,13 +94,13 @@ def test_a_broken_arrays_file_costs_its_seed_and_is_named(folder):
     assert frame.loc["kd"].n == 5
 
 
-def test_any_baseline_can_be_the_reference_and_each_can_meet_each(folder, records):
-    to_kd = compare(folder, reference="kd").set_index("baseline")
+def test_differences_to_any_baseline_can_be_asked_for_and_each_can_meet_each(folder, records):
+    to_kd = compare(folder, against="kd").set_index("baseline")
     assert to_kd.loc["scratch"].difference == pytest.approx(
         (accuracies(records, "scratch") - accuracies(records, "kd")).mean()
     )
-    each = compare(folder, reference="each")
-    assert {frozenset(pair) for pair in zip(each.baseline, each.reference, strict=True)} == {
+    each = compare(folder, against="each")
+    assert {frozenset(pair) for pair in zip(each.baseline, each.against, strict=True)} == {
         frozenset(pair) for pair in combinations(NAMES, 2)
     }
     assert each.p_holm.to_list() == pytest.approx(multipletests(each.p, method="holm")[1])
@@ -137,7 +135,7 @@ def with_scores(scores):
     for name, values in scores.items():
         for seed, value in enumerate(values):
             records.append(make_record(name, seed))
-            records[-1]["results"]["test@last"]["top1"] = value / 100
+            records[-1].results.scores["test@last"]["top1"] = value / 100
     (block,) = task_blocks(records)["compression"]
     marks = standings(block, "top1")
     return {row.baseline: marks.get(id(row), "") for row in block.rows if row.baseline}
@@ -162,14 +160,14 @@ def test_conditions_are_never_compared_across(tmp_path):
         for name in ("scratch", "kd"):
             for seed in range(3):
                 write_run(tmp_path, make_record(name, seed, label_fraction=fraction))
-    frame = compare(tmp_path, reference="each")
+    frame = compare(tmp_path, against="each")
     assert len(frame) == 2
     assert sorted(frame.label_fraction) == [0.1, 1.0]
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
-    [({"reference": "krd"}, "did you mean kd or crd"), ({"metric": "top2"}, "did you mean")],
+    [({"against": "krd"}, "did you mean kd or crd"), ({"metric": "top2"}, "did you mean")],
 )
 def test_an_unknown_name_is_one_line_with_a_remedy(folder, options, message):
     with pytest.raises(UserError, match=message):

@@ -4,7 +4,7 @@ import statistics
 
 import numpy as np
 import pytest
-from fake_records import make_record, write_run
+from fake_records import altered, make_record, write_run
 
 from benchmark.reporting.figures import (
     comparison,
@@ -15,6 +15,7 @@ from benchmark.reporting.figures import (
     label_fractions,
     probe_map,
 )
+from benchmark.reporting.page import charts
 from benchmark.reporting.results import Results
 
 NAMES = ("scratch", "kd", "crd", "label_smoothing")
@@ -34,8 +35,12 @@ def plain(seeds=3, **changes):
     return [make_record(name, seed, **changes) for name in NAMES for seed in range(seeds)]
 
 
-def mean(records, name, get=lambda r: 100 * r["results"]["test@last"]["top1"], **condition):
-    own = [r for r in records if r["run"]["baseline"] == name and condition.items() <= r["condition"].items()]
+def mean(records, name, get=lambda r: 100 * r.results.scores["test@last"]["top1"], **condition):
+    own = [
+        r
+        for r in records
+        if r.run.baseline == name and all(getattr(r.condition, k) == v for k, v in condition.items())
+    ]
     return statistics.mean(map(get, own))
 
 
@@ -72,16 +77,15 @@ def test_several_panels_are_points_of_gain_against_gap(tmp_path):
     assert points == slow
 
 
-def test_without_a_reference_there_is_no_gain(tmp_path):
+def test_without_an_anchor_there_is_no_gain(tmp_path):
     assert drawn(gains, tmp_path, [make_record("kd", seed) for seed in range(3)]) == []
 
 
 # --- costs ---
 
 
-def with_latency(record, value):
-    record["measurements"]["latency_ms"] = value
-    return record
+def with_latency(record, milliseconds, **network):
+    return altered(record, measurements={"latency_ms": milliseconds}, results=network)
 
 
 def test_points_are_steps_with_their_share_of_the_teacher(tmp_path):
@@ -95,7 +99,7 @@ def test_points_are_steps_with_their_share_of_the_teacher(tmp_path):
     }
     slow = {
         (
-            round(mean(records, name, lambda r: r["measurements"]["step_ms"]) + 1.2, 6),
+            round(mean(records, name, lambda r: r.measurements.step_ms) + 1.2, 6),
             round(mean(records, name), 6),
         )
         for name in NAMES
@@ -105,13 +109,33 @@ def test_points_are_steps_with_their_share_of_the_teacher(tmp_path):
 
 
 def test_answers_that_differ_are_drawn_and_named_where_few_do(tmp_path):
-    records = [with_latency(r, 2.0 + 3 * NAMES.index(r["run"]["baseline"])) for r in plain()]
+    networks = [NAMES.index(r.run.baseline) for r in plain()]
+    records = [
+        with_latency(r, 2.0 + 3 * k, parameters=100 + k) for r, k in zip(plain(), networks, strict=True)
+    ]
     (drawing,) = drawn(costs, tmp_path / "a", records)
-    assert len([axes for axes in drawing.draw().axes if axes.get_xlabel()]) == 2
-    records = [with_latency(r, 9.0 if r["run"]["baseline"] == "crd" else 2.0) for r in plain()]
+    latency = drawing.draw().axes[1]
+    points = sorted(line.get_xdata()[0] for line in latency.lines if line.get_marker() == "o")
+    assert points == pytest.approx([2.0, 5.0, 8.0, 11.0])
+    records = [with_latency(r, 2.0) for r in plain()]
+    records = [with_latency(r, 9.0, parameters=1) if r.run.baseline == "crd" else r for r in records]
     (drawing,) = drawn(costs, tmp_path / "b", records)
     (axes,) = drawing.draw().axes
     assert "2 for all but CRD 9" in axes.get_title(loc="left").replace("\n", " ")
+
+
+def test_answers_of_one_network_have_one_latency_however_the_clock_told_it(tmp_path):
+    records = [with_latency(r, 1.0 + NAMES.index(r.run.baseline)) for r in plain()]
+    (drawing,) = drawn(costs, tmp_path, records)
+    (axes,) = drawing.draw().axes
+    assert "2.5 for all" in axes.get_title(loc="left").replace("\n", " ")
+    (panel,) = Results.read(tmp_path).panels["compression"]
+    data = charts.chart_data([panel], Results.read(tmp_path).history, {name: name for name in NAMES})
+    assert "latency_ms" not in [name for name, *_ in data["panels"][0]["costs"]]
+    other = [with_latency(r, 9.0, macs=1) if r.run.baseline == "crd" else r for r in records]
+    (panel,) = results_of(tmp_path / "other", other).panels["compression"]
+    latencies = {row.baseline: panel.latency_of(row) for row in panel.rows}
+    assert latencies == {"scratch": 7 / 3, "kd": 7 / 3, "crd": 9.0, "label_smoothing": 7 / 3}
 
 
 def test_the_front_is_what_nothing_cheaper_beats():
@@ -131,7 +155,7 @@ def test_fidelity_is_what_no_teacher_is_measured_in(tmp_path):
     assert divergence.get_xlabel() == "KL divergence to the teacher (nats)"
     points = sorted((line.get_xdata()[0], line.get_ydata()[0]) for line in axes.lines)
     slow = [
-        (mean(records, n, lambda r: 100 * r["results"]["test@last"]["agreement"]), mean(records, n))
+        (mean(records, n, lambda r: 100 * r.results.scores["test@last"]["agreement"]), mean(records, n))
         for n in NAMES
     ]
     assert np.allclose(points, sorted(slow))
@@ -143,15 +167,13 @@ def test_fidelity_is_what_no_teacher_is_measured_in(tmp_path):
 # --- probes ---
 
 
-def test_the_heat_map_prints_means_and_colours_differences_to_the_reference(tmp_path):
-    records = plain()
-    for record in records:
-        score = 0.5 + 0.05 * NAMES.index(record["run"]["baseline"]) + 0.01 * record["run"]["seed"]
-        record["results"]["probes"] = {
-            "own": {"linear": score, "knn": score - 0.1},
-            "digits": {"linear": 0.9},
-        }
-        record["results"]["teacher"]["probes"] = {"own": {"linear": 0.8, "knn": 0.75}}
+def test_the_heat_map_prints_means_and_colours_differences_to_the_anchor(tmp_path):
+    records = []
+    for record in plain():
+        score = 0.5 + 0.05 * NAMES.index(record.run.baseline) + 0.01 * record.run.seed
+        probes = {"own": {"linear": score, "knn": score - 0.1}, "digits": {"linear": 0.9}}
+        ceiling = {"own": {"linear": 0.8, "knn": 0.75}}
+        records.append(altered(record, results={"probes": probes}, teacher={"probes": ceiling}))
     (drawing,) = drawn(probe_map, tmp_path, records)
     axes = drawing.draw().axes[0]
     rows = [label.get_text() for label in axes.get_yticklabels()]
@@ -173,7 +195,7 @@ def test_the_heat_map_prints_means_and_colours_differences_to_the_reference(tmp_
 def swept(values, seeds=3, **further):
     records = []
     for value in values:
-        overrides = "" if value == 0.8 else f"crd.weight={value}"
+        overrides = {} if value == 0.8 else {"weight": value}
         for seed in range(seeds):
             settings = {"weight": value, "tau": 0.07, **further}
             records.append(make_record("crd", seed, hyperparameters=settings, overrides=overrides))
@@ -187,8 +209,7 @@ def test_a_hyper_parameter_with_three_values_is_swept(tmp_path):
     line = next(line for line in axes.lines if len(line.get_xdata()) == 3)
     assert list(line.get_xdata()) == [0.1, 0.8, 8.0]
     slow = [
-        mean(records, "crd", overrides="" if value == 0.8 else f"crd.weight={value}")
-        for value in (0.1, 0.8, 8.0)
+        mean(records, "crd", overrides={} if value == 0.8 else {"weight": value}) for value in (0.1, 0.8, 8.0)
     ]
     assert list(line.get_ydata()) == pytest.approx(slow)
     assert (axes.get_xlabel(), axes.get_xscale()) == ("weight", "log")
@@ -199,9 +220,7 @@ def test_a_hyper_parameter_with_three_values_is_swept(tmp_path):
 def test_two_values_are_no_sweep_and_other_differences_keep_rows_apart(tmp_path):
     assert drawn(hyperparameters, tmp_path / "a", swept([0.1, 0.8])) == []
     mixed = [
-        make_record(
-            "crd", 0, hyperparameters={"weight": w, "tau": t}, overrides=f"crd.weight={w} crd.tau={t}"
-        )
+        make_record("crd", 0, hyperparameters={"weight": w, "tau": t}, overrides={"weight": w, "tau": t})
         for w, t in ((0.1, 1.0), (0.2, 2.0), (0.3, 3.0))
     ]
     assert drawn(hyperparameters, tmp_path / "b", mixed) == []
@@ -222,7 +241,7 @@ def test_curves_are_means_by_label_fraction(tmp_path):
         assert list(line.get_xdata()) == pytest.approx([0.01, 0.1, 1.0], rel=0.1)
 
 
-def test_a_reference_under_all_labels_alone_makes_no_curve(tmp_path):
+def test_an_anchor_under_all_labels_alone_makes_no_curve(tmp_path):
     records = plain(label_fraction=0.1) + [make_record("scratch", seed) for seed in range(3)]
     assert drawn(label_fractions, tmp_path, records) == []
 
@@ -239,6 +258,7 @@ def test_what_failed_or_has_one_seed_breaks_no_figure(tmp_path, kind):
     records += [
         make_record("fitnet", 0, "diverged", reason="nan"),
         make_record("fitnet", 0, "diverged", label_fraction=0.1),
+        make_record("crd+kd", 0, "failed", reason="KeyError", label_fraction=0.1),
     ]
     for drawing in drawn(kind, tmp_path, records):
         if drawing.draw is not None:

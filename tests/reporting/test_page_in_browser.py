@@ -5,7 +5,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from fake_records import all_records, make_record, write_run
+from fake_records import all_records, altered, make_record, write_run
 
 from benchmark.reporting.figures import Saved, comparison
 from benchmark.reporting.figures.drawing import Drawing
@@ -38,13 +38,11 @@ def chromium():
 
 def long_records():
     """Words of awkward lengths, beside enough baselines that not all curves show at first."""
-    records = [record for record in all_records() if record["run"]["dataset"] != "cifar100"]
+    records = [record for record in all_records() if record.run.dataset != "cifar100"]
     for weight in range(8):
         records += [make_record("kd", seed, hyperparameters={"weight": weight / 10}) for seed in range(3)]
-    for record in records:
-        if record["run"]["baseline"] == "shuffled_teacher":
-            record["about"]["baseline_title"] = "Averylongsinglewordwithoutanyplacetobreakit of a title"
-    return records
+    long = {"baseline_title": "Averylongsinglewordwithoutanyplacetobreakit of a title"}
+    return [altered(r, about=long) if r.run.baseline == "shuffled_teacher" else r for r in records]
 
 
 @pytest.fixture(scope="module")

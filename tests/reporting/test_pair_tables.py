@@ -47,9 +47,9 @@ def test_each_cell_is_the_mean_and_deviation_of_its_raw_records():
             ("Label smoothing", "label_smoothing"),
         ):
             raw = [
-                100 * r["results"]["test@last"]["top1"]
+                100 * r.results.scores["test@last"]["top1"]
                 for r in all_records()
-                if (r["run"]["dataset"], r["run"]["pair"], r["run"]["baseline"]) == ("shapes", pair, name)
+                if (r.run.dataset, r.run.pair, r.run.baseline) == ("shapes", pair, name)
             ]
             mean, sd = statistics.mean(raw), statistics.stdev(raw)
             assert shown[title][pair].startswith(f"{mean:.1f} ± {sd:.1f}")
@@ -59,7 +59,7 @@ def test_each_cell_is_the_mean_and_deviation_of_its_raw_records():
             )
 
 
-def test_teacher_and_reference_stand_on_top():
+def test_teacher_and_anchor_stand_on_top():
     rows = of_dataset(all_records(), "shapes").blocks[0].rows
     assert [row.title for row in rows[:2]] == ["teacher", "Scratch"]
     assert len({row.title for row in rows}) == len(rows)
@@ -81,7 +81,8 @@ def test_synthetic_data_is_marked():
 
 def test_conditions_are_lines_of_their_own():
     table = of_dataset(all_records(), "scenes")
-    fractions = [row.home.get("label_fraction") for row in table.blocks[0].rows if row.title == "Scratch"]
+    anchors = [row for row in table.blocks[0].rows if row.title == "Scratch"]
+    fractions = [row.comparison_condition["label_fraction"] for row in anchors]
     assert fractions == [0.1, 1.0]
     assert [c.header for c in table.columns][1] == "label fraction"
 
@@ -105,7 +106,7 @@ def test_published_figures_stand_beside_ours_with_their_source():
         {"batch_size": 128},
         {"train_samples": 5000},
         {"label_fraction": 0.1},
-        {"overrides": "kd.temperature=2"},
+        {"overrides": {"temperature": 2}},
         {"teacher_epochs": 10},
     ],
     ids=str,
@@ -121,7 +122,7 @@ def test_the_epochs_of_a_teacher_from_a_checkpoint_do_not_matter():
 
 
 def test_every_published_figure_belongs_to_a_recipe_that_is_described():
-    condition = make_record("kd", **PAPER)["condition"]
+    condition = make_record("kd", **PAPER).condition
     figures = (REPORTED / "cifar100.csv").read_text().splitlines()[1:]
     for line in figures:
         dataset, pair, baseline, metric, value = line.split(",")[:5]

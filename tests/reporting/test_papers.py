@@ -11,6 +11,7 @@ from fake_records import make_record, write_run
 
 from benchmark.errors import UserError
 from benchmark.plugins import load
+from benchmark.records import Condition, Record, Run
 from benchmark.reporting.papers import load_papers, save_papers
 from benchmark.reporting.published import REPORTED
 from benchmark.reporting.results import Results
@@ -142,15 +143,39 @@ def test_every_item_speaks_of_what_is_registered_and_its_command_is_understood(p
             assert settings.seeds == item.seeds
 
 
+def condition_of(item, setting):
+    """The condition of an item's runs, all of one baseline where hyper-parameters vary."""
+    wanted = {**item.conditions, **setting}
+    entries = [entry.partition("=") for entry in wanted.pop("overrides", "").split()]
+    overrides = {target.removeprefix(f"{item.baselines[0]}."): float(value) for target, _, value in entries}
+    return Condition(**wanted, overrides=overrides)
+
+
+def test_the_runs_of_a_sweep_are_told_apart_by_their_own_hyper_parameter(lists):
+    content = {
+        **LIST["items"][0],
+        "baselines": ["kd", "crd+kd"],
+        "vary": {"overrides": ["kd.weight=2 recipe.decay=0.5"]},
+    }
+    (lists / "sweep.yaml").write_text(yaml.safe_dump({**LIST, "items": [content]}))
+    ((item,),) = (paper.items for paper in load_papers(["sweep"], lists))
+    under = {"dataset": "cifar100", "pair": "vgg13-vgg8", "epochs": 240}
+    own, part = ({name: 2.0, "recipe.decay": 0.5} for name in ("weight", "kd.weight"))
+    right = [make_record("kd", 0, overrides=own, **under), make_record("crd+kd", 0, overrides=part, **under)]
+    wrong = [make_record("kd", 1, overrides=each, **under) for each in ({}, {"weight": 2.0}, part)]
+    assert item.records([*right, *wrong]) == right
+
+
 def test_a_complete_item_misses_nothing():
     for paper in load_papers(["paper"]):
         for item in paper.items:
             records = [
-                {
-                    "run": {"task": item.task, "dataset": item.dataset, "pair": p, "baseline": b, "seed": s},
-                    "condition": {**item.conditions, **setting},
-                }
-                for p, b, s, setting in product(item.pairs, item.baselines, item.seeds, item.settings())
+                Record(
+                    f"{number}", Run(item.task, item.dataset, *run), condition_of(item, setting), "diverged"
+                )
+                for number, (*run, setting) in enumerate(
+                    product(item.pairs, item.baselines, item.seeds, item.settings())
+                )
             ]
             assert item.missing(records) == []
             assert len(item.records(records)) == len(records)

@@ -3,21 +3,23 @@
 import statistics
 
 import pytest
-from fake_records import make_record
+from fake_records import altered, make_record
 
+from benchmark.records import Record
 from benchmark.reporting.probes import probe_tables
 from benchmark.reporting.render import to_latex, to_markdown, to_text
 from benchmark.reporting.tables import task_tables
 
 
-def probed(baseline: str, seed: int, **changes) -> dict:
-    record = make_record(baseline, seed, **changes)
+def probed(baseline: str, seed: int, **changes) -> Record:
     score = {"kd": 0.6, "scratch": 0.5}[baseline] + 0.01 * seed
     probes = {"own": {"linear": score, "knn": score - 0.1}, "digits": {"few_shot_5": score / 2}}
-    record["results"]["probes"] = probes
-    record["results"]["teacher"]["probes"] = {"own": {"linear": 0.8, "knn": 0.75}}
-    record["results"]["untrained"] = {"probes": {"own": {"linear": 0.2 + 0.02 * seed, "knn": 0.15}}}
-    return record
+    floor = {"own": {"linear": 0.2 + 0.02 * seed, "knn": 0.15}}
+    return altered(
+        make_record(baseline, seed, **changes),
+        results={"probes": probes, "untrained_probes": floor},
+        teacher={"probes": {"own": {"linear": 0.8, "knn": 0.75}}},
+    )
 
 
 RECORDS = [probed(name, seed) for name in ("scratch", "kd") for seed in range(3)]

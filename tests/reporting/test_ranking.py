@@ -70,8 +70,8 @@ def test_ranks_are_those_of_the_means_over_seeds(tmp_path):
     table = np.array(
         [
             [
-                np.mean([r["results"]["test@last"]["top1"] for r in records
-                         if r["condition"]["epochs"] == 5 + e and r["run"]["baseline"] == b])
+                np.mean([r.results.scores["test@last"]["top1"] for r in records
+                         if r.condition.epochs == 5 + e and r.run.baseline == b])
                 for b in ("scratch", "kd", "crd")
             ]
             for e in range(6)

@@ -1,3 +1,5 @@
+"""The report of a results folder as a whole, and the command that makes it."""
+
 import io
 import subprocess
 import sys
@@ -5,10 +7,11 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from fake_records import make_record, write_run
+from fake_records import few_records, make_record, write_run
 from rich.console import Console
 
 from benchmark.errors import UserError
+from benchmark.records import Metric, Record, Results
 from benchmark.reporting import report
 
 
@@ -17,16 +20,24 @@ def run_report(folder, width=200):
     return report(folder, console), console.file.getvalue()
 
 
-def test_the_report_writes_everything_and_says_what_it_wrote(results):
-    paths, text = run_report(results)
-    relative = {str(path.relative_to(results)) for path in paths}
+@pytest.fixture
+def small(tmp_path):
+    folder = tmp_path / "results" / "demo"
+    for record in few_records():
+        write_run(folder, record)
+    return folder
+
+
+def test_the_report_writes_everything_and_says_what_it_wrote(small):
+    paths, text = run_report(small)
+    relative = {str(path.relative_to(small)) for path in paths}
     assert {"records.parquet", "records.csv", "figures/compression_comparison.png"} <= relative
     assert {"report.html", "tables/comparisons.csv"} <= relative
     for task in ("compression", "cross_modal"):
         assert {f"tables/{task}.{ending}" for ending in ("csv", "md", "tex", "txt")} <= relative
     assert all(path.stat().st_size > 0 for path in paths)
     assert all(f"wrote {path}" in text for path in paths)
-    assert len(pd.read_parquet(results / "records.parquet")) == len(pd.read_csv(results / "records.csv"))
+    assert len(pd.read_parquet(small / "records.parquet")) == len(pd.read_csv(small / "records.csv")) == 3
 
 
 def test_each_problem_is_one_printed_line_however_narrow_the_terminal(tmp_path):
@@ -46,13 +57,18 @@ def test_without_records_the_user_gets_one_line_with_a_remedy(tmp_path):
 
 
 def test_a_sparse_record_is_reported_without_its_optional_parts(tmp_path):
-    record = make_record()
-    for part in ("measurements", "hyperparameters", "provenance", "reason"):
-        del record[part]
-    record["about"] = {}
-    record["metrics"] = {"loss": {}}
-    record["results"] = {"test@last": {"loss": 0.5}}
-    path = write_run(tmp_path, record)
+    full = make_record()
+    path = write_run(
+        tmp_path,
+        Record(
+            full.id,
+            full.run,
+            full.condition,
+            "finished",
+            metrics={"loss": Metric("Loss", "loss", "min")},
+            results=Results({"test@last": {"loss": 0.5}}),
+        ),
+    )
     (path / "history.jsonl").unlink()
     paths, text = run_report(tmp_path)
     assert "0.500" in text
@@ -73,12 +89,12 @@ sys.exit(main(sys.argv[1:]))
 
 
 @pytest.mark.slow
-def test_the_command_reports_in_an_environment_without_torch(results):
+def test_the_command_reports_in_an_environment_without_torch(small):
     root = Path(__file__).resolve().parents[2]
-    command = ["--report-only", "--figures", "paper", "--results-dir", str(results.parent), "--name", "demo"]
+    command = ["--report-only", "--figures", "paper", "--results-dir", str(small.parent), "--name", "demo"]
     done = subprocess.run(
         [sys.executable, "-c", WITHOUT_TORCH, *command], cwd=root, capture_output=True, text=True, timeout=110
     )
     assert done.returncode == 0, done.stderr
-    assert (results / "report.html").exists()
+    assert (small / "report.html").exists()
     assert "missing: python run_all.py" in done.stdout

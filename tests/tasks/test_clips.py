@@ -14,7 +14,7 @@ from scipy.io import wavfile
 
 from benchmark import UserError
 from benchmark.data.loading import Unusable
-from tasks.privileged import clips
+from tasks.privileged import cards, clips
 from tasks.privileged.sound import FLOOR, FRAMES, MELS, RATE, log_mel, read_track, read_wav
 
 SIDE, LENGTH = 64, 18
@@ -68,8 +68,8 @@ def write_with_track(file: Path, frames: list[np.ndarray], sound: np.ndarray) ->
 @pytest.mark.parametrize("suffix", CODECS)
 def test_frames_keep_their_colour_and_the_flow_its_direction_and_length(tmp_path: Path, suffix: str) -> None:
     clip = clips.decode(write_video(tmp_path / f"clip{suffix}", moving_square(speed=2)))
-    assert clip.video.shape == (3, clips.FRAMES, SIDE, SIDE)
-    assert clip.flow.shape == (2, clips.FRAMES, SIDE, SIDE)
+    assert clip.video.shape == (3, cards.FRAMES, SIDE, SIDE)
+    assert clip.flow.shape == (2, cards.FRAMES, SIDE, SIDE)
     assert (clip.video.dtype, clip.flow.dtype) == (np.uint8, np.int8)
     red, green, blue = clip.video[:, 0, 26:38, 12:24].reshape(3, -1).mean(axis=1)
     assert red > green + 30 > blue + 60
@@ -81,7 +81,7 @@ def test_frames_keep_their_colour_and_the_flow_its_direction_and_length(tmp_path
 
 
 def test_frames_are_spread_over_the_clip_and_squares_cut_from_its_middle(tmp_path: Path) -> None:
-    frames = [np.full((96, 192, 3), 12 * number, np.uint8) for number in range(clips.FRAMES + 1)]
+    frames = [np.full((96, 192, 3), 12 * number, np.uint8) for number in range(cards.FRAMES + 1)]
     for frame in frames:
         frame[:, :48] = frame[:, 144:] = (255, 0, 0)
     clip = clips.decode(write_video(tmp_path / "clip.avi", frames))
@@ -108,7 +108,7 @@ def test_a_clip_shorter_than_its_header_says_gives_the_frames_that_there_are(tmp
     cut = tmp_path / "cut.avi"
     cut.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
     frames, following = clips.read_steps(cut)
-    assert frames.shape == following.shape == (clips.FRAMES, SIDE, SIDE, 3)
+    assert frames.shape == following.shape == (cards.FRAMES, SIDE, SIDE, 3)
     # The square's left edge in the last frame and in the one behind it.
     start, end = (int((frame[30, :, 2] > 90).argmax()) for frame in (frames[-1], following[-1]))
     assert 8 < start < end < 8 + 2 * (LENGTH - 1)
@@ -118,7 +118,7 @@ def test_a_louder_clip_has_more_energy_in_the_band_of_its_tone(tmp_path: Path) -
     found = []
     for amplitude in (0.05, 0.5):
         video = write_video(tmp_path / f"{amplitude}.avi", moving_square())
-        wavfile.write(clips.sidecar(video), 44100, (tone(amplitude, rate=44100) * 32767).astype(np.int16))
+        wavfile.write(cards.sidecar(video), 44100, (tone(amplitude, rate=44100) * 32767).astype(np.int16))
         found.append(clips.decode(video).audio)
     quiet, loud = found
     assert quiet.shape == (MELS, FRAMES)
@@ -159,14 +159,14 @@ def test_a_sound_track_is_read_and_a_wav_file_beside_the_video_beats_it(tmp_path
     assert red > green > blue
     assert read_track(video).square().mean() == pytest.approx(0.125, rel=0.2)
     assert read_track(write_video(tmp_path / "silent.mp4", moving_square())) is None
-    wavfile.write(clips.sidecar(video), RATE, tone(0.5, pitch=3000))
+    wavfile.write(cards.sidecar(video), RATE, tone(0.5, pitch=3000))
     assert clips.decode(video).audio.mean(axis=1).argmax() > track.audio.mean(axis=1).argmax()
 
 
 @pytest.mark.parametrize("damage", ["text", "empty", "nan", "rate"])
 def test_a_damaged_wav_file_is_named(tmp_path: Path, damage: str) -> None:
     video = write_video(tmp_path / "clip.avi", moving_square())
-    beside = clips.sidecar(video)
+    beside = cards.sidecar(video)
     rate = 10 if damage == "rate" else RATE
     wavfile.write(beside, rate, tone(0.5) * (np.nan if damage == "nan" else 1))
     if damage in ("text", "empty"):
@@ -183,7 +183,7 @@ def test_workers_decode_what_this_process_decodes_and_in_the_order_of_the_files(
     files = [write_video(tmp_path / f"{speed}.avi", moving_square(speed)) for speed in range(4)]
     (tmp_path / "broken.mp4").touch()
     files.insert(1, tmp_path / "broken.mp4")
-    wavfile.write(clips.sidecar(files[0]), RATE, tone(0.5))
+    wavfile.write(cards.sidecar(files[0]), RATE, tone(0.5))
     monkeypatch.setattr(clips.os, "cpu_count", lambda: 2)
     monkeypatch.setattr(clips, "PATIENCE", 0)
     results = list(clips.decode_all(files))

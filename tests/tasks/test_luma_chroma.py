@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 import torch
 
-from benchmark import Request, UserError
-from tasks.cross_modal import luma_chroma
+from benchmark import Request, Samples, UserError
+from tasks.cross_modal import cards, luma_chroma
 from tests.data.test_readers import COLOURS, encoded, plain, write_parquet
+from tests.tasks.conftest import pixel_statistics
 
 MATRIX = np.array([[0.299, 0.587, 0.114], [-0.168736, -0.331264, 0.5], [0.5, -0.418688, -0.081312]])
 
@@ -56,14 +57,14 @@ def test_images_beyond_the_first_chunk_are_converted_too(monkeypatch: pytest.Mon
 def test_cifar_keeps_its_labels_and_loses_its_rgb(tmp_path: Path, source: str) -> None:
     for split in ("train", "test"):
         write_parquet(tmp_path / source / f"{split}.parquet", *plain(12))
-    data = luma_chroma.cards()[f"luma_chroma_{source}"].load(Request(tmp_path))
+    data = cards.cards()[f"luma_chroma_{source}"].load(Request(tmp_path))
     assert data.train.labels.tolist() == [i % 3 for i in range(12)]
     assert (len(data.classes), data.pad, data.flip, data.synthetic) == (int(source[5:]), 4, True, False)
     assert data.train.modalities.keys() == data.modalities.keys() == {"luma", "chroma"}
     for name, channels in (("luma", 1), ("chroma", 2)):
         assert data.train.modalities[name].shape == (12, channels, 32, 32)
         assert data.modalities[name].shape == (channels, 32, 32)
-        assert luma_chroma.cards()[f"luma_chroma_{source}"].shapes[name] == (channels, 32, 32)
+        assert cards.cards()[f"luma_chroma_{source}"].shapes[name] == (channels, 32, 32)
         assert len(data.modalities[name].mean) == len(data.modalities[name].std) == channels
     pixels = torch.cat([data.train.modalities[name][:, :, 9, 9] for name in ("luma", "chroma")], dim=1)
     assert (pixels.numpy() == converted(COLOURS)).all()
@@ -74,7 +75,7 @@ def test_a_folder_of_images_has_its_own_fingerprint(tmp_path: Path) -> None:
         (tmp_path / name).mkdir()
         for number in range(5):
             (tmp_path / name / f"{number}.png").write_bytes(encoded(colour))
-    card = luma_chroma.cards()["luma_chroma_image_folder"]
+    card = cards.cards()["luma_chroma_image_folder"]
     data = card.load(Request(tmp_path))
     assert (data.classes, len(data.train), len(data.test)) == (("a", "b"), 8, 2)
     assert card.load(Request(tmp_path)).fingerprint == data.fingerprint
@@ -82,20 +83,19 @@ def test_a_folder_of_images_has_its_own_fingerprint(tmp_path: Path) -> None:
     assert card.load(Request(tmp_path)).fingerprint != data.fingerprint
 
 
-@pytest.mark.parametrize("source", luma_chroma.SOURCES)
+@pytest.mark.parametrize("source", cards.LUMA_CHROMA)
 def test_a_missing_source_is_told_what_is_expected(tmp_path: Path, source: str) -> None:
-    card = luma_chroma.cards()[f"luma_chroma_{source}"]
+    card = cards.cards()[f"luma_chroma_{source}"]
     with pytest.raises(UserError, match=source if source != "image_folder" else "train/<class>"):
         card.load(Request(tmp_path))
 
 
 @pytest.mark.slow
 @pytest.mark.real_data
-def test_the_constants_are_the_statistics_of_the_real_cifar10(real_data: Path) -> None:
-    if not (real_data / "cifar10").is_dir():
-        pytest.skip(f"no cifar10 in {real_data}")
-    data = luma_chroma.cards()["luma_chroma_cifar10"].load(Request(real_data))
-    for name, modality in data.modalities.items():
-        pixels = data.train.modalities[name].float() / 255
-        assert pixels.mean((0, 2, 3)).numpy() == pytest.approx(modality.mean, abs=2e-4)
-        assert pixels.std((0, 2, 3)).numpy() == pytest.approx(modality.std, abs=2e-4)
+def test_the_constants_are_the_statistics_of_the_real_cifar10(real_cifar10: tuple[Samples, Samples]) -> None:
+    parts = luma_chroma.luma_and_chroma(real_cifar10[0].modalities["rgb"])
+    known = (luma_chroma.LUMA_STATISTICS, luma_chroma.CHROMA_STATISTICS)
+    for pixels, (mean, std) in zip(parts, known, strict=True):
+        found = pixel_statistics(pixels)
+        assert found[0] == pytest.approx(mean, abs=2e-4)
+        assert found[1] == pytest.approx(std, abs=2e-4)

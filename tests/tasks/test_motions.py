@@ -12,11 +12,12 @@ import torch
 from benchmark import Data, Request
 from benchmark.models import architectures, build
 from benchmark.plugins import Registry
+from tasks.privileged import cards
 from tasks.privileged import motions as dataset
-from tasks.privileged.motion.actions import ACTIONS
-from tasks.privileged.motion.figure import BONES, CHANNELS, JOINTS, Build, mirrored, positions
-from tasks.privileged.motion.recording import SAMPLE_RATE, SECONDS, SOUND_FRAMES, Sound, hear, log_mel, turned
-from tasks.privileged.synthetic import CLASSES, FRAMES, Clip, make_subject, motions, perform
+from tasks.synthetic.motion.actions import ACTIONS
+from tasks.synthetic.motion.figure import BONES, CHANNELS, JOINTS, Build, mirrored, positions
+from tasks.synthetic.motion.performances import CLASSES, FRAMES, Clip, make_subject, motions, perform
+from tasks.synthetic.motion.recording import SAMPLE_RATE, SECONDS, SOUND_FRAMES, Sound, hear, log_mel, turned
 
 SEED = 3
 FROZEN = "2c5d57877d4e9107"
@@ -182,7 +183,7 @@ def test_modalities_have_their_shapes_types_and_finite_values(data: Data) -> Non
         "audio": ((24, 32), torch.float32),
     }
     assert data.modalities.keys() == expected.keys()
-    assert dataset.cards()["motions"].shapes == {name: shape for name, (shape, _) in expected.items()}
+    assert cards.cards()["motions"].shapes == {name: shape for name, (shape, _) in expected.items()}
     for samples in (data.train, data.test):
         for name, (shape, dtype) in expected.items():
             x = samples.modalities[name]

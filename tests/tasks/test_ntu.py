@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from benchmark import Data, Request, UserError
-from tasks.privileged import ntu
+from tasks.privileged import cards, ntu
 
 REST = np.random.default_rng(0).normal(size=(25, 3)) * 0.3 + [0, 0, 3]
 REST[[ntu.HIP, ntu.NECK]] = [[0, -0.25, 3], [0, 0.25, 3]]
@@ -56,7 +56,7 @@ def write_dataset(folder: Path) -> None:
 
 
 def load(folder: Path, **options: object) -> Data:
-    return ntu.cards()["ntu"].load(Request(folder, **options))
+    return cards.cards()["ntu"].load(Request(folder, **options))
 
 
 def test_joints_are_read_as_they_were_written(tmp_path: Path) -> None:
@@ -97,7 +97,7 @@ def test_a_turned_camera_sees_the_same(tmp_path: Path) -> None:
 def test_a_wrist_in_even_acceleration_shows_that_acceleration() -> None:
     joints = np.repeat(REST[None], 40, axis=0)
     joints[:, ntu.WRISTS[1], 1] += 0.5 * 9.81 * (np.arange(40) / 30) ** 2
-    expected = np.zeros((6, ntu.LENGTH))
+    expected = np.zeros((6, cards.NTU_LENGTH))
     expected[4] = 1
     np.testing.assert_allclose(ntu.wrist_acceleration(joints), expected, atol=1e-6)
 

@@ -12,17 +12,17 @@ from scipy.io import savemat
 
 from benchmark import Data, Request, UserError
 from benchmark.contracts import IGNORE
-from tasks.cross_modal import nyuv2
+from tasks.cross_modal import cards, nyuv2
 
 SCENES = (
     ["kitchen_0001"] * 3 + ["bedroom_0002"] * 2 + ["cafe_0001"] * 2 + ["office_0003"] * 3 + ["bedroom_0001"]
 )
-ROWS, COLUMNS = nyuv2.SIZE
+ROWS, COLUMNS = cards.NYUV2_SIZE
 TO_40 = 1 + np.arange(894) % 40
 TO_13 = 1 + np.arange(40) % 13
 
 
-def contents(size: tuple[int, int] = nyuv2.SIZE) -> dict[str, np.ndarray]:
+def contents(size: tuple[int, int] = cards.NYUV2_SIZE) -> dict[str, np.ndarray]:
     """Random images [N, 3, columns, rows], depths in metres and labels, as HDF5 shows MATLAB's arrays."""
     draw, (rows, columns) = np.random.default_rng(0), size
     shape = (len(SCENES), columns, rows)
@@ -48,7 +48,7 @@ def write(folder: Path, arrays: dict[str, np.ndarray] | None = None) -> dict[str
     """Writes the labelled file, and returns what it holds."""
     arrays = contents() if arrays is None else arrays
     folder.mkdir(parents=True, exist_ok=True)
-    with h5py.File(folder / nyuv2.LABELLED, "w") as file:
+    with h5py.File(folder / cards.LABELLED, "w") as file:
         for name, values in arrays.items():
             file[name] = values
         write_cells(file, "scenes", SCENES)
@@ -65,7 +65,7 @@ def write_mappings(folder: Path) -> None:
 
 
 def load(folder: Path, name: str = "nyuv2", **options: object) -> Data:
-    return nyuv2.cards()[name].load(Request(folder, **options))
+    return cards.cards()[name].load(Request(folder, **options))
 
 
 def test_images_depths_and_labels_are_turned_to_rows_and_columns(tmp_path: Path) -> None:
@@ -213,7 +213,7 @@ def test_a_bad_image_is_named_and_left_out_only_where_that_is_asked_for(
 @pytest.mark.parametrize("damage", ["truncated", "text", "empty"])
 def test_a_file_that_is_not_whole_is_an_error(tmp_path: Path, damage: str) -> None:
     write(tmp_path)
-    file = tmp_path / nyuv2.LABELLED
+    file = tmp_path / cards.LABELLED
     whole = file.read_bytes()
     file.write_bytes({"truncated": whole[: len(whole) // 2], "text": b"no MATLAB file", "empty": b""}[damage])
     with pytest.raises(UserError, match=r"nyu_depth_v2_labeled\.mat is truncated or no MATLAB"):

@@ -11,7 +11,7 @@ import torch
 
 from benchmark import Data, Request, UserError
 from benchmark.contracts import IGNORE
-from tasks.cross_modal import rgbd_folder
+from tasks.cross_modal import cards, rgbd_folder
 
 NAMES = [f"{number:03d}" for number in range(10)]
 
@@ -37,7 +37,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def load(folder: Path, name: str = "rgbd_folder", **options: object) -> Data:
-    return rgbd_folder.cards()[name].load(Request(folder, **options))
+    return cards.cards()[name].load(Request(folder, **options))
 
 
 def numbers(data: Data, split: str) -> list[int]:
@@ -46,7 +46,7 @@ def numbers(data: Data, split: str) -> list[int]:
     return (samples.modalities["rgb"][:, 0, 0, 0] // 20).tolist()
 
 
-@pytest.mark.parametrize(("name", "size"), rgbd_folder.SIZES.items())
+@pytest.mark.parametrize(("name", "size"), cards.FOLDER_SIZES.items())
 def test_pairs_without_labels_are_read_at_either_size(folder: Path, name: str, size: tuple[int, int]) -> None:
     data = load(folder.parent, name)
     assert (numbers(data, "train"), numbers(data, "test")) == ([0, 1, 2, 3, 5, 6, 7, 8], [4, 9])

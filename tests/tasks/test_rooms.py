@@ -10,12 +10,13 @@ import torch
 
 from benchmark import Request
 from benchmark.models import build
-from tasks.cross_modal import CrossModal, pairs, rooms, synthetic
-from tasks.cross_modal.rendering.furniture import BED, FLOOR, PANEL, PARTS, WALL
-from tasks.cross_modal.rendering.layouts import KINDS
-from tasks.cross_modal.rendering.scenes import compose
-from tasks.cross_modal.rendering.sensor import FARTHEST, SIDE, photograph, sense
-from tasks.cross_modal.rendering.solids import BOX, ELLIPSOID, FRUSTUM, Camera, Material, Solid, cast
+from tasks.cross_modal import CrossModal, cards, pairs, rooms
+from tasks.synthetic import rooms as synthetic
+from tasks.synthetic.rendering.furniture import BED, FLOOR, PANEL, PARTS, WALL
+from tasks.synthetic.rendering.layouts import KINDS
+from tasks.synthetic.rendering.scenes import compose
+from tasks.synthetic.rendering.sensor import FARTHEST, SIDE, photograph, sense
+from tasks.synthetic.rendering.solids import BOX, ELLIPSOID, FRUSTUM, Camera, Material, Solid, cast
 
 FROZEN = "bf3b6577922b426e"
 """SHA-256 over all of 30 scenes; it changes only together with every number made on them."""
@@ -196,10 +197,10 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_rooms_are_drawn_once_and_then_come_from_the_cache(tmp_path, monkeypatch) -> None:
     said: list[str] = []
     request = Request(cache=tmp_path, say=said.append)
-    first = rooms.cards()["rooms"].load(request)
-    monkeypatch.setattr(synthetic, "rooms", lambda *_: pytest.fail("drawn again"))
-    second = rooms.cards()["rooms"].load(request)
-    dense = rooms.cards()["rooms_segmentation"].load(request)
+    first = cards.cards()["rooms"].load(request)
+    monkeypatch.setattr(rooms, "rooms", lambda *_: pytest.fail("drawn again"))
+    second = cards.cards()["rooms"].load(request)
+    dense = cards.cards()["rooms_segmentation"].load(request)
     assert len(said) == 1
     assert first.fingerprint == second.fingerprint != dense.fingerprint
     assert torch.equal(first.train.modalities["depth"], dense.train.modalities["depth"])
@@ -214,7 +215,7 @@ def test_both_datasets_load_with_labels_within_their_classes() -> None:
         assert 0 <= int(data.train.labels.min()) <= int(data.train.labels.max()) < len(data.classes)
         for each, modality in data.modalities.items():
             assert tuple(data.train.modalities[each].shape[1:]) == modality.shape
-            assert rooms.cards()[name].shapes[each] == modality.shape
+            assert cards.cards()[name].shapes[each] == modality.shape
 
 
 def test_statistics_are_those_of_the_scenes(drawn: synthetic.Rendered) -> None:
@@ -235,7 +236,7 @@ def test_the_teacher_sees_colour_and_the_student_depth_or_luma_and_chroma() -> N
 def test_networks_of_segmentation_pairs_answer_for_every_pixel() -> None:
     for pair in pairs.pairs("rooms_segmentation").values():
         student = build(pair.student, [(1, SIDE, SIDE)], len(PARTS))
-        assert student(torch.zeros(1, 1, SIDE, SIDE)).logits.shape == (1, len(PARTS), SIDE, SIDE)
+        assert student.show(torch.zeros(1, 1, SIDE, SIDE)).logits.shape == (1, len(PARTS), SIDE, SIDE)
 
 
 def test_any_two_architectures_make_a_pair_and_anything_else_makes_none() -> None:

@@ -6,7 +6,7 @@ import hashlib
 
 import numpy as np
 
-from tasks.compression.synthetic import CLASSES, FIGURES, SIDE, shapes
+from tasks.synthetic.shapes import CLASSES, FIGURES, SIDE, shapes
 
 FROZEN = "e51a5618918f22e8"
 """SHA-256 over images and labels of 600 samples; it changes only together with every number made on them."""

@@ -12,7 +12,7 @@ from scipy.io import wavfile
 from benchmark import Data, Request, UserError
 from benchmark.data.batches import normalise
 from benchmark.models import build
-from tasks.privileged import clips, video_folder
+from tasks.privileged import cards, clips, pairs, video_folder
 from tasks.privileged.sound import FRAMES, MELS, RATE
 from tests.tasks.test_clips import moving_square, tone, write_video
 
@@ -98,10 +98,10 @@ def test_a_clip_without_sound_among_others_with_it_is_a_bad_sample(
 ) -> None:
     files = write_classes(tmp_path)
     for number, file in enumerate([*files["moves"], *files["stands"]]):
-        wavfile.write(clips.sidecar(file), RATE, tone(0.05 * (number + 1)))
+        wavfile.write(cards.sidecar(file), RATE, tone(0.05 * (number + 1)))
     data = load(tmp_path)
     assert data.train.modalities["audio"].shape == (8, MELS, FRAMES)
-    clips.sidecar(files["moves"][2]).unlink()
+    cards.sidecar(files["moves"][2]).unlink()
     with pytest.raises(UserError, match=r"clip2\.avi: has no sound, others have"):
         load(tmp_path)
     data = load(tmp_path, bad_samples="skip")
@@ -121,7 +121,7 @@ def test_a_second_load_reads_the_cache_and_a_changed_file_is_decoded_again(
     assert again.modalities == first.modalities
     assert torch.equal(again.test.modalities["flow"], first.test.modalities["flow"])
     for file in (each for name in files.values() for each in name):
-        wavfile.write(clips.sidecar(file), RATE, tone(0.5))
+        wavfile.write(cards.sidecar(file), RATE, tone(0.5))
     changed = load(tmp_path / "videos", cache=tmp_path / "cache")
     assert len(in_process) == 20
     assert "audio" in changed.modalities
@@ -133,7 +133,7 @@ def test_networks_see_flow_in_units_of_its_spread_and_sound_centred(
 ) -> None:
     files = write_classes(tmp_path)
     for file in (each for name in files.values() for each in name):
-        wavfile.write(clips.sidecar(file), RATE, tone(0.3))
+        wavfile.write(cards.sidecar(file), RATE, tone(0.3))
     data = load(tmp_path)
     seen = {name: normalise(x, data.modalities[name]) for name, x in data.train.modalities.items()}
     assert seen["flow"].square().mean() == pytest.approx(1, rel=1e-3)
@@ -149,12 +149,12 @@ def test_networks_see_flow_in_units_of_its_spread_and_sound_centred(
 def test_both_pairs_build_networks_that_take_the_data(tmp_path: Path, in_process: list[Path]) -> None:
     files = write_classes(tmp_path)
     for file in (each for name in files.values() for each in name):
-        wavfile.write(clips.sidecar(file), RATE, tone(0.3))
+        wavfile.write(cards.sidecar(file), RATE, tone(0.3))
     data = load(tmp_path)
-    for pair in video_folder.pairs().values():
+    for pair in pairs.video_folder().values():
         for name, seen in ((pair.teacher, pair.teacher_modalities), (pair.student, pair.student_modalities)):
             network = build(name, [data.modalities[each].shape for each in seen], len(data.classes))
-            logits = network(*(data.train.modalities[each][:2].float() for each in seen)).logits
+            logits = network.show(*(data.train.modalities[each][:2].float() for each in seen)).logits
             assert logits.shape == (2, 2)
 
 

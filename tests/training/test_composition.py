@@ -6,8 +6,9 @@ import pytest
 import torch
 
 from benchmark import Activations, Context, Distiller, NotApplicable, Progress, Shapes, baseline
+from benchmark.planning.hyperparameters import learns_from, resolve_hyperparameters
 from benchmark.plugins import Registry
-from benchmark.training.composition import build_distiller, check_needs, learns_from, resolve_hyperparameters
+from benchmark.training.composition import build_distiller, check_needs
 
 SHAPES = Shapes((6,), (8,), ((4, 8, 8), (8, 4, 4), (8, 4, 4)))
 CONTEXT = Context(SHAPES, SHAPES, 6, 40, torch.arange(40) % 6)

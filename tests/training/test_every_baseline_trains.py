@@ -23,8 +23,8 @@ def test_in_one_cohort_and_in_two_all_baselines_give_the_same_numbers(tmp_path: 
     assert together.keys() == apart.keys()
     assert {slug.split("-seed")[0].rsplit("-", 1)[-1] for slug in together} >= set(NAMES)
     for slug, record in together.items():
-        assert record["status"] in ("finished", "not_applicable"), (slug, record.get("reason"))
+        assert record.status in ("finished", "not_applicable"), (slug, record.reason)
         assert numbers(record) == numbers(apart[slug]), slug
-    unsuited = [slug for slug, record in together.items() if record["status"] == "not_applicable"]
-    assert all(together[slug]["reason"] for slug in unsuited)
+    unsuited = [slug for slug, record in together.items() if record.status == "not_applicable"]
+    assert all(together[slug].reason for slug in unsuited)
     assert len(unsuited) < len(NAMES) / 4

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -21,11 +22,30 @@ def weights(results: Path, name: str) -> dict[str, torch.Tensor]:
     return load_file(file)
 
 
-@pytest.mark.parametrize("pair", ["tiny_big-tiny_small", "tiny_big-tiny_dropout"])
-@pytest.mark.parametrize("labels", ["1.0", "0.1"])
+@pytest.fixture
+def threads(request: pytest.FixtureRequest) -> Iterator[int]:
+    """How many threads torch computes with: the law holds with any number, if it is one and the same."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(request.param)
+    yield request.param
+    torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize(
+    ("pair", "labels", "threads"),
+    [
+        ("tiny_big-tiny_small", "1.0", 1),
+        ("tiny_big-tiny_small", "0.1", 1),
+        ("tiny_big-tiny_dropout", "1.0", 1),
+        ("tiny_big-tiny_dropout", "0.1", 1),
+        ("tiny_big-tiny_dropout", "0.1", 2),
+    ],
+    indirect=["threads"],
+)
 def test_alone_in_company_and_in_another_order_a_run_is_bit_identical(
-    tmp_path: Path, pair: str, labels: str
+    tmp_path: Path, pair: str, labels: str, threads: int
 ) -> None:
+    assert torch.get_num_threads() == threads
     companies = {"alone": THREE[2:], "three": THREE, "backwards": THREE[::-1]}
     for company, names in companies.items():
         assert run(tmp_path / company, "--pairs", pair, "--label-fraction", labels, baselines=names) == 0
@@ -45,7 +65,7 @@ def test_the_order_of_a_cohort_is_really_another_one_in_that_test(
     train = cohort.CohortTraining.train
 
     def spy(self, *arguments):
-        trained.append([track.name for track in self.tracks])
+        trained.append([state.name for state in self.states])
         return train(self, *arguments)
 
     monkeypatch.setattr(cohort.CohortTraining, "train", spy)
@@ -55,7 +75,8 @@ def test_the_order_of_a_cohort_is_really_another_one_in_that_test(
     assert trained[0] != trained[1]
 
 
-def test_a_deleted_record_reruns_only_that_run_with_the_same_numbers(tmp_path: Path) -> None:
+@pytest.mark.parametrize("threads", [1, 2], indirect=True)
+def test_a_deleted_record_reruns_only_that_run_with_the_same_numbers(tmp_path: Path, threads: int) -> None:
     run(tmp_path, baselines=THREE)
     before = records(tmp_path)
     slug = next(name for name in before if "-crd-" in name)
@@ -65,7 +86,7 @@ def test_a_deleted_record_reruns_only_that_run_with_the_same_numbers(tmp_path: P
     assert numbers(after[slug]) == numbers(before[slug])
     for other in before.keys() - {slug}:
         assert after[other] == before[other]
-    assert after[slug]["measurements"]["cohort_size"] == 1
+    assert after[slug].measurements.cohort_size == 1
 
 
 def test_a_diverging_student_is_retired_and_the_others_go_on_unchanged(tmp_path: Path) -> None:
@@ -80,11 +101,13 @@ def test_a_diverging_student_is_retired_and_the_others_go_on_unchanged(tmp_path:
     for slug, record in alone.items():
         assert numbers(together[slug]) == numbers(record)
     (bad,) = [record for slug, record in together.items() if "-explodes-" in slug]
-    assert bad["status"] == "diverged"
-    assert bad["reason"] == "not finite in epoch 2: task, explodes"
+    assert bad.status == "diverged"
+    assert bad.reason == "not finite in epoch 2: task, explodes"
 
 
-@pytest.mark.parametrize("method", ["__init__", "forward", "preludes", "task_loss", "predict", "diagnostics"])
+@pytest.mark.parametrize(
+    "method", ["__init__", "forward", "first_stages", "task_loss", "predict", "diagnostics"]
+)
 def test_a_mistake_in_a_baseline_ends_that_run_alone_and_the_command_with_1(
     method: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -94,7 +117,9 @@ def test_a_mistake_in_a_baseline_ends_that_run_alone_and_the_command_with_1(
     baseline("breaks", title="Breaks")(type("Breaks", (Distiller,), {"__module__": __name__, method: breaks}))
     assert run(tmp_path, baselines=("kd", "breaks")) == 1
     assert "a mistake in a plugin" in capsys.readouterr().out
-    assert [record["run"]["baseline"] for record in records(tmp_path).values()] == ["kd"]
+    found = {record.run.baseline: record for record in records(tmp_path).values()}
+    assert {name: record.status for name, record in found.items()} == {"kd": "finished", "breaks": "failed"}
+    assert "a mistake in a plugin" in found["breaks"].reason
     (error,) = (tmp_path / "t" / "runs").glob("*-breaks-*/error.txt")
     assert "Traceback" in error.read_text()
     assert run(tmp_path / "alone", baselines=("breaks",)) == 1
@@ -108,7 +133,7 @@ def test_students_of_one_seed_start_alike_and_those_of_another_seed_do_not(
     train = cohort.CohortTraining.train
 
     def spy(self, *arguments):
-        started.append([track.learner.network.stem.weight.detach().clone() for track in self.tracks])
+        started.append([state.learner.network.stem.weight.detach().clone() for state in self.states])
         return train(self, *arguments)
 
     monkeypatch.setattr(cohort.CohortTraining, "train", spy)

@@ -67,9 +67,15 @@ class BottleneckResNet(CifarNetwork):
         return self.linear
 
     def norms(self) -> tuple[nn.Module | None, ...]:
-        return (None, *(stage[-1].bn3 for stage in (self.layer1, self.layer2, self.layer3, self.layer4)))
+        return (
+            None,
+            *(
+                stage[-1].get_submodule("bn3")
+                for stage in (self.layer1, self.layer2, self.layer3, self.layer4)
+            ),
+        )
 
-    def forward(self, image: Tensor) -> Activations:
+    def show(self, image: Tensor) -> Activations:
         """image [B, C, H, W] -> Activations with five maps and five preactivations."""
         x = F.relu(self.bn1(self.conv1(image)), inplace=True)
         maps, preactivations = [x], [x]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from benchmark.contracts import Activations
-from benchmark.models.cifar.shared import CifarNetwork, initialise, pool, register_image_network
+from benchmark.models.cifar.shared import CifarNetwork, initialise, last, pool, register_image_network
 
 STAGES = (
     (1, 8, 1, 1),
@@ -80,9 +80,9 @@ class MobileNetV2(CifarNetwork):
         return self.classifier
 
     def norms(self) -> tuple[nn.Module | None, ...]:
-        return (None, *(self.blocks[stage][-1].conv[-1] for stage in SHOWN))
+        return (None, *(last(last(self.blocks[stage]).get_submodule("conv")) for stage in SHOWN))
 
-    def forward(self, image: Tensor) -> Activations:
+    def show(self, image: Tensor) -> Activations:
         """image [B, C, H, W] -> Activations with five maps and the same five preactivations."""
         x = self.conv1(image)
         maps = [x]

@@ -65,9 +65,9 @@ class ResNet(CifarNetwork):
         return self.fc
 
     def norms(self) -> tuple[nn.Module | None, ...]:
-        return (None, *(stage[-1].bn2 for stage in (self.layer1, self.layer2, self.layer3)))
+        return (None, *(stage[-1].get_submodule("bn2") for stage in (self.layer1, self.layer2, self.layer3)))
 
-    def forward(self, image: Tensor) -> Activations:
+    def show(self, image: Tensor) -> Activations:
         """image [B, C, H, W] -> Activations with four maps and four preactivations."""
         x = F.relu(self.bn1(self.conv1(image)), inplace=True)
         maps, preactivations = [x], [x]

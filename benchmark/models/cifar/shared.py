@@ -51,6 +51,11 @@ def initialise(network: nn.Module, linear_std: float | None = None) -> None:
             nn.init.zeros_(module.bias)
 
 
+def last(module: nn.Module) -> nn.Module:
+    """The last child of a module."""
+    return list(module.children())[-1]
+
+
 def run_stage(blocks: Iterable[nn.Module], x: Tensor) -> tuple[Tensor, Tensor]:
     """Runs blocks that end before their last ReLU and returns (map, preactivation), both [B, C, H, W].
 

@@ -82,7 +82,7 @@ class ShuffleNetV1(CifarNetwork):
     def norms(self) -> tuple[nn.Module | None, ...]:
         return (None,) * 4
 
-    def forward(self, image: Tensor) -> Activations:
+    def show(self, image: Tensor) -> Activations:
         """image [B, C, H, W] -> Activations with four maps and four preactivations."""
         x = F.relu(self.bn1(self.conv1(image)), inplace=True)
         maps, preactivations = [x], [x]
@@ -171,7 +171,7 @@ class ShuffleNetV2(CifarNetwork):
     def norms(self) -> tuple[nn.Module | None, ...]:
         return (None,) * 4
 
-    def forward(self, image: Tensor) -> Activations:
+    def show(self, image: Tensor) -> Activations:
         """image [B, C, H, W] -> Activations with four maps and four preactivations."""
         x = F.relu(self.bn1(self.conv1(image)), inplace=True)
         maps, preactivations = [x], [x]

@@ -61,7 +61,7 @@ class VGG(CifarNetwork):
     def norms(self) -> tuple[nn.Module | None, ...]:
         return (None, *(block[-1] for block in (self.block1, self.block2, self.block3, self.block4)))
 
-    def forward(self, image: Tensor) -> Activations:
+    def show(self, image: Tensor) -> Activations:
         """image [B, C, H, W] -> Activations with five maps and five preactivations."""
         x = F.relu(self.block0(image), inplace=True)
         maps, preactivations = [x], [x]

@@ -45,12 +45,11 @@ class Stage(nn.Module):
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """x [B, C, H, W] -> (the raw sum after the last block, the first block's norm output)."""
-        first = None
+        normalised = []
         for block in self.layer:
-            normalised = block.bn1(x)
-            first = normalised if first is None else first
-            x = block(x, normalised)
-        return x, first
+            normalised.append(block.get_submodule("bn1")(x))
+            x = block(x, normalised[-1])
+        return x, normalised[0]
 
 
 class WideResNet(CifarNetwork):
@@ -83,9 +82,10 @@ class WideResNet(CifarNetwork):
         return self.fc
 
     def norms(self) -> tuple[nn.Module | None, ...]:
-        return None, self.block2.layer[0].bn1, self.block3.layer[0].bn1, self.bn1
+        later = (each.layer[0].get_submodule("bn1") for each in (self.block2, self.block3))
+        return (None, *later, self.bn1)
 
-    def forward(self, image: Tensor) -> Activations:
+    def show(self, image: Tensor) -> Activations:
         """image [B, C, H, W] -> Activations with four maps and four preactivations."""
         stem = self.conv1(image)
         first, _ = self.block1(stem)

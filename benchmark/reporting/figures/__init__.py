@@ -64,5 +64,5 @@ def save_figures(results: Results, folder: Path) -> list[Saved]:
 
 def save_drawing(drawing: Drawing, folder: Path) -> list[Path]:
     """Draws one figure in the style of all and writes its PNG and PDF."""
-    with matplotlib.rc_context(STYLE):
+    with matplotlib.rc_context(STYLE):  # pyright: ignore[reportArgumentType] - plain names of settings
         return drawing.save(folder)

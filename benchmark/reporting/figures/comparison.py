@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import partial
+from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -21,12 +22,12 @@ from benchmark.reporting.figures.drawing import (
     panel_axes,
     wrapped,
 )
+from benchmark.reporting.formatting import show_status
 from benchmark.reporting.panels import Panel
 from benchmark.reporting.results import Results
-from benchmark.reporting.rows import Row
-from benchmark.reporting.statistics import summarise
+from benchmark.reporting.rows import ResultRow
+from benchmark.reporting.statistics import estimate_of
 from benchmark.reporting.style import ROLE_COLOURS, TEACHER_COLOUR
-from benchmark.reporting.words import show_status
 
 CAPTION = (
     "Dots: seeds on the test split, last epoch; diamond and bar: mean and 95 % t interval (from three seeds"
@@ -49,11 +50,11 @@ def comparison_figure(panels: list[Panel]) -> Figure:
     for panel, axes in zip(panels, all_axes, strict=True):
         _draw_comparison(panel, axes)
     rows = [row for panel in panels for row in panel.rows]
-    roles = dict.fromkeys(row.about.get("role", "") for row in rows)
+    roles = dict.fromkeys(row.about.role for row in rows)
     anchors = dict.fromkeys(row.title for row in rows if row.is_anchor)
     handles = [Line2D([], [], color=TEACHER_COLOUR, linestyle="--", label="teacher")]
     handles += [Line2D([], [], color="#555555", linestyle=":", label=", ".join(anchors))] if anchors else []
-    grey = {"color": "#777777"}
+    grey: dict[str, Any] = {"color": "#777777"}
     handles += [Line2D([], [], **grey, marker="o", markersize=3, alpha=0.6, lw=0, label="one seed")]
     handles += [Line2D([], [], **grey, marker="D", markersize=4, label="mean, 95 % t interval (n ≥ 3)")]
     handles += [Patch(color=ROLE_COLOURS.get(role, "#555555"), label=role) for role in roles if role]
@@ -67,7 +68,7 @@ def _sizes(panel: Panel) -> list[float]:
 
 
 def _draw_comparison(panel: Panel, axes: Axes) -> None:
-    key = f"test@last/{panel.block.headlines[0]}"
+    key = panel.key
     for value in panel.teachers():
         axes.axvline(value, color=TEACHER_COLOUR, linestyle="--", linewidth=1)
     for row in panel.rows:
@@ -88,19 +89,21 @@ def _draw_comparison(panel: Panel, axes: Axes) -> None:
     axes.set_xlabel(f"Test {axis_name(panel)}")
 
 
-def _draw_row(axes: Axes, height: int, row: Row, values: list[float]) -> None:
-    colour = ROLE_COLOURS.get(row.about.get("role"), "#555555")
+def _draw_row(axes: Axes, height: float, row: ResultRow, values: list[float]) -> None:
+    colour = ROLE_COLOURS.get(row.about.role, "#555555")
     beside = {"transform": axes.get_yaxis_transform(), "va": "center", "fontsize": 7}
-    count = f"{len(values)} of {len(row.records)}" if row.count("diverged") else len(values)
+    count = f"{len(values)} of {len(row.records)}" if row.lost else len(values)
     axes.text(1.02, height, f"n = {count}", color="#555555", **beside)
     if not values:
         axes.text(0.02, height, show_status(row), color="#777777", style="italic", **beside)
         return
-    summary = summarise(values)
+    estimate = estimate_of(values)
     # Seeds stand a little below their mean, or the bar would hide them.
-    below = offset_copy(axes.transData, axes.figure, y=-4, units="points")
+    below = offset_copy(axes.transData, axes.get_figure(root=True), y=-4, units="points")
     dots = {"color": colour, "alpha": 0.6, "linewidths": 0, "zorder": 3}
     axes.scatter(values, [height] * len(values), s=9, transform=below, **dots)
-    if summary.n >= INTERVAL_FROM:
-        axes.plot([summary.low, summary.high], [height, height], color=colour, linewidth=1.4, zorder=2)
-    axes.plot(summary.mean, height, marker="D", markersize=4, color=colour, markeredgecolor="white", zorder=4)
+    if estimate.n >= INTERVAL_FROM:
+        axes.plot([estimate.low, estimate.high], [height, height], color=colour, linewidth=1.4, zorder=2)
+    axes.plot(
+        estimate.mean, height, marker="D", markersize=4, color=colour, markeredgecolor="white", zorder=4
+    )

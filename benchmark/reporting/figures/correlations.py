@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from benchmark.reporting.figures.drawing import Drawing, bare, square_axes, wrapped
 from benchmark.reporting.panels import Panel
 from benchmark.reporting.results import Results
-from benchmark.reporting.rows import Row
+from benchmark.reporting.rows import ResultRow
 
 PER_FIGURE = 12
 COLUMNS = 3
@@ -51,7 +51,7 @@ def drawings(results: Results) -> Iterator[Drawing]:
                 )
 
 
-def difference(results: Results, panel: Panel, row: Row) -> Difference | None:
+def difference(results: Results, panel: Panel, row: ResultRow) -> Difference | None:
     """The mean over the row's seeds; None where no run kept both matrices, of the same classes."""
     found = []
     for record in row.finished:

@@ -21,7 +21,7 @@ from benchmark.reporting.figures.drawing import (
 )
 from benchmark.reporting.panels import Panel
 from benchmark.reporting.results import Results
-from benchmark.reporting.rows import Row
+from benchmark.reporting.rows import ResultRow
 
 CAPTION = (
     "Means over seeds. Milliseconds of a training step: the baseline's own and its share of the teacher's"
@@ -55,7 +55,7 @@ def drawings(results: Results) -> Iterator[Drawing]:
                 )
 
 
-def training_cost(row: Row) -> float | None:
+def training_cost(row: ResultRow) -> float | None:
     """Milliseconds of a step: the baseline's own and its share of the teacher's."""
     own, share = row.values.get("step_ms"), row.values.get("teacher_share_ms")
     if own is None or not own.n:
@@ -63,24 +63,21 @@ def training_cost(row: Row) -> float | None:
     return own.mean + (share.mean if share is not None and share.n else 0.0)
 
 
-def answer_cost(panel: Panel) -> tuple[str, Callable[[Row], float | None]]:
+def answer_cost(panel: Panel) -> tuple[str, Callable[[ResultRow], float | None]]:
     """What an answer costs, in words and per row: latency where measured, else multiply-accumulates."""
-    timed = any(
-        "latency_ms" in record.get("measurements", {}) for row in panel.rows for record in row.finished
-    )
-    if not timed:
+    if all(panel.latency_of(row) is None for row in panel.rows):
         return "multiply-accumulates of an answer", lambda row: _mean(row, "macs")
-    return "milliseconds for the answer to one sample", lambda row: _mean(row, "latency_ms")
+    return "milliseconds for the answer to one sample", panel.latency_of
 
 
-def _mean(row: Row, name: str) -> float | None:
-    summary = row.values.get(name)
-    return summary.mean if summary is not None and summary.n else None
+def _mean(row: ResultRow, name: str) -> float | None:
+    estimate = row.values.get(name)
+    return estimate.mean if estimate is not None and estimate.n else None
 
 
-def points(panel: Panel, cost: Callable[[Row], float | None]) -> list[Point]:
+def points(panel: Panel, cost: Callable[[ResultRow], float | None]) -> list[Point]:
     """The rows of a panel that have both a cost and a score."""
-    key, found = f"test@last/{panel.block.headlines[0]}", []
+    key, found = panel.key, []
     for row in panel.rows:
         score, price = row.values.get(key), cost(row)
         if score is not None and score.n and price is not None:
@@ -104,7 +101,7 @@ def cost_figure(panel: Panel, training: list[Point], answers: list[Point], words
     shown = [(training, "ms per training step")] + ([(answers, words)] if answers and not note else [])
     height = max(2.2, 0.5 + 0.11 * len(training)) + 0.13 * panel.title.count("\n")
     figure, all_axes = panel_axes([height] * len(shown), 0)
-    higher = panel.metric.get("direction") != "min"
+    higher = panel.metric.direction != "min"
     for (found, name), axes in zip(shown, all_axes, strict=True):
         _draw(axes, found, name, higher)
         axes.set_ylabel(f"Test {axis_name(panel)}".replace(", ", ",\n", 1))

@@ -8,9 +8,9 @@ from functools import partial
 from matplotlib.figure import Figure
 
 from benchmark.reporting.figures.drawing import Drawing, panel_axes
+from benchmark.reporting.formatting import show_p
 from benchmark.reporting.ranking import Ranking, rank
 from benchmark.reporting.results import Results
-from benchmark.reporting.words import show_p
 
 TITLE = "Average ranks over all tasks"
 
@@ -27,7 +27,7 @@ def drawings(results: Results) -> Iterator[Drawing]:
         f" bars join baselines within Nemenyi's critical difference of {found.critical_difference:.2f} (5 %)."
         f" Friedman's test: chi squared {found.statistic:.1f}, p {show_p(found.p)}."
     )
-    if any(panel.block.about.get("synthetic") for panel in panels):
+    if any(panel.block.about.synthetic for panel in panels):
         caption += " Synthetic data is among the blocks."
     if found.left_out:
         caption += f" Not in every block, so left out: {', '.join(found.left_out)}."

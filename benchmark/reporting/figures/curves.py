@@ -8,6 +8,7 @@ from functools import partial
 
 import numpy as np
 import pandas as pd
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -17,7 +18,7 @@ from matplotlib.ticker import MaxNLocator
 from benchmark.reporting.figures.drawing import LINE, Drawing, axis_name, pages, panel_axes, wrapped
 from benchmark.reporting.panels import Panel
 from benchmark.reporting.results import Results
-from benchmark.reporting.rows import Row, scale_of
+from benchmark.reporting.rows import LOST, ResultRow
 from benchmark.reporting.style import line_style
 
 CAPTION = "Mean over seeds by epoch; the band runs from the lowest to the highest seed."
@@ -25,9 +26,9 @@ CAPTION = "Mean over seeds by epoch; the band runs from the lowest to the highes
 
 def drawings(results: Results) -> Iterator[Drawing]:
     """The learning curves of each task whose runs have a history."""
-    by_run = dict(tuple(results.history.groupby("id")))
+    by_run = {str(name): frame for name, frame in results.history.groupby("id")}
     for task, panels in results.panels.items():
-        drawn = [p for p in panels if any(r["id"] in by_run for row in p.rows for r in row.records)]
+        drawn = [p for p in panels if any(r.id in by_run for row in p.rows for r in row.records)]
         styles = _styles(drawn)
         for name, some in pages(drawn, f"{task}_learning_curves"):
             title = f"{results.task_title(task)}: learning curves"
@@ -35,34 +36,35 @@ def drawings(results: Results) -> Iterator[Drawing]:
 
 
 def curves_figure(panels: list[Panel], by_run: dict[str, pd.DataFrame], styles: dict[str, dict]) -> Figure:
-    """Validation headline metric (without validation: training loss) per epoch: mean and range of seeds."""
+    """Validation primary metric (without validation: training loss) per epoch: mean and range of seeds."""
     columns = 2 if len(panels) <= 2 else 4
     labels = dict.fromkeys(panel.label(row) for panel in panels for row in panel.rows)
     lines = 3 + sum(1 + wrapped(label).count("\n") for label in labels) // columns
     figure, all_axes = panel_axes([2.1 + LINE * panel.title.count("\n") for panel in panels], lines)
     drawn: dict[str, dict] = {}
-    diverged = False
+    lost: dict[str, None] = {}
     for panel, axes in zip(panels, all_axes, strict=True):
-        key = f"validation/{panel.block.headlines[0]}"
-        frames = [by_run[r["id"]] for row in panel.rows for r in row.records if r["id"] in by_run]
+        key = f"validation/{panel.primary_metric}"
+        frames = [by_run[r.id] for row in panel.rows for r in row.records if r.id in by_run]
         validated = any(key in frame and frame[key].notna().any() for frame in frames)
         for row in panel.rows:
             label = panel.label(row)
             if _draw_curve(axes, row, by_run, key if validated else "train/loss", panel, styles[label]):
                 drawn[label] = styles[label]
-            diverged |= row.count("diverged") > 0
+            lost |= dict.fromkeys(record.status for record in row.records if record.status in LOST)
         axes.set_title(panel.title, loc="left")
         axes.set_xlabel("Epoch")
         # Each baseline's loss has terms of its own: heights compare within a baseline only.
         name = f"Validation {axis_name(panel)}" if validated else "Training loss (own terms)"
         axes.set_ylabel(textwrap.fill(name, 30))
         axes.xaxis.set_major_locator(MaxNLocator(6, integer=True, min_n_ticks=1))
-        if frames and max(frame["epoch"].max() for frame in frames) == 0:
+        if frames and max(int(pd.Series(frame["epoch"]).max()) for frame in frames) == 0:
             axes.set_xlim(0.5, 1.5)
-    handles = [Line2D([], [], label=wrapped(label), **style) for label, style in drawn.items()]
+    handles: list[Artist] = [Line2D([], [], label=wrapped(label), **style) for label, style in drawn.items()]
     handles.append(Patch(color="#BBBBBB", label="seeds, lowest to highest"))
-    if diverged:
-        handles.append(Line2D([], [], color="#777777", marker="x", markersize=4, lw=0.8, label="diverged"))
+    if lost:
+        label = " or ".join(lost)
+        handles.append(Line2D([], [], color="#777777", marker="x", markersize=4, lw=0.8, label=label))
     figure.legend(
         handles=handles, loc="outside lower center", ncols=columns, columnspacing=1.2, handlelength=2.4
     )
@@ -77,19 +79,19 @@ def _styles(panels: list[Panel]) -> dict[str, dict]:
 
 
 def _draw_curve(
-    axes: Axes, row: Row, by_run: dict[str, pd.DataFrame], key: str, panel: Panel, style: dict
+    axes: Axes, row: ResultRow, by_run: dict[str, pd.DataFrame], key: str, panel: Panel, style: dict
 ) -> bool:
-    """Draw a row's mean, its range and its diverged runs; False where it has no history."""
-    scale = scale_of(panel.metric) if key.startswith("validation/") else 1
+    """Draw a row's mean, its range and its runs that diverged or failed; False where it has no history."""
+    scale = panel.metric.scale if key.startswith("validation/") else 1
     curves, drawn = [], False
     for record in row.records:
-        frame = by_run.get(record["id"])
-        if frame is None or key not in frame or frame[key].isna().all():
+        frame = by_run.get(record.id)
+        if frame is None or key not in frame or bool(pd.Series(frame[key]).isna().all()):
             continue
         values = frame.set_index(frame["epoch"] + 1)[key].astype(float) * scale
-        curve = values[np.isfinite(values)]
+        curve = pd.Series(values[np.isfinite(values.to_numpy())])
         drawn = True
-        if record["status"] == "finished":
+        if record.status == "finished":
             curves.append(curve)
         else:
             axes.plot(curve.index, curve, **style, linewidth=0.7, marker="x", markevery=[-1], markersize=4)

@@ -7,14 +7,16 @@ import textwrap
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.textpath import TextPath
 
 from benchmark.reporting.panels import Panel
-from benchmark.reporting.rows import Row
+from benchmark.reporting.rows import ResultRow
 from benchmark.reporting.style import COLUMN, ROLE_COLOURS
 
 PANELS_PER_FILE = 8
@@ -38,6 +40,7 @@ class Drawing:
 
     def save(self, folder: Path) -> list[Path]:
         """Writes the PNG (200 dpi) and the PDF; the same records give the same bytes."""
+        assert self.draw is not None, self.reason
         figure, written = self.draw(), []
         figure.draw_without_rendering()
         figure.set_layout_engine("none")  # it is laid out now; each format would do it again
@@ -48,7 +51,10 @@ class Drawing:
         return written
 
 
-def pages(panels: list[Panel], stem: str) -> Iterator[tuple[str, list[Panel]]]:
+Paged = TypeVar("Paged")
+
+
+def pages(panels: list[Paged], stem: str) -> Iterator[tuple[str, list[Paged]]]:
     """`(stem, panels)`, `(stem_2, panels)`, ...: as many panels as fit a file."""
     for start in range(0, len(panels), PANELS_PER_FILE):
         name = f"{stem}_{start // PANELS_PER_FILE + 1}" if start else stem
@@ -76,10 +82,10 @@ def wrapped(label: str, width: int = 24) -> str:
 
 def axis_name(panel: Panel) -> str:
     """`top-1 accuracy (%), higher is better`."""
-    name = panel.metric.get("title") or panel.block.headlines[0]
+    name = panel.metric.title or panel.primary_metric
     name = name if name[:2].isupper() else name[:1].lower() + name[1:]
-    unit = f" ({panel.metric['unit']})" if panel.metric.get("unit") else ""
-    better = {"max": ", higher is better", "min": ", lower is better"}.get(panel.metric.get("direction"), "")
+    unit = f" ({panel.metric.unit})" if panel.metric.unit else ""
+    better = {"max": ", higher is better", "min": ", lower is better"}[panel.metric.direction]
     return f"{name}{unit}{better}"
 
 
@@ -107,7 +113,9 @@ def room_for_labels(figure: Figure, labels: Iterable[str]) -> None:
     """Lays the figure out with room on the right for what `margin_labels` will write there."""
     widths = [TextPath((0, 0), _short(label), size=LABEL_POINTS).get_extents().width for label in labels]
     inches = max(widths, default=0.0) / 72
-    figure.get_layout_engine().set(rect=(0, 0, 1 - (0.06 + inches / figure.get_figwidth()), 1))
+    engine = figure.get_layout_engine()
+    assert isinstance(engine, ConstrainedLayoutEngine)
+    engine.set(rect=(0, 0, 1 - (0.06 + inches / figure.get_figwidth()), 1))
     figure.draw_without_rendering()
 
 
@@ -123,7 +131,9 @@ def margin_labels(axes: Axes, points: list[tuple[float, float, str, str]]) -> No
     low, high = axes.get_ylim()
     ordered = sorted(points, key=lambda point: ((point[1] - low) / (high - low), point[2]))
     heights = [(y - low) / (high - low) for _, y, _, _ in ordered]
-    gap = 0.105 / (axes.figure.get_figheight() * axes.get_position().height)
+    figure = axes.get_figure(root=True)
+    assert figure is not None
+    gap = 0.105 / (figure.get_figheight() * axes.get_position().height)
     for k in range(1, len(heights)):
         heights[k] = max(heights[k], heights[k - 1] + gap)
     excess = max(0.0, heights[-1] - 1.0) if heights else 0.0
@@ -154,6 +164,6 @@ def margin_labels(axes: Axes, points: list[tuple[float, float, str, str]]) -> No
         ).set_in_layout(False)  # its room was set aside already
 
 
-def role_colour(row: Row) -> str:
+def role_colour(row: ResultRow) -> str:
     """The colour of a row's role: method, control or reference."""
-    return ROLE_COLOURS.get(row.about.get("role"), "#555555")
+    return ROLE_COLOURS.get(row.about.role, "#555555")

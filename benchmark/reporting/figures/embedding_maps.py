@@ -46,7 +46,9 @@ def embeddings(
 ) -> tuple[dict[str, np.ndarray], np.ndarray, int, list[str]] | None:
     """(title -> embeddings [N, D], labels [N], seed, titles left out); of the lowest seed of each row."""
     networks: dict[str, np.ndarray] = {}
-    left_out, labels, shown_seed = [], None, None
+    left_out: list[str] = []
+    labels: np.ndarray | None = None
+    shown_seed = 0
     for row in panel.rows:
         for record in row.finished[:1]:
             arrays = results.arrays(record, "test_embedding", "teacher_embedding", "test_label")
@@ -54,7 +56,7 @@ def embeddings(
             if own is None or arrays.get("test_label") is None or arrays["test_label"].ndim != 1:
                 continue
             if labels is None:
-                labels, shown_seed = arrays["test_label"][: len(own)], record["run"]["seed"]
+                labels, shown_seed = arrays["test_label"][: len(own)], record.run.seed
                 if arrays.get("teacher_embedding") is not None:
                     networks["teacher"] = arrays["teacher_embedding"][: len(labels)]
             if len(own) != len(labels):
@@ -64,7 +66,7 @@ def embeddings(
             else:
                 left_out.append(panel.label(row))
     usable = {title: each for title, each in networks.items() if np.isfinite(each).all() and len(each) > 10}
-    return (usable, labels, shown_seed, left_out) if usable else None
+    return (usable, labels, shown_seed, left_out) if usable and labels is not None else None
 
 
 def embedding_figure(networks: dict[str, np.ndarray], labels: np.ndarray, title: str) -> Figure:

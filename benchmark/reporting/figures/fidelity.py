@@ -15,9 +15,9 @@ from benchmark.reporting.figures.drawing import (
     role_colour,
     room_for_labels,
 )
+from benchmark.reporting.formatting import metric_name
 from benchmark.reporting.panels import Panel
 from benchmark.reporting.results import Results
-from benchmark.reporting.words import metric_name
 
 CAPTION = (
     "Means over seeds: how closely students answer as their teacher does on the test split, against how well"
@@ -42,7 +42,7 @@ def drawings(results: Results) -> Iterator[Drawing]:
 def fidelity_metrics(panel: Panel) -> list[str]:
     """Metrics that no teacher has a value of, though it was tested: they are measured against it."""
     tested = [row for row in panel.block.rows if row.is_teacher]
-    names = [name for name in panel.block.metrics if name not in panel.block.headlines]
+    names = [name for name in panel.block.metrics if name not in panel.block.primary_metrics]
     return [
         name
         for name in names
@@ -55,7 +55,7 @@ def fidelity_metrics(panel: Panel) -> list[str]:
 
 def places(panel: Panel, name: str) -> list[tuple[float, float, str, str]]:
     """(fidelity, score, label, colour) of each row that has both."""
-    key, found = f"test@last/{panel.block.headlines[0]}", []
+    key, found = panel.key, []
     for row in panel.rows:
         own, score = row.values.get(f"test@last/{name}"), row.values.get(key)
         if own is not None and own.n and score is not None and score.n:
@@ -72,7 +72,7 @@ def fidelity_figure(panel: Panel, names: list[str]) -> Figure:
         for x, y, _, colour in points:
             axes.plot(x, y, marker="o", ms=3, color=colour, lw=0)
         metric = panel.block.metrics[name]
-        axes.set_xlabel(f"{metric.get('title') or metric_name(metric, name)} ({metric.get('unit') or '1'})")
+        axes.set_xlabel(f"{metric.title or metric_name(metric, name)} ({metric.unit or '1'})")
         axes.set_ylabel(f"Test {axis_name(panel)}".replace(", ", ",\n", 1))
         axes.margins(0.06)
     all_axes[0].set_title(panel.title, loc="left")

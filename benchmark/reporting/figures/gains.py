@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from functools import partial
 from typing import NamedTuple
 
+import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
@@ -13,26 +14,26 @@ from matplotlib.patches import Patch
 from benchmark.reporting.figures.drawing import INTERVAL_FROM, Drawing, panel_axes, role_colour, wrapped
 from benchmark.reporting.panels import Panel
 from benchmark.reporting.results import Results
-from benchmark.reporting.rows import Row, anchor_of
-from benchmark.reporting.statistics import Summary
+from benchmark.reporting.rows import ResultRow, anchor_of
+from benchmark.reporting.statistics import Estimate
 from benchmark.reporting.style import ROLE_COLOURS, line_style
 
 ONE = (
-    "Difference to the reference, paired by seed, with its 95 % t interval (from three seeds on); above, the"
+    "Difference to the anchor, paired by seed, with its 95 % t interval (from three seeds on); above, the"
     " share of the gap to the teacher. Solid: the teacher's lead."
 )
 MANY = (
-    "Each point is a baseline on one dataset, pair and condition: its gain over the reference, paired by"
-    " seed, against the teacher's lead over the reference. On the diagonal a student equals its teacher."
+    "Each point is a baseline on one dataset, pair and condition: its gain over the anchor, paired by"
+    " seed, against the teacher's lead over the anchor. On the diagonal a student equals its teacher."
 )
 
 
 class Gain(NamedTuple):
-    """A row's gain over its reference, and the teacher's."""
+    """A row's gain over its anchor, and the teacher's."""
 
-    row: Row
+    row: ResultRow
     label: str
-    gain: Summary
+    gain: Estimate
     gap: float
 
 
@@ -40,7 +41,7 @@ def drawings(results: Results) -> Iterator[Drawing]:
     """One for each task; with a single panel, its baselines in order of their gain."""
     for task, panels in results.panels.items():
         found = [(panel, own) for panel in panels if (own := gains(panel))]
-        title = f"{results.task_title(task)}: gain over the reference and gap to the teacher"
+        title = f"{results.task_title(task)}: gain over the anchor and gap to the teacher"
         if len(found) == 1:
             yield Drawing(f"{task}_gains", title, ONE, partial(sorted_figure, *found[0]))
         elif found:
@@ -48,10 +49,10 @@ def drawings(results: Results) -> Iterator[Drawing]:
 
 
 def gains(panel: Panel) -> list[Gain]:
-    """Empty where the panel has no single teacher or no reference."""
-    name, found = panel.block.headlines[0], []
+    """Empty where the panel has no single teacher or no anchor."""
+    name, found = panel.primary_metric, []
     teachers = panel.teachers()
-    if len(teachers) != 1 or panel.metric.get("direction") == "min":
+    if len(teachers) != 1 or panel.metric.direction == "min":
         return []
     for row in panel.rows:
         anchor, gain = anchor_of(row, panel.rows), row.values.get(f"difference/{name}")
@@ -77,14 +78,16 @@ def sorted_figure(panel: Panel, found: list[Gain]) -> Figure:
     axes.tick_params(axis="y", length=0)
     axes.grid(False, axis="y")
     axes.set_ylim(-0.7, len(ordered) - 0.3)
-    unit = "points" if panel.metric.get("unit") == "%" else panel.metric.get("unit", "")
-    axes.set_xlabel(f"Gain over the reference ({unit})")
+    unit = "points" if panel.metric.unit == "%" else panel.metric.unit
+    axes.set_xlabel(f"Gain over the anchor ({unit})")
     if gap:
-        share = axes.secondary_xaxis("top", functions=(lambda x: 100 * x / gap, lambda x: x * gap / 100))
+        share = axes.secondary_xaxis(
+            "top", functions=(lambda x: 100 * np.asarray(x) / gap, lambda x: np.asarray(x) * gap / 100)
+        )
         share.set_xlabel("share of the teacher's lead (%)", fontsize=7)
         share.tick_params(labelsize=6.5)
     axes.set_title(panel.title, loc="left")
-    roles = dict.fromkeys(each.row.about.get("role", "") for each in ordered)
+    roles = dict.fromkeys(each.row.about.role for each in ordered)
     handles = [
         Patch(color=ROLE_COLOURS[role], alpha=0.55, label=role) for role in roles if role in ROLE_COLOURS
     ]
@@ -109,10 +112,10 @@ def scatter_figure(found: list[tuple[Panel, list[Gain]]]) -> Figure:
     ends = [min(low, 0.0), high]
     axes.plot(ends, ends, color="#333333", linewidth=0.8, linestyle="--")
     axes.set_xlim(*ends)
-    unit = found[0][0].metric.get("unit", "")
+    unit = found[0][0].metric.unit
     unit = "points" if unit == "%" else unit
-    axes.set_xlabel(f"The teacher's lead over the reference ({unit})")
-    axes.set_ylabel(f"Gain over the reference ({unit})")
+    axes.set_xlabel(f"The teacher's lead over the anchor ({unit})")
+    axes.set_ylabel(f"Gain over the anchor ({unit})")
     handles = [
         Line2D([], [], color=styles[label]["color"], marker=marks[label], ms=3.5, lw=0, label=wrapped(label))
         for label in labels

@@ -1,4 +1,4 @@
-"""Sensitivity: the headline metric against a hyper-parameter, where several of its values were run."""
+"""Sensitivity: the primary metric against a hyper-parameter, where several of its values were run."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from matplotlib.figure import Figure
 from benchmark.reporting.figures.drawing import INTERVAL_FROM, LINE, Drawing, axis_name, panel_axes
 from benchmark.reporting.panels import Panel
 from benchmark.reporting.results import Results
-from benchmark.reporting.rows import Row
+from benchmark.reporting.rows import ResultRow
 from benchmark.reporting.style import COLOURS
 
 FEWEST = 3
 CAPTION = (
     "Mean over seeds and 95 % t interval (from three seeds on) by the value of one hyper-parameter, all"
-    " others equal; the ring is the default. Dotted: the reference."
+    " others equal; the ring is the default. Dotted: the anchor."
 )
 
 
@@ -29,7 +29,7 @@ class Sweep(NamedTuple):
     baseline: str
     title: str
     parameter: str
-    points: list[tuple[float, Row]]
+    points: list[tuple[float, ResultRow]]
 
 
 def drawings(results: Results) -> Iterator[Drawing]:
@@ -53,13 +53,13 @@ def sweeps(panel: Panel) -> list[Sweep]:
     """What varied alone: rows of a baseline whose hyper-parameters are equal but for one number."""
     found = []
     rows = [row for row in panel.rows if row.finished]
-    for baseline in dict.fromkeys(row.baseline for row in rows):
-        own = [(_numbers(row), row) for row in rows if row.baseline == baseline]
+    for baseline in dict.fromkeys(row.name for row in rows):
+        own = [(_numbers(row), row) for row in rows if row.name == baseline]
         for name in dict.fromkeys(name for values, _ in own for name in values):
-            groups: dict[str, dict[float, Row]] = {}
+            groups: dict[str, dict[float, ResultRow]] = {}
             for values, row in own:
                 if name in values:
-                    others = json.dumps([{**values, name: None}, row.home], sort_keys=True)
+                    others = json.dumps([{**values, name: None}, row.comparison_condition], sort_keys=True)
                     groups.setdefault(others, {})[values[name]] = row
             for points in groups.values():
                 if len(points) >= FEWEST:
@@ -67,10 +67,10 @@ def sweeps(panel: Panel) -> list[Sweep]:
     return found
 
 
-def _numbers(row: Row) -> dict[str, Any]:
+def _numbers(row: ResultRow) -> dict[str, Any]:
     """The row's hyper-parameters, those of a composition's parts as `part.name`; numbers and all others."""
     flat: dict[str, Any] = {}
-    for name, value in (row.finished[0].get("hyperparameters") or {}).items():
+    for name, value in row.finished[0].hyperparameters.items():
         inner = value if isinstance(value, dict) else {"": value}
         flat |= {f"{name}.{key}" if key else name: each for key, each in inner.items()}
     return {k: v for k, v in flat.items() if isinstance(v, int | float) and not isinstance(v, bool)}
@@ -86,16 +86,16 @@ def sensitivity_figure(some: list[Sweep], panel: Panel) -> Figure:
 
 
 def _draw(axes: Axes, sweep: Sweep, panel: Panel) -> None:
-    key = f"test@last/{panel.block.headlines[0]}"
+    key = panel.key
     values = [value for value, _ in sweep.points]
-    summaries = [row.values[key] for _, row in sweep.points]
-    means = [summary.mean for summary in summaries]
+    estimates = [row.values[key] for _, row in sweep.points]
+    means = [estimate.mean for estimate in estimates]
     axes.plot(values, means, color=COLOURS[0], marker="o", markersize=3)
-    for value, summary in zip(values, summaries, strict=True):
-        if summary.n >= INTERVAL_FROM:
-            axes.plot([value, value], [summary.low, summary.high], color=COLOURS[0], linewidth=1)
+    for value, estimate in zip(values, estimates, strict=True):
+        if estimate.n >= INTERVAL_FROM:
+            axes.plot([value, value], [estimate.low, estimate.high], color=COLOURS[0], linewidth=1)
     for (value, row), mean in zip(sweep.points, means, strict=True):
-        if not row.condition.get("overrides"):
+        if not row.condition["overrides"]:
             axes.plot(value, mean, marker="o", markersize=7, fillstyle="none", color=COLOURS[1], lw=0)
     for row in panel.rows:
         if row.is_anchor and row.values[key].n and row.condition == panel.rows[0].condition:

@@ -14,7 +14,7 @@ from matplotlib.lines import Line2D
 from benchmark.reporting.figures.drawing import INTERVAL_FROM, LINE, Drawing, axis_name, pages, panel_axes
 from benchmark.reporting.panels import Panel
 from benchmark.reporting.results import Results
-from benchmark.reporting.rows import Row
+from benchmark.reporting.rows import ResultRow
 from benchmark.reporting.style import TEACHER_COLOUR, line_style
 
 FRACTION = "label_fraction"
@@ -28,7 +28,7 @@ class Curves(NamedTuple):
     """Baselines over label fractions; `panels` are the panels that differ in nothing else."""
 
     panel: Panel
-    lines: dict[str, list[tuple[float, Row]]]
+    lines: dict[str, list[tuple[float, ResultRow]]]
 
 
 def drawings(results: Results) -> Iterator[Drawing]:
@@ -42,26 +42,26 @@ def drawings(results: Results) -> Iterator[Drawing]:
 
 def curves(panels: list[Panel]) -> list[Curves]:
     """One for each dataset, pair and remaining condition with two label fractions or more."""
-    groups: dict[str, list[Row]] = {}
+    groups: dict[str, list[ResultRow]] = {}
     first: dict[str, Panel] = {}
     for panel in panels:
         for row in panel.rows:
             if not row.finished:
                 continue
-            others = {name: value for name, value in row.home.items() if name != FRACTION}
+            others = {name: value for name, value in row.comparison_condition.items() if name != FRACTION}
             key = json.dumps([panel.block.dataset, panel.block.pair, others], sort_keys=True)
             first.setdefault(key, panel)
             if not any(row is other for other in groups.setdefault(key, [])):
                 groups[key].append(row)
     found = []
     for key, rows in groups.items():
-        lines: dict[str, list[tuple[float, Row]]] = {}
+        lines: dict[str, list[tuple[float, ResultRow]]] = {}
         for row in rows:
-            own = " ".join(part for part in (str(row.condition.get("overrides") or ""), row.variant) if part)
+            own = " ".join(part for part in (row.condition["overrides"], row.variant) if part)
             title = f"{row.title} ({own})" if own else row.title
             lines.setdefault(title, []).append((float(row.condition[FRACTION]), row))
         lines = {title: sorted(points, key=lambda point: point[0]) for title, points in lines.items()}
-        # One method at one fraction, beside a fully labelled reference, is a comparison and no curve.
+        # One method at one fraction, beside a fully labelled companion, is a comparison and no curve.
         if sum(len({fraction for fraction, _ in points}) > 1 for points in lines.values()) > 1:
             found.append(Curves(first[key], lines))
     return found
@@ -89,7 +89,7 @@ def _title(each: Curves) -> str:
 
 def _draw(axes: Axes, each: Curves, styles: dict[str, dict]) -> None:
     panel = each.panel
-    key = f"test@last/{panel.block.headlines[0]}"
+    key = panel.key
     fractions = sorted({fraction for points in each.lines.values() for fraction, _ in points})
     for value in panel.teachers():
         axes.axhline(value, color=TEACHER_COLOUR, linestyle="--", linewidth=1)
@@ -98,12 +98,12 @@ def _draw(axes: Axes, each: Curves, styles: dict[str, dict]) -> None:
         # Moved a little apart, or the bars of one fraction would hide one another.
         aside = 1.0 + 0.06 * (number - (count - 1) / 2) / max(count - 1, 1) * 2
         places = [fraction * aside for fraction, _ in points]
-        summaries = [row.values[key] for _, row in points]
+        estimates = [row.values[key] for _, row in points]
         style = styles[title]
-        axes.plot(places, [summary.mean for summary in summaries], marker="o", markersize=2.5, **style)
-        for place, summary in zip(places, summaries, strict=True):
-            if summary.n >= INTERVAL_FROM:
-                axes.plot([place, place], [summary.low, summary.high], color=style["color"], linewidth=0.8)
+        axes.plot(places, [estimate.mean for estimate in estimates], marker="o", markersize=2.5, **style)
+        for place, estimate in zip(places, estimates, strict=True):
+            if estimate.n >= INTERVAL_FROM:
+                axes.plot([place, place], [estimate.low, estimate.high], color=style["color"], linewidth=0.8)
     axes.set_xscale("log")
     axes.set_xticks(fractions, [f"{fraction:g}" for fraction in fractions])
     axes.minorticks_off()

@@ -16,7 +16,7 @@ from benchmark.reporting.rows import PROBES
 
 CAPTION = (
     "Test accuracy (%) of classifiers on frozen features, mean over seeds; the colour is the difference to"
-    " the reference's features. The first line is the teacher."
+    " the anchor's features. The first line is the teacher."
 )
 
 
@@ -34,7 +34,7 @@ def drawings(results: Results) -> Iterator[Drawing]:
 
 
 def probe_table(panel: Panel) -> dict[str, dict[str, float]]:
-    """Title -> probe -> mean in percent, for the teacher, the reference and the other rows."""
+    """Title -> probe -> mean in percent, for the teacher, the anchor and the other rows."""
     teachers = [row for row in panel.block.rows if row.is_teacher]
     named = [("teacher", row) for row in teachers[:1]] + [(panel.label(row), row) for row in panel.rows]
     table = {}

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from benchmark.reporting.figures.drawing import Drawing, bare, square_axes
 from benchmark.reporting.panels import Panel
 from benchmark.reporting.results import Results
-from benchmark.reporting.rows import Row
+from benchmark.reporting.rows import ResultRow
 
 EARLY, LATE = "diagnostics_first.", "diagnostics."
 CAPTION = (
@@ -46,7 +46,7 @@ def drawings(results: Results) -> Iterator[Drawing]:
                     )
 
 
-def matrices(results: Results, row: Row) -> tuple[int, list[Matrix]] | None:
+def matrices(results: Results, row: ResultRow) -> tuple[int, list[Matrix]] | None:
     """The seed and the matrices of the first finished run that left any."""
     for record in row.finished:
         arrays = {name: array for name, array in results.arrays(record).items() if array.ndim == 2}
@@ -56,7 +56,7 @@ def matrices(results: Results, row: Row) -> tuple[int, list[Matrix]] | None:
             if name.startswith(LATE) and np.isfinite(array).all()
         ]
         if shown:
-            return record["run"]["seed"], shown
+            return record.run.seed, shown
     return None
 
 
@@ -65,7 +65,7 @@ def _words(name: str) -> str:
     return name.rpartition(".")[2].replace("_", " ")
 
 
-def _stem(panel: Panel, row: Row) -> str:
+def _stem(panel: Panel, row: ResultRow) -> str:
     label = panel.label(row).lower()
     return "".join(c if c.isalnum() else "_" for c in label).strip("_")
 

@@ -8,12 +8,11 @@ from typing import Any
 
 import pandas as pd
 
+from benchmark.records import Record
 from benchmark.reporting.figures.drawing import INTERVAL_FROM, axis_name
-from benchmark.reporting.frame import Record
+from benchmark.reporting.formatting import decimals_of, show_status
 from benchmark.reporting.panels import Panel
-from benchmark.reporting.rows import Row, scale_of
-from benchmark.reporting.statistics import Summary, summarise
-from benchmark.reporting.words import decimals_of, show_status
+from benchmark.reporting.rows import ResultRow
 
 # Cost axes: key of a row's values or of a record's measurements -> title, decimals of a value.
 COST_AXES = {
@@ -28,7 +27,7 @@ COST_AXES = {
 
 def comparison(panel: Panel, baselines: dict[str, str]) -> dict[str, Any]:
     """The rows of one panel with their seeds, mean and interval; lines for the teachers and the anchor."""
-    metric = panel.block.headlines[0]
+    metric = panel.primary_metric
     key = f"test@last/{metric}"
     decimals = decimals_of(panel.metric)
     teachers = [value for value in panel.teachers() if math.isfinite(value)]
@@ -49,24 +48,24 @@ def comparison(panel: Panel, baselines: dict[str, str]) -> dict[str, Any]:
 
 
 def _compared_row(
-    row: Row, panel: Panel, key: str, decimals: int, baselines: dict[str, str]
+    row: ResultRow, panel: Panel, key: str, decimals: int, baselines: dict[str, str]
 ) -> dict[str, Any]:
-    summary = row.values[key]
+    estimate = row.values[key]
     seeds = row.by_seed(key, panel.block.metrics)
-    interval = summary.n >= INTERVAL_FROM and math.isfinite(summary.low)
-    if summary.n == 0 or not math.isfinite(summary.mean):
+    interval = estimate.n >= INTERVAL_FROM and math.isfinite(estimate.low)
+    if estimate.n == 0 or not math.isfinite(estimate.mean):
         words = show_status(row) or "not finished"
     else:
-        words = f"{summary.mean:.{decimals}f}"
-        words += f" [{summary.low:.{decimals}f}, {summary.high:.{decimals}f}]" if interval else ""
-    count = f"{len(seeds)} of {len(row.records)}" if row.count("diverged") else str(len(seeds))
+        words = f"{estimate.mean:.{decimals}f}"
+        words += f" [{estimate.low:.{decimals}f}, {estimate.high:.{decimals}f}]" if interval else ""
+    count = f"{len(seeds)} of {len(row.records)}" if row.lost else str(len(seeds))
     return {
         "label": panel.label(row),
-        "baseline": baselines[row.baseline],
-        "role": row.about.get("role", ""),
-        "mean": _number(summary.mean),
-        "low": _number(summary.low) if interval else None,
-        "high": _number(summary.high) if interval else None,
+        "baseline": baselines[row.name],
+        "role": row.about.role,
+        "mean": _number(estimate.mean),
+        "low": _number(estimate.low) if interval else None,
+        "high": _number(estimate.high) if interval else None,
         "seeds": [
             (seed, round(value, 4), f"{value:.{decimals}f}")
             for seed, value in seeds.items()
@@ -90,31 +89,31 @@ def _range(rows: list[dict], lines: list[float], decimals: int) -> dict[str, Any
 
 def chart_data(panels: list[Panel], history: pd.DataFrame, baselines: dict[str, str]) -> dict[str, Any]:
     """The panels of a task for curves and scatter, and each run's curves."""
-    by_run = dict(tuple(history.groupby("id"))) if len(history) else {}
+    by_run = {str(name): frame for name, frame in history.groupby("id")} if len(history) else {}
     drawn = [_drawn_panel(panel, by_run, baselines) for panel in panels]
     return {"panels": drawn, "runs": _run_curves(panels, by_run)}
 
 
 def _drawn_panel(panel: Panel, by_run: dict[str, pd.DataFrame], baselines: dict[str, str]) -> dict[str, Any]:
-    metric = panel.block.headlines[0]
+    metric = panel.primary_metric
     records = [record for row in panel.rows for record in row.records]
-    validated = any(_column(by_run.get(r["id"]), f"validation/{metric}") is not None for r in records)
+    validated = any(_column(by_run.get(r.id), f"validation/{metric}") is not None for r in records)
     rows = []
     for row in panel.rows:
-        summary = row.values[f"test@last/{metric}"]
-        interval = summary.n >= INTERVAL_FROM
+        estimate = row.values[f"test@last/{metric}"]
+        interval = estimate.n >= INTERVAL_FROM
         rows.append(
             {
                 "label": panel.label(row),
-                "baseline": baselines[row.baseline],
-                "role": row.about.get("role", ""),
+                "baseline": baselines[row.name],
+                "role": row.about.role,
                 "anchor": row.is_anchor,
-                "runs": [record["id"] for record in row.records if record["id"] in by_run],
-                "n": summary.n,
-                "mean": _number(summary.mean),
-                "low": _number(summary.low) if interval else None,
-                "high": _number(summary.high) if interval else None,
-                "costs": {name: _number(cost_of(row, name).mean) for name in COST_AXES},
+                "runs": [record.id for record in row.records if record.id in by_run],
+                "n": estimate.n,
+                "mean": _number(estimate.mean),
+                "low": _number(estimate.low) if interval else None,
+                "high": _number(estimate.high) if interval else None,
+                "costs": _costs(panel, row),
             }
         )
     costs = [name for name in COST_AXES if len({row["costs"][name] for row in rows} - {None}) > 1]
@@ -124,35 +123,33 @@ def _drawn_panel(panel: Panel, by_run: dict[str, pd.DataFrame], baselines: dict[
         "part": "v" if validated else "t",
         "axis": f"Test {axis_name(panel)}",
         "decimals": decimals_of(panel.metric),
-        "best": -1 if panel.metric.get("direction") == "min" else 1,
+        "best": -1 if panel.metric.direction == "min" else 1,
         "teachers": [_number(value) for value in panel.teachers() if math.isfinite(value)],
         "costs": [[name, *COST_AXES[name]] for name in costs],
         "rows": rows,
     }
 
 
-def cost_of(row: Row, name: str) -> Summary:
-    """A cost over the row's finished runs, wherever in the record it stands."""
-    if name in row.values:
-        return row.values[name]
-    found = (record.get("measurements", {}).get(name) for record in row.finished)
-    return summarise(value for value in found if isinstance(value, int | float))
+def _costs(panel: Panel, row: ResultRow) -> dict[str, float | None]:
+    costs = {name: _number(row.values[name].mean) for name in COST_AXES}
+    latency = panel.latency_of(row)
+    return costs | {"latency_ms": None if latency is None else _number(latency)}
 
 
 def _run_curves(panels: Iterable[Panel], by_run: dict[str, pd.DataFrame]) -> dict[str, dict[str, Any]]:
     """Run id -> seed, status, epochs, validation metric (scaled) and training loss, one value an epoch."""
     curves = {}
     for panel in panels:
-        name = f"validation/{panel.block.headlines[0]}"
+        name = f"validation/{panel.primary_metric}"
         for record in (record for row in panel.rows for record in row.records):
-            frame = by_run.get(record["id"])
-            if frame is not None and record["id"] not in curves:
-                curves[record["id"]] = _run_curve(record, frame, name, scale_of(panel.metric))
+            frame = by_run.get(record.id)
+            if frame is not None and record.id not in curves:
+                curves[record.id] = _run_curve(record, frame, name, panel.metric.scale)
     return curves
 
 
 def _run_curve(record: Record, frame: pd.DataFrame, validation: str, scale: float) -> dict[str, Any]:
-    curve: dict[str, Any] = {"s": record["run"]["seed"], "f": record["status"] == "finished"}
+    curve: dict[str, Any] = {"s": record.run.seed, "f": record.status == "finished"}
     epochs = [int(epoch) + 1 for epoch in frame["epoch"]]
     if epochs != list(range(1, len(epochs) + 1)):
         curve["e"] = epochs
@@ -167,7 +164,7 @@ def _column(frame: pd.DataFrame | None, name: str) -> pd.Series | None:
     """The column as numbers; None where it is missing or empty."""
     if frame is None or name not in frame:
         return None
-    values = pd.to_numeric(frame[name], errors="coerce")
+    values = pd.Series(pd.to_numeric(frame[name], errors="coerce"))
     return None if values.isna().all() else values
 
 

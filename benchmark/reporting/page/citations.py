@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from benchmark.reporting.frame import Record
+from benchmark.records import Record
 
 ARXIV = re.compile(r"\d{4}\.\d{4,5}(v\d+)?|[a-z-]+(\.[A-Z]{2})?/\d{7}(v\d+)?")
 YEAR = re.compile(r"\b(19|20)\d{2}\b")
@@ -24,16 +24,10 @@ class Paper:
 
 def suite_bibtex(records: Iterable[Record]) -> str:
     """The suite's own entry, with the version, the commits and the year of the records."""
-    known = [record.get("provenance", {}) for record in records]
-    versions = sorted(
-        {
-            str(versions["wcord-bench"])
-            for p in known
-            if "wcord-bench" in (versions := p.get("versions") or {})
-        }
-    )
-    commits = sorted({str(p["commit"])[:12] for p in known if p.get("commit")})
-    years = sorted({str(p["finished"])[:4] for p in known if YEAR.match(str(p.get("finished", "")))})
+    known = [record.provenance for record in records]
+    versions = sorted({p.versions["wcord-bench"] for p in known if "wcord-bench" in p.versions})
+    commits = sorted({p.commit[:12] for p in known if p.commit})
+    years = sorted({p.finished[:4] for p in known if YEAR.match(p.finished)})
     fields = {
         "title": "{WCoRD-Bench}: a benchmark suite for knowledge distillation",
         "author": "{The WCoRD-Bench maintainers}",
@@ -48,11 +42,10 @@ def papers(records: Iterable[Record]) -> list[Paper]:
     """The distinct papers of the baselines that ran, sorted by their text."""
     groups: dict[str, list[tuple[str, str]]] = {}
     for record in records:
-        about = record["about"]
-        paper = str(about.get("paper") or "").strip()
-        arxiv = str(about.get("arxiv") or "").strip()
-        if paper and record["status"] != "not_applicable":
-            title = str(about.get("baseline_title") or record["run"]["baseline"])
+        about = record.about
+        paper, arxiv = about.paper.strip(), about.arxiv.strip()
+        if paper and record.status != "not_applicable":
+            title = about.baseline_title or record.run.baseline
             groups.setdefault(arxiv if ARXIV.fullmatch(arxiv) else paper, []).append((paper, title))
     found, keys = [], set()
     # Baselines of one paper may describe it in their own words; the shortest is the paper alone.

@@ -8,18 +8,18 @@ from typing import Any
 
 from markupsafe import Markup
 
+from benchmark.records import Metric, Record
 from benchmark.reporting.figures import Saved
-from benchmark.reporting.frame import Record, sort_key
-from benchmark.reporting.headlines import Headline, headlines
+from benchmark.reporting.formatting import block_title, metric_name, row_n, show_status, show_words
 from benchmark.reporting.page.charts import chart_data, comparison
 from benchmark.reporting.page.citations import papers, suite_bibtex
 from benchmark.reporting.page.details import compact_json, row_detail
 from benchmark.reporting.page.overview import overview, what_ran
 from benchmark.reporting.page.pictures import pictures
 from benchmark.reporting.results import Results
-from benchmark.reporting.rows import Row, merge_metrics
+from benchmark.reporting.rows import ResultRow, merge_metrics
+from benchmark.reporting.summary import Summary, summaries
 from benchmark.reporting.tables import Column, TaskTable, provenance_warnings
-from benchmark.reporting.words import block_title, metric_name, row_n, show_status
 
 # These kinds of saved figures the page draws itself, so that values can be read off.
 DRAWN_BY_THE_PAGE = re.compile(r"_(comparison|learning_curves|costs)(_\d+)?")
@@ -37,7 +37,7 @@ def page_content(results: Results, tables: list[TaskTable], saved: list[Saved]) 
     ]
     of_a_task = {each.drawing.name for each in saved if _task_of(each, results)}
     return {
-        "name": results.folder.resolve().name,
+        "name": results.folder.resolve().name if results.folder else "",
         # Arrays that can't be read are found while figures are drawn: by now all of them are known.
         "problems": [*results.problems, *provenance_warnings(results.records)],
         "overview": overview(results.records),
@@ -52,9 +52,7 @@ def page_content(results: Results, tables: list[TaskTable], saved: list[Saved]) 
 
 def _baselines(records: Iterable[Record]) -> dict[str, str]:
     """Baseline -> its name within the page, which no record can spell."""
-    ordered = sorted(
-        {(sort_key(r["about"].get("order", 0)), r["run"]["baseline"]) for r in records}, key=lambda item: item
-    )
+    ordered = sorted({(r.about.order, r.run.baseline) for r in records})
     names = dict.fromkeys(baseline for _, baseline in ordered)
     return {baseline: f"b{number}" for number, baseline in enumerate(names)}
 
@@ -63,9 +61,9 @@ def _baseline_groups(records: Iterable[Record], baselines: dict[str, str]) -> li
     """The checkboxes: role by role, the role of most baselines first."""
     titles: dict[str, tuple[str, str]] = {}
     for record in records:
-        about = record["about"]
-        title = str(about.get("baseline_title") or record["run"]["baseline"])
-        titles.setdefault(record["run"]["baseline"], (str(about.get("role") or "other"), title))
+        about = record.about
+        title = about.baseline_title or record.run.baseline
+        titles.setdefault(record.run.baseline, (about.role, title))
     groups: dict[str, list[tuple[str, str]]] = {}
     for baseline, name in baselines.items():
         role, title = titles[baseline]
@@ -85,10 +83,10 @@ class _Details:
         for blocks in results.blocks.values():
             for row in (row for block in blocks for row in block.rows if not row.is_teacher):
                 number = len(set(self.number.values()))
-                self.number |= {record["id"]: number for record in row.records}
+                self.number |= {record.id: number for record in row.records}
 
-    def of(self, row: Row) -> int | None:
-        return None if row.is_teacher else self.number[row.records[0]["id"]]
+    def of(self, row: ResultRow) -> int | None:
+        return None if row.is_teacher else self.number[row.records[0].id]
 
 
 def _task(
@@ -101,7 +99,7 @@ def _task(
     details: _Details,
 ) -> dict[str, Any]:
     panels = results.panels[task]
-    records = [record for record in results.records if record["run"]["task"] == task]
+    records = [record for record in results.records if record.run.task == task]
     metrics = merge_metrics(records)
     own = [each for each in saved if _task_of(each, results) == task]
     # Curves that a figure shows as a picture too would stand here twice.
@@ -110,15 +108,15 @@ def _task(
     return {
         "id": f"task{number}",
         "title": results.task_title(task),
-        "synthetic": any(record["about"].get("synthetic") for record in records),
+        "synthetic": any(record.about.synthetic for record in records),
         "ran": what_ran(records),
-        "headlines": [
+        "summaries": [
             {
                 "title": _panel_heading(each, metrics),
                 "lead": [_unbroken(text) for text in each.sentences[: _lead(each)]],
                 "rest": [_unbroken(text) for text in each.sentences[_lead(each) :]],
             }
-            for each in headlines(panels)
+            for each in summaries(panels)
         ],
         "comparisons": [comparison(panel, baselines) for panel in panels],
         "charts": Markup(compact_json(data)),
@@ -137,15 +135,15 @@ def _unbroken(text: str) -> str:
     return re.sub(r" (?=[%±=])|(?<=[±=]) ", "\u00a0", text)
 
 
-def _lead(headline: Headline) -> int:
+def _lead(summary: Summary) -> int:
     """How many sentences carry the message; the others say how far it goes."""
-    return min(3 if headline.winners else 2, len(headline.sentences))
+    return min(3 if summary.winners else 2, len(summary.sentences))
 
 
-def _panel_heading(headline: Headline, metrics: dict[str, dict]) -> str:
-    title = headline.panel.heading
-    several = len(headline.panel.block.headlines) > 1
-    return f"{title}: {metric_name(metrics[headline.metric], headline.metric)}" if several else title
+def _panel_heading(summary: Summary, metrics: dict[str, Metric]) -> str:
+    title = summary.panel.heading
+    several = len(summary.panel.block.primary_metrics) > 1
+    return f"{title}: {metric_name(metrics[summary.metric], summary.metric)}" if several else title
 
 
 def _task_of(saved: Saved, results: Results) -> str:
@@ -155,7 +153,7 @@ def _task_of(saved: Saved, results: Results) -> str:
 
 
 def _task_of_table(table: TaskTable) -> str:
-    return table.blocks[0].rows[0].records[0]["run"]["task"]
+    return table.blocks[0].rows[0].records[0].run.task
 
 
 def _table(table: TaskTable, baselines: dict[str, str], details: _Details) -> dict[str, Any]:
@@ -167,10 +165,10 @@ def _table(table: TaskTable, baselines: dict[str, str], details: _Details) -> di
     for block in table.blocks:
         rows, previous = [], None
         for row in block.rows:
-            group = None if row.is_teacher else row.home
+            group = None if row.is_teacher else row.comparison_condition
             rows.append(
                 {
-                    "baseline": "" if row.is_teacher else baselines[row.baseline],
+                    "baseline": "" if row.is_teacher else baselines[row.name],
                     "detail": details.of(row),
                     "rule": bool(rows) and group != previous,
                     "end": row.is_teacher,
@@ -188,7 +186,7 @@ def _table(table: TaskTable, baselines: dict[str, str], details: _Details) -> di
     }
 
 
-def _cell(column: Column, row: Row) -> dict[str, Any]:
+def _cell(column: Column, row: ResultRow) -> dict[str, Any]:
     text = column.cell(row)
     return {"text": text, "value": sort_value(text) if column.numeric else None}
 
@@ -212,12 +210,12 @@ def _unfinished(
         for row in panel.rows:
             groups: dict[tuple[str, str], list[str]] = {}
             for record in row.records:
-                if record["status"] != "finished":
-                    key = (record["status"].replace("_", " "), str(record.get("reason") or ""))
-                    groups.setdefault(key, []).append(str(record["run"]["seed"]))
+                if record.status != "finished":
+                    key = (show_words(record.status), record.reason)
+                    groups.setdefault(key, []).append(str(record.run.seed))
             lines += [
                 {
-                    "baseline": baselines[row.baseline],
+                    "baseline": baselines[row.name],
                     "detail": details.of(row),
                     "label": panel.label(row),
                     "panel": panel.heading,
@@ -239,7 +237,7 @@ def _rows(results: Results, task: str, baselines: dict[str, str], details: _Deta
         for row in panel.rows:
             detail = details.of(row)
             # A companion stands in several panels, its detail in the first.
-            if detail in seen:
+            if detail is None or detail in seen:
                 continue
             seen.add(detail)
             finished = f"{row_n(row)} of {len(row.records)} runs finished"
@@ -248,7 +246,7 @@ def _rows(results: Results, task: str, baselines: dict[str, str], details: _Deta
                 {
                     "detail": detail,
                     "panel": number,
-                    "baseline": baselines[row.baseline],
+                    "baseline": baselines[row.name],
                     "label": panel.label(row),
                     "runs": finished,
                     "data": Markup(compact_json(row_detail(row, panel.block.metrics))),

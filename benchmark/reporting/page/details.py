@@ -6,79 +6,77 @@ import json
 import math
 from typing import Any
 
-from benchmark.reporting.frame import Record
-from benchmark.reporting.rows import Row, scale_of
-from benchmark.reporting.words import decimals_of, metric_name, show_value
+from benchmark.records import BEST, LAST, VALIDATION, Metric, Record
+from benchmark.reporting.formatting import decimals_of, metric_name, show_value, show_words
+from benchmark.reporting.frame import (
+    about_columns,
+    columns,
+    condition_columns,
+    cost_columns,
+    known,
+    provenance_columns,
+)
+from benchmark.reporting.rows import ResultRow
 
-NOT_A_RESULT = ("teacher", "untrained", "probes")
 Entries = list[tuple[str, str]]
 
 
-def row_detail(row: Row, metrics: dict[str, dict]) -> dict[str, Any]:
+def row_detail(row: ResultRow, metrics: dict[str, Metric]) -> dict[str, Any]:
     """What the runs of a row share, and each run's own results, measurements, provenance and command."""
     first = row.records[0]
     shared = {
         "About": {
-            **first["run"],
-            "seed": ", ".join(str(record["run"]["seed"]) for record in row.records),
-            **first["about"],
+            **columns(first.run),
+            "seed": ", ".join(str(record.run.seed) for record in row.records),
+            **about_columns(first),
         },
-        "Condition": first["condition"],
-        "Hyper-parameters": first.get("hyperparameters") or {},
-        "Recipe": first.get("recipe") or {},
+        "Condition": condition_columns(first.condition),
+        "Hyper-parameters": first.hyperparameters,
+        "Recipe": first.recipe,
     }
     return {
         "shared": [[title, _entries(part)] for title, part in shared.items() if part],
         "results": _results(row, metrics),
-        "curves": [record["id"] for record in row.records],
+        "curves": [record.id for record in row.records],
         "runs": [_run(record) for record in row.records],
     }
 
 
-def _results(row: Row, metrics: dict[str, dict]) -> dict[str, Any]:
+def _results(row: ResultRow, metrics: dict[str, Metric]) -> dict[str, Any]:
     """A table with a line for each seed: status and every metric of every split."""
-    splits = dict.fromkeys(
-        name for record in row.records for name in record["results"] if "@" in name and name[0] != "@"
-    )
-    columns = [(split, name) for split in splits for name in metrics]
-    columns = [
+    shown = [
         (split, name)
-        for split, name in columns
-        if any(record["results"].get(split, {}).get(name) is not None for record in row.records)
+        for split in (VALIDATION, LAST, BEST)
+        for name in metrics
+        if any(record.results.score(split, name) is not None for record in row.records)
     ]
     header = ["seed", "status"]
-    header += [f"{metric_name(metrics[name], name)}, {split.replace('@', ', ')}" for split, name in columns]
+    header += [f"{metric_name(metrics[name], name)}, {split.replace('@', ', ')}" for split, name in shown]
     lines = []
     for record in row.records:
-        line = [str(record["run"]["seed"]), record["status"].replace("_", " ")]
-        for split, name in columns:
-            value = record["results"].get(split, {}).get(name)
-            digits = decimals_of(metrics[name]) + 1
-            line.append("" if value is None else f"{value * scale_of(metrics[name]):.{digits}f}")
+        line = [str(record.run.seed), record.status]
+        for split, name in shown:
+            value, digits = record.results.score(split, name), decimals_of(metrics[name]) + 1
+            line.append("" if value is None else f"{value * metrics[name].scale:.{digits}f}")
         lines.append(line)
-    return {"header": header, "lines": [[show.replace("_", " ") for show in line] for line in lines]}
+    return {"header": header, "lines": [[show_words(cell) for cell in line] for line in lines]}
 
 
 def _run(record: Record) -> dict[str, Any]:
-    provenance = dict(record.get("provenance", {}))
-    command = provenance.pop("command", "")
-    others = {
-        name: value
-        for name, value in record["results"].items()
-        if "@" not in name and name not in NOT_A_RESULT
-    }
+    results, teacher, provenance = record.results, record.teacher, provenance_columns(record)
+    del provenance["command"]
     parts = {
-        "Other results": others,
-        "Probes of frozen features": record["results"].get("probes") or {},
-        "Teacher": record["results"].get("teacher") or {},
-        "Measurements": record.get("measurements") or {},
-        "Provenance": {**provenance, "run": record["id"], "folder": f"runs/{record.get('folder', '')}"},
+        "Other results": {**cost_columns(record), **known({"best_epoch": results.best_epoch})},
+        "Probes of frozen features": results.probes,
+        "Teacher": {"test": teacher.test, "probes": teacher.probes} if teacher.test else {},
+        "Measurements": known(columns(record.measurements)),
+        "Provenance": {**provenance, "run": record.id, "folder": f"runs/{record.folder}"},
     }
     return {
-        "seed": str(record["run"]["seed"]),
-        "status": record["status"].replace("_", " "),
-        "reason": str(record.get("reason") or ""),
-        "command": str(command or ""),
+        "seed": str(record.run.seed),
+        "status": show_words(record.status),
+        "reason": record.reason,
+        "command": record.provenance.command,
         "parts": [[title, _entries(part)] for title, part in parts.items() if part],
     }
 
@@ -87,7 +85,7 @@ def _entries(part: dict[str, Any], prefix: str = "") -> Entries:
     """`{"a": {"b": 1}}` as `[("a, b", "1")]`; keys as words."""
     entries: Entries = []
     for name, value in part.items():
-        title = f"{prefix}{str(name).replace('_', ' ')}"
+        title = f"{prefix}{show_words(str(name))}"
         if isinstance(value, dict):
             entries += _entries(value, f"{title}, ")
         else:
@@ -96,7 +94,7 @@ def _entries(part: dict[str, Any], prefix: str = "") -> Entries:
 
 
 def _shown(value: Any) -> str:
-    if isinstance(value, list):
+    if isinstance(value, list | tuple):
         return ", ".join(map(_shown, value)) or "–"
     if isinstance(value, float) and math.isfinite(value) and abs(value) >= 1000:
         return f"{value:,.1f}"

@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-from benchmark.reporting.frame import Record, condition_names, sort_key
+from collections import Counter
+
+from benchmark.records import Record
+from benchmark.reporting.formatting import UNFINISHED, dataset_title, show_value, show_words
+from benchmark.reporting.frame import condition_columns, sort_key
 from benchmark.reporting.rows import varying_conditions
-from benchmark.reporting.words import dataset_title, show_value
+from benchmark.reporting.tables import common_conditions
 
 
 def overview(records: list[Record]) -> list[tuple[str, str]]:
     """Of all tasks: runs by status, commits, devices, dates and versions."""
-    known = [record.get("provenance", {}) for record in records]
-    commits = sorted({str(p["commit"])[:12] for p in known if p.get("commit")})
+    known = [record.provenance for record in records]
+    commits = sorted({p.commit[:12] for p in known if p.commit})
     devices = sorted(
-        {
-            f"{p['device']} ({p['device_name']})" if p.get("device_name") else str(p["device"])
-            for p in known
-            if p.get("device")
-        }
+        {f"{p.device} ({p.device_name})" if p.device_name else p.device for p in known if p.device}
     )
-    dates = sorted({str(p["finished"])[:10] for p in known if p.get("finished")})
-    versions = sorted(
-        {f"{name} {version}" for p in known for name, version in (p.get("versions") or {}).items()}
-    )
+    dates = sorted({p.finished[:10] for p in known if p.finished})
+    versions = sorted({f"{name} {version}" for p in known for name, version in p.versions.items()})
     entries = [
         ("Runs", _statuses(records)),
         ("Commit" if len(commits) == 1 else "Commits", ", ".join(commits)),
@@ -33,39 +31,28 @@ def overview(records: list[Record]) -> list[tuple[str, str]]:
 
 
 def _statuses(records: list[Record]) -> str:
-    counts = {
-        words: sum(record["status"] == status for record in records)
-        for status, words in (
-            ("finished", "finished"),
-            ("diverged", "diverged"),
-            ("not_applicable", "not applicable"),
-        )
-    }
-    return ", ".join(f"{count:,} {words}" for words, count in counts.items() if count)
+    counts = Counter(record.status for record in records)
+    known = ("finished", *UNFINISHED)
+    return ", ".join(f"{counts[status]:,} {show_words(status)}" for status in known if counts[status])
 
 
 def what_ran(records: list[Record]) -> list[tuple[str, str]]:
     """Of one task: datasets, pairs, baselines, seeds, and the conditions, shared and varying."""
-    varying = varying_conditions(records)
-    shared = [
-        f"{name.replace('_', ' ')} {show_value(records[0]['condition'].get(name))}"
-        for name in condition_names(records)
-        if name not in varying and records[0]["condition"].get(name) not in (None, "")
-    ]
+    columns = [condition_columns(record.condition) for record in records]
     differing = []
-    for name in varying:
-        values = sorted({r["condition"].get(name) for r in records}, key=sort_key)
-        differing.append(f"{name.replace('_', ' ')} {' or '.join(map(show_value, values))}")
-    baselines = {r["run"]["baseline"] for r in records}
-    datasets = dict.fromkeys(dataset_title(r["about"], r["run"]["dataset"]) for r in records)
-    seeds = sorted({r["run"]["seed"] for r in records}, key=sort_key)
+    for name in varying_conditions(records):
+        values = sorted({each[name] for each in columns}, key=sort_key)
+        differing.append(f"{show_words(name)} {' or '.join(map(show_value, values))}")
+    baselines = {r.run.baseline for r in records}
+    datasets = dict.fromkeys(dataset_title(r.about, r.run.dataset) for r in records)
+    seeds = sorted({r.run.seed for r in records})
     entries = [
         ("Datasets" if len(datasets) > 1 else "Dataset", ", ".join(datasets)),
-        ("Pairs", ", ".join(sorted({str(r["run"]["pair"]) for r in records}))),
+        ("Pairs", ", ".join(sorted({r.run.pair for r in records}))),
         ("Baselines", str(len(baselines))),
         ("Seeds", ", ".join(map(str, seeds))),
         ("Runs", _statuses(records)),
         ("Differing", "; ".join(differing)),
-        ("All runs", ", ".join(shared)),
+        ("All runs", common_conditions(records)),
     ]
     return [(name, value) for name, value in entries if value]

@@ -66,7 +66,7 @@ TOLERANCES: dict[str, float] = {}
 def reference(*names: str, tolerance: float = 2e-4) -> Callable[[Reference], Reference]:
     """Registers a reference for baselines: weighted term -> value, as `forward` names them.
 
-    The terms of a first stage stand beside them as "<prelude name>: <term>". `tolerance` is relative.
+    The terms of a first stage stand beside them as "<stage name>: <term>". `tolerance` is relative.
     """
 
     def register(function: Reference) -> Reference:

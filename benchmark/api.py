@@ -1,0 +1,68 @@
+"""The benchmark from Python: `run(Settings(...))` does what the command does and returns its results."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+
+from benchmark.settings import Settings
+
+if TYPE_CHECKING:
+    from benchmark.plugins import Registry
+    from benchmark.reporting.results import Results
+
+
+def run(settings: Settings, console: Console | None = None) -> Results:
+    """Trains what has no record yet, writes the report, and returns what the results folder holds.
+
+    settings   as on the command line; `list`, `dry_run` and the other ways to stop early are not heeded
+    console    where progress and tables are printed; standard output without one
+
+    A baseline that fails leaves a record of status "failed" and stops nobody else. Raises UserError for bad
+    input.
+    """
+    from benchmark.reporting.results import Results
+
+    settings.check()
+    train(settings, console or Console())
+    write_report(settings, console or Console())
+    return Results.read(settings.folder)
+
+
+def load_plugins(settings: Settings) -> Registry:
+    """Every plugin. Names that nothing has are told before torch is imported: UserError."""
+    from benchmark import plugins
+    from benchmark.planning.datasets import check_names
+
+    check_names(settings, plugins.load_tasks(), plugins.declared_baselines(settings.plugin))
+    return plugins.load(settings.plugin)
+
+
+def train(settings: Settings, console: Console) -> list[str]:
+    """Trains every run of a command that has no record; returns a line for each one that failed."""
+    registry = load_plugins(settings)
+    # Imported here, as below: torch takes seconds, and a misspelt name must not.
+    from benchmark.planning.grid import make_plan, storage_of
+    from benchmark.running.device import make_fabric
+    from benchmark.running.display import make_display
+    from benchmark.running.local import Executor, Ledger
+    from benchmark.running.store import check_writable
+    from benchmark.training.materials import Workbench
+
+    fabric = make_fabric(settings.device, settings.precision)
+    check_writable(settings.folder)
+    with make_display(console) as display:
+        workbench = Workbench(registry, storage_of(settings), display.say)
+        plan = make_plan(settings, registry, display.say, workbench.load)
+        ledger = Ledger(settings.folder, registry)
+        executor = Executor(ledger, settings.results_dir / "teachers", fabric, display, workbench, registry)
+        executor.execute(plan.cohorts)
+    return executor.failures
+
+
+def write_report(settings: Settings, console: Console) -> None:
+    """Tables, figures and the page, from the records of the results folder."""
+    from benchmark.reporting import report
+
+    report(settings.folder, console)

@@ -1,0 +1,90 @@
+"""What --dry-run prints: how much a command would train, what is recorded, and what is missing for it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from rich.console import Console
+
+from benchmark import api
+from benchmark.planning.grid import Plan, make_plan
+from benchmark.planning.specs import CohortSpec
+from benchmark.running.local import Ledger
+from benchmark.settings import Settings
+
+
+def print_plan(settings: Settings, console: Console) -> None:
+    """Sums per dataset, pair and condition, or with --verbose every cohort. Nothing is trained.
+
+    Raises UserError for unknown names and settings that can't be met; missing data is told, not raised.
+    """
+    registry = api.load_plugins(settings)
+
+    def say(line: str) -> None:
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+    plan = make_plan(settings, registry, say, without_data=True)
+    ledger = Ledger(settings.folder, registry)
+    pending = {id(cohort): {run.baseline for run in ledger.pending(cohort)} for cohort in plan.cohorts}
+    for line in (_cohorts if settings.verbose else _sums)(plan, pending):
+        say(line)
+    for line in (*ledger.problems, *ledger.outdated()):
+        say(line)
+    for line in plan.missing:
+        say(f"missing: {line}")
+    say(_total(plan, pending))
+
+
+def _sums(plan: Plan, pending: dict[int, set[str]]) -> Iterator[str]:
+    """The datasets, and below each its pairs under their conditions."""
+    groups: dict[str, dict[tuple[str, str], list[CohortSpec]]] = {}
+    for cohort in plan.cohorts:
+        dataset = groups.setdefault(f"{cohort.data.task}/{cohort.data.dataset}", {})
+        dataset.setdefault((cohort.pair, _condition(cohort)), []).append(cohort)
+    for dataset, pairs in groups.items():
+        yield dataset
+        for (pair, condition), cohorts in pairs.items():
+            runs = sum(len(cohort.runs) for cohort in cohorts)
+            to_do = sum(len(pending[id(cohort)]) for cohort in cohorts)
+            teachers = len({cohort.teacher for cohort in cohorts})
+            yield f"  {pair}: {condition}"
+            yield (
+                f"    {_count(runs, 'run')} ({to_do} to do), {_count(len(cohorts), 'cohort')}, "
+                f"{_count(teachers, 'teacher')}, "
+                f"seeds {' '.join(map(str, dict.fromkeys(cohort.seed for cohort in cohorts)))}"
+            )
+
+
+def _condition(cohort: CohortSpec) -> str:
+    split = cohort.data.split
+    words = [cohort.data.fold] if cohort.data.fold else []
+    words += [f"labels {split.label_fraction:g}"] if split.label_fraction < 1 else []
+    return ", ".join([*words, f"{cohort.recipe.epochs} epochs"])
+
+
+def _cohorts(plan: Plan, pending: dict[int, set[str]]) -> Iterator[str]:
+    for cohort in plan.cohorts:
+        to_do = pending[id(cohort)]
+        names = [run.baseline for run in cohort.runs]
+        teacher = cohort.teacher
+        yield f"{cohort.title}: {_condition(cohort)}, teacher {teacher.architecture} seed {teacher.seed}"
+        for what, chosen in (
+            ("to do", [name for name in names if name in to_do]),
+            ("recorded", [name for name in names if name not in to_do]),
+        ):
+            if chosen:
+                yield f"  {what}: {' '.join(chosen)}"
+
+
+def _total(plan: Plan, pending: dict[int, set[str]]) -> str:
+    total = sum(len(cohort.runs) for cohort in plan.cohorts)
+    to_do = sum(map(len, pending.values()))
+    teachers = len({cohort.teacher for cohort in plan.cohorts})
+    return (
+        f"{_count(len(plan.cohorts), 'cohort')}, {_count(teachers, 'teacher')}, {_count(total, 'run')}: "
+        f"{total - to_do} recorded, {to_do} to do"
+    )
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"

@@ -1,0 +1,193 @@
+"""What a plan needs to know of a dataset, found by loading it once and then kept beside the decoded data."""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import json
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import torch
+from torch import Tensor
+
+from benchmark import records
+from benchmark.contracts import IGNORE, Data, DatasetCard, Request, Task
+from benchmark.data.split_settings import SplitFacts, SplitSettings
+from benchmark.data.splits import make_splits
+from benchmark.errors import UserError
+
+VERSION = 1
+LIBRARIES = ("numpy", "torch", "torchvision", "torchaudio", "opencv-python-headless", "scipy")
+"""Whose versions may change what is drawn or decoded."""
+
+
+@dataclass(frozen=True)
+class Facts:
+    """A dataset without its samples.
+
+    name      as the data calls itself
+    outputs   how many classes it names; 0 where no sample has a label and none is known
+    shapes    modality -> shape of a sample
+    labelled  whether any training sample has a label
+    source    under what its training labels are kept
+    """
+
+    name: str
+    fingerprint: str
+    outputs: int
+    shapes: dict[str, tuple[int, ...]]
+    labelled: bool
+    num_test: int
+    source: str
+
+
+def load_dataset(task: Task, name: str, request: Request) -> Data:
+    """A dataset of a task, by name."""
+    return task.datasets()[name].load(request)
+
+
+class FactsCache:
+    """The facts of datasets: from `folder` where they are current, else found by loading the dataset once."""
+
+    def __init__(self, folder: Path | None, load: Callable[[Task, str, Request], Data] = load_dataset):
+        self._folder, self._load = folder, load
+        self._labels: dict[str, tuple[Tensor, Tensor | None]] = {}
+
+    def facts(self, task: Task, name: str, request: Request) -> Facts:
+        """The facts of a dataset of `task`. Raises UserError where it isn't there or can't be used."""
+        card = task.datasets()[name]
+        key = _key(task, name, card, request)
+        file = None if key is None or self._folder is None else self._folder / f"{key}.json"
+        if file is not None and (found := _read(file)) is not None:
+            return found
+        data = self._load(task, name, request)
+        facts = Facts(
+            data.name,
+            data.fingerprint,
+            len(data.classes),
+            {modality: tuple(each.shape) for modality, each in data.modalities.items()},
+            data.train.labelled,
+            len(data.test),
+            key or f"{task.name}/{name}/{request.fold}",
+        )
+        own = self._labels[facts.source] = _short_labels(data)
+        if file is not None:
+            _write(file, facts, *own)
+        return facts
+
+    def splits(self, facts: Facts, split: SplitSettings) -> SplitFacts:
+        """Checksums and sizes of a dataset's splits. Raises UserError where it has too few samples."""
+        labels, groups = self._train_labels(facts)
+        drawn = make_splits(labels, groups, facts.name, split)
+        parts = {
+            "train": drawn.train,
+            "labelled": drawn.labelled,
+            "validation": drawn.validation,
+            "teacher": drawn.teacher,
+        }
+        sizes = {name: len(part) for name, part in parts.items() if name != "labelled"}
+        return SplitFacts(
+            {name: _checksum(part) for name, part in parts.items()},
+            sizes | {"test": facts.num_test},
+            int(drawn.labelled.sum()),
+            bool((labels[drawn.teacher] != IGNORE).any()),
+        )
+
+    def forget(self, dataset: str) -> None:
+        """Drops what is kept of a dataset: it turned out to have changed."""
+        for file in self._folder.glob(f"{dataset}-*") if self._folder is not None else ():
+            file.unlink(missing_ok=True)
+
+    def _train_labels(self, facts: Facts) -> tuple[Tensor, Tensor | None]:
+        if facts.source not in self._labels:
+            assert self._folder is not None  # facts that were not loaded now were read from there
+            with np.load(self._folder / f"{facts.source}.npz") as content:
+                groups = torch.from_numpy(content["groups"]) if "groups" in content.files else None
+                self._labels[facts.source] = torch.from_numpy(content["labels"]), groups
+        return self._labels[facts.source]
+
+
+def _key(task: Task, name: str, card: DatasetCard, request: Request) -> str | None:
+    """The name under which facts are kept; None where nothing would tell that the data changed."""
+    files: list[tuple[str, int, int]] = []
+    if card.files is not None:
+        try:
+            files = [_stamp(file) for file in sorted(card.files(request))]
+        except UserError:
+            if request.download:
+                return None
+            raise
+    elif not card.synthetic:
+        return None
+    identity = {
+        "version": VERSION,
+        "task": task.name,
+        "dataset": name,
+        "fold": request.fold,
+        "bad_samples": request.bad_samples,
+        "files": files,
+        "code": _code(task),
+        "libraries": [version(library) for library in LIBRARIES],
+    }
+    return f"{name}-{hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]}"
+
+
+def _stamp(file: Path) -> tuple[str, int, int]:
+    """What tells a changed file: its path, its size, and the time of its change in ns."""
+    status = file.stat()
+    return str(file.absolute()), status.st_size, status.st_mtime_ns
+
+
+def _code(task: Task) -> str:
+    """A checksum of the code that decides a dataset's content: the task's own, and that of our readers."""
+    module = type(task).__module__.partition(".")[0]
+    package = getattr(sys.modules.get(module), "__path__", ())
+    folders = [Path(__file__).parent, *map(Path, package)]
+    sources = {Path(inspect.getfile(type(task))), *(file for each in folders for file in each.rglob("*.py"))}
+    digest = hashlib.sha256()
+    for file in sorted(sources):
+        digest.update(file.name.encode() + file.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def _checksum(index: Tensor) -> str:
+    return hashlib.sha256(index.numpy().tobytes()).hexdigest()[:16]
+
+
+def _short_labels(data: Data) -> tuple[Tensor, Tensor | None]:
+    """Labels [N] and groups of the train samples; of dense labels [N, 1] whether any pixel has one."""
+    labels = data.train.labels
+    if data.dense:
+        usable = (labels != IGNORE).flatten(1).any(1, keepdim=True)
+        labels = torch.where(usable, 0, IGNORE)
+    return labels, data.train.groups
+
+
+def _read(file: Path) -> Facts | None:
+    try:
+        facts = msgspec.convert(json.loads(file.read_text()), Facts)
+    except (OSError, ValueError):
+        return None
+    return facts if file.with_suffix(".npz").is_file() else None
+
+
+def _write(file: Path, facts: Facts, labels: Tensor, groups: Tensor | None) -> None:
+    """Writes the labels first: facts that are there are whole. A cache that can't be written is no error."""
+    arrays = {"labels": labels.numpy()} | ({} if groups is None else {"groups": groups.numpy()})
+    target = file.with_suffix(".npz")
+    temporary = target.with_name(f".{target.name}.{os.getpid()}")
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with temporary.open("wb") as stream:
+            np.savez(stream, **arrays)  # pyright: ignore[reportArgumentType]
+        temporary.replace(target)
+        records.write_json(file, asdict(facts))
+    except OSError:
+        temporary.unlink(missing_ok=True)

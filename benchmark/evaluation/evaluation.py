@@ -1,0 +1,74 @@
+"""Evaluates predictors on the splits of one dataset: scores, fidelity, cost, latency, probes."""
+
+from __future__ import annotations
+
+from lightning_fabric import Fabric
+from torch import Tensor
+from torchmetrics import MetricCollection
+
+from benchmark.contracts import Batch, Data, Samples
+from benchmark.data.batches import in_order
+from benchmark.data.splits import open_test
+from benchmark.evaluation.accuracy import score
+from benchmark.evaluation.cost import Cost, inference_cost, latency_ms
+from benchmark.evaluation.fidelity import fidelity
+from benchmark.evaluation.predictor import Predictions, Predictor, predict
+
+
+class Evaluation:
+    """How predictors are judged on one dataset.
+
+    validation   samples that may be looked at while training goes on
+    memory       what is measured once for all cohorts of a command: the latency of a network
+    """
+
+    def __init__(
+        self,
+        data: Data,
+        validation: Samples,
+        metrics: MetricCollection,
+        fabric: Fabric,
+        memory: dict[object, object],
+    ):
+        self._data, self._validation, self._metrics, self._fabric = data, validation, metrics, fabric
+        self._memory = memory
+
+    @property
+    def validates(self) -> bool:
+        """Whether there is anything to validate with."""
+        return bool(len(self._validation) and len(self._metrics))
+
+    def validate(self, predictor: Predictor) -> tuple[dict[str, float], bool]:
+        """Scores on the validation samples, the primary metric first, and whether more of that is better."""
+        primary = next(iter(self._metrics.values(copy_state=False)))
+        logits = self._predict(predictor, self._validation, 0).logits
+        return score(self._metrics, logits, self._validation.labels), bool(primary.higher_is_better)
+
+    def test(
+        self, predictor: Predictor, teacher_logits: Tensor | None = None, keep: int = 0
+    ) -> tuple[dict[str, float], Predictions]:
+        """Opens the test split: scores, with fidelity to a teacher where there is one, and predictions.
+
+        keep   of how many samples, the first ones, the embeddings are kept
+        """
+        test = open_test(self._data)
+        seen = self._predict(predictor, test, keep)
+        scores = score(self._metrics, seen.logits, test.labels)
+        if teacher_logits is not None:
+            scores |= fidelity(seen.logits, teacher_logits)
+        return scores, seen
+
+    def cost(self, predictor: Predictor, batch: Batch) -> Cost:
+        """What one prediction costs."""
+        return inference_cost(predictor, batch)
+
+    def latency(self, name: object, predictor: Predictor, batch: Batch) -> float:
+        """Milliseconds of one prediction, measured once for everything that predicts under one `name`."""
+        key = ("latency", self._data.fingerprint, name)
+        if key not in self._memory:
+            self._memory[key] = latency_ms(predictor, batch)
+        return self._memory[key]  # pyright: ignore[reportReturnType]
+
+    def _predict(self, predictor: Predictor, samples: Samples, keep: int) -> Predictions:
+        batches = in_order(self._data, samples, predictor.modalities, self._fabric.device)
+        return predict(predictor, batches, self._fabric, keep)

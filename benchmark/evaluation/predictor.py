@@ -1,0 +1,71 @@
+"""What evaluation asks of whatever it evaluates: a plain network, or a student with a head of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor, nn
+
+from benchmark.contracts import Activations, Batch
+
+
+class Predictor(Protocol):
+    """A module that predicts: `models.Network` is one, `training.Learner` another.
+
+    modalities   what it sees of a batch
+    head         its classifier, from embedding to logits, where a single module is that
+    """
+
+    training: bool
+
+    @property
+    def modalities(self) -> tuple[str, ...]: ...
+
+    @property
+    def head(self) -> nn.Module | None: ...
+
+    def predict(self, batch: Batch) -> tuple[Tensor, Activations]:
+        """The logits [B, K, ...] that it is judged by, and the activations of its network."""
+        ...
+
+    def train(self, mode: bool = True) -> Any: ...
+
+    def parameters(self) -> Iterator[nn.Parameter]: ...
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """What a predictor says of a split: logits [N, K, ...] and its first embeddings [M, D] (float32, CPU)."""
+
+    logits: Tensor
+    embeddings: Tensor
+
+
+@contextmanager
+def evaluating(predictor: Predictor) -> Iterator[None]:
+    """Eval mode for the body; the mode of before is back afterwards."""
+    was_training = predictor.training
+    predictor.train(False)
+    try:
+        yield
+    finally:
+        predictor.train(was_training)
+
+
+@torch.no_grad()
+def predict(predictor: Predictor, batches: Iterable[Batch], fabric: Fabric, keep: int = 0) -> Predictions:
+    """The predictions in eval mode, with the embeddings of the first `keep` samples."""
+    logits, embeddings, kept = [], [], 0
+    with evaluating(predictor), fabric.autocast():
+        for batch in batches:
+            predicted, seen = predictor.predict(batch)
+            logits.append(predicted.float().cpu())
+            if kept < keep:
+                embeddings.append(seen.embedding[: keep - kept].float().cpu())
+                kept += len(embeddings[-1])
+    return Predictions(torch.cat(logits), torch.cat(embeddings) if embeddings else torch.empty(0))

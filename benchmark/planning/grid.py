@@ -1,0 +1,258 @@
+"""Settings -> specs: what a command asks for, resolved against presets, pairs and facts about the data."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from benchmark.contracts import Data, LearnsFrom, Pair, Recipe, Request, Task
+from benchmark.data.facts import Facts, FactsCache, load_dataset
+from benchmark.data.split_settings import SplitFacts, SplitSettings
+from benchmark.errors import UserError
+from benchmark.models import outputs_of
+from benchmark.planning.datasets import (
+    DatasetChoice,
+    check_modalities,
+    check_pairs,
+    dataset_choices,
+    pairs_of,
+    request_of,
+)
+from benchmark.planning.hyperparameters import baseline_names, learns_from, resolve_hyperparameters
+from benchmark.planning.overrides import Overrides, parse_overrides
+from benchmark.planning.specs import CohortSpec, DataSpec, NetworkSpec, RunSpec, Storage, TeacherSpec
+from benchmark.plugins import Registry
+from benchmark.settings import Settings
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a command consists of.
+
+    cohorts   in the order in which they run
+    missing   a line for each dataset that is not there; the specs of its cohorts have no ids
+    """
+
+    cohorts: tuple[CohortSpec, ...]
+    missing: tuple[str, ...] = field(default=())
+
+
+def make_plan(
+    settings: Settings,
+    registry: Registry,
+    say: Callable[[str], None] = print,
+    load: Callable[[Task, str, Request], Data] = load_dataset,
+    *,
+    without_data: bool = False,
+) -> Plan:
+    """All cohorts of a command. Loads only datasets of which nothing is known yet.
+
+    say            gets what the reader of a dataset has to tell
+    load           how a dataset is loaded
+    without_data   plan over datasets that are not there too, instead of raising
+
+    Raises UserError for unknown names, missing data and settings that can't be met.
+    """
+    overrides = parse_overrides(settings.set, registry)
+    names = baseline_names(settings, registry)
+    choices = dataset_choices(settings, registry)
+    check_pairs(settings, choices)
+    cache = FactsCache(storage_of(settings).facts, load)
+    cohorts: list[CohortSpec] = []
+    missing: list[str] = []
+    for choice in choices:
+        try:
+            facts = cache.facts(choice.task, choice.name, request_of(settings, choice, say))
+        except UserError as absent:
+            if not without_data:
+                raise
+            facts = None
+            missing.append(str(absent))
+        for pair_name, pair in pairs_of(settings, choice).items():
+            shapes = choice.card.shapes if facts is None else facts.shapes
+            if shapes:
+                check_modalities(pair_name, pair, choice.name, shapes)
+            for split, wanted in _conditions(
+                settings, choice, facts is None or facts.labelled, names, registry
+            ):
+                splits = SplitFacts() if facts is None else cache.splits(facts, split)
+                data = _data(settings, choice, facts, pair, split, splits)
+                planner = PairPlanner(settings, choice, data, pair_name, pair, overrides)
+                cohorts += planner.cohorts(wanted, registry)
+    _check_checkpoint(settings, cohorts)
+    return Plan(tuple(cohorts), tuple(missing))
+
+
+def storage_of(settings: Settings) -> Storage:
+    """Where a command finds and keeps data."""
+    return Storage(settings.cache, settings.data_dir, settings.download)
+
+
+def _data(
+    settings: Settings,
+    choice: DatasetChoice,
+    facts: Facts | None,
+    pair: Pair,
+    split: SplitSettings,
+    splits: SplitFacts,
+) -> DataSpec:
+    """The data of a pair; data without classes takes over the outputs of the teacher that is loaded."""
+    outputs = None
+    if facts is not None and not facts.outputs:
+        if settings.teacher_checkpoint is None:
+            raise UserError(
+                f"{facts.name} has no labels: give --teacher-checkpoint FILE, a teacher trained on other data"
+            )
+        shapes = [facts.shapes[name] for name in pair.teacher_modalities]
+        outputs = outputs_of(settings.teacher_checkpoint, pair.teacher, shapes)
+    return DataSpec(
+        choice.task.name, choice.name, choice.fold, settings.bad_samples, split,
+        facts.fingerprint if facts else "", splits, outputs,
+    )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class PairPlanner:
+    """Plans the runs of one dataset, pair and condition: everything but baselines and seeds is fixed."""
+
+    settings: Settings
+    choice: DatasetChoice
+    data: DataSpec
+    pair_name: str
+    pair: Pair
+    overrides: Overrides
+
+    def cohorts(self, names: tuple[str, ...], registry: Registry) -> Iterator[CohortSpec]:
+        preset = self.choice.preset
+        recipe = self._recipe("recipe", self.pair.recipe, self.settings.epochs, preset.epochs)
+        seeds = preset.seeds if self.settings.seeds is None else self.settings.seeds
+        kinds: list[LearnsFrom] = []
+        for name in names:
+            if (kind := learns_from(registry.parts(name))) not in kinds:
+                kinds.append(kind)
+        for teacher_seed in self.settings.teacher_seeds:
+            for seed in seeds:
+                for kind in kinds:
+                    teacher = self._teacher(kind, teacher_seed, recipe)
+                    mates = [name for name in names if learns_from(registry.parts(name)) == kind]
+                    runs = tuple(self._run(name, seed, teacher, recipe, registry) for name in mates)
+                    yield CohortSpec(runs, self.settings.probes)
+
+    def _recipe(self, prefix: str, recipe: Recipe, asked: int | None, preset: int | None) -> Recipe:
+        if asked is None and self.choice.known:
+            asked = preset
+        batch_size = self.settings.batch_size
+        if batch_size is None and self.choice.known:
+            batch_size = self.choice.preset.batch_size
+        given = {"epochs": asked, "batch_size": batch_size}
+        recipe = replace(recipe, **{name: value for name, value in given.items() if value is not None})
+        return replace(recipe, **self.overrides.of_recipe(prefix))
+
+    def _teacher(self, kind: LearnsFrom, seed: int, student_recipe: Recipe) -> TeacherSpec:
+        pair, settings, data = self.pair, self.settings, self.data
+        own = kind == "student_architecture"
+        recipe = student_recipe if own else self._recipe(
+            "teacher_recipe", pair.teacher_recipe, settings.teacher_epochs, self.choice.preset.teacher_epochs
+        )  # fmt: skip
+        checkpoint = settings.teacher_checkpoint if kind == "trained" else None
+        if kind != "untrained" and checkpoint is None and not data.splits.taught:
+            raise UserError(
+                f"{data.dataset} has no labels to train a teacher with: give --teacher-checkpoint FILE"
+            )
+        return TeacherSpec(
+            task=data.task,
+            dataset=data.dataset,
+            architecture=pair.student if own else pair.teacher,
+            modalities=pair.student_modalities if own else pair.teacher_modalities,
+            recipe=recipe,
+            seed=seed,
+            kind="untrained" if kind == "untrained" else "trained",
+            precision=settings.precision,
+            data_fingerprint=data.fingerprint,
+            samples=data.splits.checksums.get("teacher", ""),
+            checkpoint=str(checkpoint) if checkpoint else "",
+            checkpoint_checksum=_file_checksum(checkpoint) if checkpoint else "",
+        )
+
+    def _run(self, name: str, seed: int, teacher: TeacherSpec, recipe: Recipe, registry: Registry) -> RunSpec:
+        hyperparameters = resolve_hyperparameters(
+            registry.parts(name), self.pair.hyperparameters, self.overrides.of_baseline(name)
+        )
+        return RunSpec(
+            self.data,
+            self.pair_name,
+            NetworkSpec(self.pair.student, self.pair.student_modalities),
+            teacher,
+            recipe,
+            name,
+            hyperparameters,
+            seed,
+            self.settings.precision,
+            self.overrides.reaching(name),
+        )
+
+
+def _conditions(
+    settings: Settings,
+    choice: DatasetChoice,
+    labelled: bool,
+    names: tuple[str, ...],
+    registry: Registry,
+) -> Iterator[tuple[SplitSettings, tuple[str, ...]]]:
+    """The conditions of a dataset with their baselines; few labels bring their companions along.
+
+    Where there is no label at all, there is no share of them, and no teacher that would need a half.
+    """
+    preset = choice.preset
+
+    def choose(name: str, sized: bool = False) -> Any:
+        asked = getattr(settings, name)
+        return getattr(preset, name) if asked is None and (choice.known or not sized) else asked
+
+    teacher_data = choose("teacher_data")
+    # A preset's size of the teacher's pool is meant for the whole of the data, not for a half of it.
+    whole_half = teacher_data == "disjoint" and preset.teacher_data != "disjoint"
+    split = SplitSettings(
+        split_seed=settings.split_seed,
+        validation=choose("validation"),
+        label_fraction=choose("label_fraction"),
+        train_samples=choose("train_samples", sized=True),
+        teacher_data=teacher_data,
+        teacher_samples=settings.teacher_samples if whole_half else choose("teacher_samples", sized=True),
+    )
+    if not labelled:
+        split = replace(split, label_fraction=1.0, teacher_data="shared", teacher_samples=None)
+    if split.label_fraction == 1 and labelled:
+        yield split, names
+        return
+    beside = {
+        kind: [b.name for b in registry.baselines.values() if b.companion == kind]
+        for kind in ("few_labels", "all_labels")
+    }
+    yield split, tuple(dict.fromkeys([*names, *beside["few_labels"]]))
+    if beside["all_labels"] and labelled:
+        yield replace(split, label_fraction=1.0), tuple(beside["all_labels"])
+
+
+def _check_checkpoint(settings: Settings, cohorts: list[CohortSpec]) -> None:
+    if settings.teacher_checkpoint is None:
+        return
+    loaded = [cohort for cohort in cohorts if cohort.teacher.checkpoint]
+    teachers = {f"{cohort.teacher.architecture} on {cohort.data.dataset}" for cohort in loaded}
+    if len(teachers) > 1:
+        raise UserError(
+            f"--teacher-checkpoint is one teacher, but the grid has {', '.join(sorted(teachers))}: "
+            "give --pairs and --datasets"
+        )
+
+
+def _file_checksum(file: Path) -> str:
+    try:
+        return hashlib.sha256(file.read_bytes()).hexdigest()[:16]
+    except OSError as error:
+        raise UserError(
+            f"--teacher-checkpoint {file}: {error.strerror}; give an existing checkpoint file"
+        ) from error

@@ -1,0 +1,138 @@
+"""--set NAME.FIELD=VALUE: hyper-parameters of baselines and fields of the recipes, checked and typed."""
+
+from __future__ import annotations
+
+import dataclasses
+import typing
+from dataclasses import dataclass
+from typing import Any
+
+import yaml
+
+from benchmark.contracts import Choice, Recipe
+from benchmark.errors import UserError, unknown
+from benchmark.plugins import Baseline, Hyperparameter, Registry
+
+RECIPES = ("recipe", "teacher_recipe")
+
+
+@dataclass(frozen=True)
+class Overrides:
+    """What --set changes: (owner, field) -> value, where the owner is a baseline, a composition or a
+    recipe."""
+
+    values: dict[tuple[str, str], Any]
+
+    def of_recipe(self, owner: str) -> dict[str, Any]:
+        """The overridden fields of "recipe" or "teacher_recipe"."""
+        return {field: value for (who, field), value in self.values.items() if who == owner}
+
+    def of_baseline(self, name: str) -> dict[str, Any]:
+        """The overridden hyper-parameters of a baseline; a composition inherits those of its parts."""
+        if "+" not in name:
+            return self.of_recipe(name)
+        inherited = {
+            f"{part}.{field}": value
+            for part in name.split("+")
+            for field, value in self.of_recipe(part).items()
+            if field != "task_weight"
+        }
+        return inherited | self.of_recipe(name)
+
+    def reaching(self, name: str) -> dict[str, Any]:
+        """Every override that reaches a baseline: its own, then `recipe.FIELD` and `teacher_recipe.FIELD`.
+
+        Sequences are lists, as JSON has them.
+        """
+        own = self.of_baseline(name)
+        recipes = {f"{who}.{field}": value for (who, field), value in self.values.items() if who in RECIPES}
+        found = [*sorted(own.items()), *sorted(recipes.items())]
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in found}
+
+
+def parse_overrides(entries: tuple[str, ...], registry: Registry) -> Overrides:
+    """Reads the entries of --set. Raises UserError for unknown names and values of the wrong type."""
+    values: dict[tuple[str, str], Any] = {}
+    for entry in entries:
+        target, equals, text = entry.partition("=")
+        owner, dot, field = target.partition(".")
+        if not (equals and dot and owner and field):
+            raise UserError(
+                f"--set {entry}: write BASELINE.HYPERPARAMETER=VALUE, for example --set recipe.epochs=10"
+            )
+        if (owner, field) in values:
+            raise UserError(f"--set gives {target} twice, the second time in {entry}: give one value")
+        value = _read(entry, text)
+        if owner in RECIPES:
+            values[owner, field] = _recipe_value(entry, field, value)
+        else:
+            values[owner, field] = _typed(entry, _find(owner, field, registry), value)
+    return Overrides(values)
+
+
+def _find(owner: str, field: str, registry: Registry) -> Hyperparameter:
+    parts = registry.parts(owner)
+    if len(parts) == 1:
+        return _named(parts[0], field)
+    if field == "task_weight":
+        return Hyperparameter(field, 1.0, float)
+    part, dot, name = field.partition(".")
+    for each in parts:
+        if dot and each.name == part:
+            return _named(each, name)
+    raise UserError(f"--set {owner}.{field}: a composition takes task_weight and PART.HYPERPARAMETER")
+
+
+def _named(baseline: Baseline, field: str) -> Hyperparameter:
+    if field not in baseline.hyperparameters:
+        raise unknown(f"hyper-parameter of {baseline.name}", field, baseline.hyperparameters)
+    return baseline.hyperparameters[field]
+
+
+def _typed(entry: str, parameter: Hyperparameter, value: Any) -> Any:
+    if parameter.type is float and isinstance(value, int) and not isinstance(value, bool):
+        value = float(value)
+    if parameter.type is float and isinstance(value, str):
+        value = _number(value)
+    if isinstance(parameter.search, Choice) and value not in parameter.search.values:
+        raise UserError(f"--set {entry}: choose one of {', '.join(map(str, parameter.search.values))}")
+    expected = typing.get_origin(parameter.type) or parameter.type
+    fits = isinstance(value, expected) and isinstance(value, bool) == (expected is bool)
+    if isinstance(expected, type) and expected in (int, float, str, bool) and not fits:
+        raise UserError(f"--set {entry}: {parameter.name} is a {expected.__name__}, and {value!r} is none")
+    return value
+
+
+def _number(text: str) -> float | str:
+    try:
+        return float(text)  # YAML reads 1e-3 (no dot) as a string
+    except ValueError:
+        return text
+
+
+def _read(entry: str, text: str) -> Any:
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise UserError(f"--set {entry}: the value can't be read ({' '.join(str(error).split())})") from error
+
+
+def _recipe_value(entry: str, field: str, value: Any) -> Any:
+    """The value in the field's own type. A recipe made with it tells whether a training could have it."""
+    fields = {each.name: each for each in dataclasses.fields(Recipe)}
+    if field not in fields:
+        raise unknown("field of a recipe", field, fields)
+    if field == "milestones":
+        if not isinstance(value, list):
+            raise UserError(f"--set {entry}: give a list of shares of the training, for example [0.5, 0.75]")
+        value = tuple(_number(each) if isinstance(each, str) else each for each in value)
+    else:
+        hint = typing.get_type_hints(Recipe)[field]
+        choices = typing.get_args(hint)
+        search = Choice(choices) if choices else None
+        kind = str if choices else hint
+        value = _typed(entry, Hyperparameter(field, fields[field].default, kind, search), value)
+    try:
+        return getattr(Recipe(**{"epochs": 1, field: value}), field)
+    except ValueError as error:
+        raise UserError(f"--set {entry}: {error}") from error

@@ -1,0 +1,250 @@
+"""Specs: what a command consists of, as plain values that survive JSON and pickle; ids are hashes of them.
+
+A spec names data, networks and settings and holds none of them: a worker that has the same datasets on its
+disk rebuilds everything from it (`training.materials`).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import msgspec
+
+from benchmark import records
+from benchmark.contracts import BadSamples, Recipe
+from benchmark.data.split_settings import SplitFacts, SplitSettings
+from benchmark.settings import Precision
+
+NUMBERS = 1
+"""Raised when a change of the engine changes the numbers: old records are not taken for new ones."""
+
+TeacherKind = Literal["trained", "untrained"]
+
+
+@dataclass(frozen=True)
+class Storage:
+    """Where a machine keeps what specs name: no part of any id.
+
+    data_dir    the folder of real datasets; download: whether a missing one may be fetched into it
+    cache       the folder of decoded and rendered data
+    """
+
+    cache: Path
+    data_dir: Path | None = None
+    download: bool = False
+
+    @property
+    def facts(self) -> Path:
+        """Where facts about datasets are kept."""
+        return self.cache / "facts"
+
+
+@dataclass(frozen=True)
+class DataSpec:
+    """Which samples: a dataset under one of its folds, and how it is split.
+
+    fingerprint   of the content; empty where the dataset is not on this disk, and then ids are empty too
+    outputs       number of classes that an unlabelled dataset takes over from the teacher that is loaded
+    """
+
+    task: str
+    dataset: str
+    fold: str
+    bad_samples: BadSamples
+    split: SplitSettings
+    fingerprint: str
+    splits: SplitFacts
+    outputs: int | None = None
+
+
+@dataclass(frozen=True)
+class NetworkSpec:
+    """An architecture and the modalities that it sees."""
+
+    architecture: str
+    modalities: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class TeacherSpec:
+    """One teacher: what it is, what it learnt from, and how.
+
+    samples      checksum of the indices that it learns from
+    checkpoint   the file that its weights come from, empty where it is trained; its checksum is in the id
+    """
+
+    task: str
+    dataset: str
+    architecture: str
+    modalities: tuple[str, ...]
+    recipe: Recipe
+    seed: int
+    kind: TeacherKind
+    precision: Precision
+    data_fingerprint: str
+    samples: str
+    checkpoint: str = ""
+    checkpoint_checksum: str = ""
+
+    @cached_property
+    def id(self) -> str:
+        identity = asdict(self) | {"numbers": NUMBERS}
+        del identity["checkpoint"]
+        if self.checkpoint_checksum or self.kind == "untrained":
+            del identity["recipe"], identity["samples"]
+        return content_hash(identity) if self.data_fingerprint else ""
+
+    @property
+    def slug(self) -> str:
+        return f"{self.dataset}-{plain_name(self.architecture)}-seed{self.seed}-{self.id[:8]}"
+
+
+@dataclass(frozen=True)
+class RunSpec:
+    """One student to train and evaluate: a baseline on a pair, under a condition, with a seed.
+
+    hyperparameters   all of them, resolved
+    overrides         what the user changed of them and of the recipes, as records show it; not in the id,
+                      which holds the resolved values
+    """
+
+    data: DataSpec
+    pair: str
+    student: NetworkSpec
+    teacher: TeacherSpec
+    recipe: Recipe
+    baseline: str
+    hyperparameters: dict[str, Any]
+    seed: int
+    precision: Precision
+    overrides: dict[str, Any] = field(default_factory=dict)
+
+    @cached_property
+    def id(self) -> str:
+        """The hash of what decides the numbers; empty where the data is not here to tell."""
+        data = self.data
+        identity = {
+            "numbers": NUMBERS,
+            "task": data.task,
+            "dataset": data.dataset,
+            "data": data.fingerprint,
+            "splits": [data.splits.checksums.get(name) for name in ("train", "labelled", "validation")],
+            "student": [self.student.architecture, self.student.modalities],
+            "teacher": self.teacher.id,
+            "recipe": asdict(self.recipe),
+            "baseline": self.baseline,
+            "hyperparameters": self.hyperparameters,
+            "seed": self.seed,
+            "precision": self.precision,
+        }
+        return content_hash(identity) if data.fingerprint else ""
+
+    @property
+    def slug(self) -> str:
+        return f"{self.data.dataset}-{plain_name(self.pair)}-{self.baseline}-seed{self.seed}-{self.id[:8]}"
+
+    @property
+    def key(self) -> records.Run:
+        """Which run it is, as its record says it."""
+        return records.Run(self.data.task, self.data.dataset, self.pair, self.baseline, self.seed)
+
+    @property
+    def condition(self) -> records.Condition:
+        """What else decides its numbers, as its record says it."""
+        teacher = self.teacher
+        loaded = bool(teacher.checkpoint)
+        return records.Condition(
+            fold=self.data.fold,
+            **asdict(self.data.split),
+            teacher_seed=teacher.seed,
+            epochs=self.recipe.epochs,
+            batch_size=self.recipe.batch_size,
+            teacher_epochs=None if loaded or teacher.kind == "untrained" else teacher.recipe.epochs,
+            teacher_checkpoint=teacher.checkpoint.replace("\\", "/").rpartition("/")[2],
+            precision=self.precision,
+            overrides=dict(self.overrides),
+        )
+
+
+@dataclass(frozen=True)
+class CohortSpec:
+    """Runs that share teacher, data, condition and seed: trained in lockstep on one teacher pass.
+
+    probes   whether their frozen features are probed when they are trained
+    """
+
+    runs: tuple[RunSpec, ...]
+    probes: bool = True
+
+    def __post_init__(self) -> None:
+        shared = [(r.data, r.pair, r.student, r.teacher, r.recipe, r.seed, r.precision) for r in self.runs]
+        if not shared or any(each != shared[0] for each in shared):
+            raise ValueError("the runs of a cohort share everything but baseline and hyper-parameters")
+
+    @property
+    def data(self) -> DataSpec:
+        return self.runs[0].data
+
+    @property
+    def pair(self) -> str:
+        return self.runs[0].pair
+
+    @property
+    def student(self) -> NetworkSpec:
+        return self.runs[0].student
+
+    @property
+    def teacher(self) -> TeacherSpec:
+        return self.runs[0].teacher
+
+    @property
+    def recipe(self) -> Recipe:
+        return self.runs[0].recipe
+
+    @property
+    def seed(self) -> int:
+        return self.runs[0].seed
+
+    @property
+    def precision(self) -> Precision:
+        return self.runs[0].precision
+
+    @property
+    def title(self) -> str:
+        fraction = self.data.split.label_fraction
+        labels = "" if fraction == 1 else f" labels {fraction:g}"
+        return f"{self.data.task}/{self.data.dataset} {self.pair}{labels} seed {self.seed}"
+
+
+Spec = TypeVar("Spec", CohortSpec, RunSpec, TeacherSpec)
+
+
+def to_json(spec: CohortSpec | RunSpec | TeacherSpec) -> str:
+    """A spec as one line of JSON."""
+    return json.dumps(dataclasses.asdict(spec), sort_keys=True)
+
+
+def from_json(text: str, kind: type[Spec]) -> Spec:
+    """The spec that `to_json` wrote, with the same id. Raises ValueError for anything else."""
+    try:
+        return msgspec.convert(json.loads(text), kind)
+    except msgspec.ValidationError as error:
+        raise ValueError(f"not a {kind.__name__}: {error}") from error
+
+
+def content_hash(identity: Mapping[str, Any]) -> str:
+    """The first 16 hexadecimal digits of the SHA-256 of `identity` as canonical JSON."""
+    text = json.dumps(identity, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def plain_name(name: str) -> str:
+    """A name as part of a folder's name."""
+    return "".join(c if c.isalnum() or c in "-_.+" else "_" for c in name)

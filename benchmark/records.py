@@ -1,0 +1,377 @@
+"""The record: what a run, or a trained teacher, leaves; its types, its one reader and its one writer.
+
+Everything that is ever reported comes from records. This module imports neither torch nor a plugin.
+"""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import json
+import math
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta
+
+SCHEMA = 2
+"""Raised when the shape of a record changes; `_migrated` brings older ones along."""
+
+Status = Literal["finished", "diverged", "not_applicable", "failed"]
+Role = Literal["method", "control", "reference"]
+Direction = Literal["max", "min"]
+Scores = dict[str, float | None]
+"""Metric -> its value on some split, unscaled; None where it is no finite number."""
+
+Probes = dict[str, Scores]
+"""Question -> probe -> test accuracy in [0, 1]."""
+
+WholeNumber = Annotated[int, Meta(ge=0, le=2**63 - 1)]
+
+LAST, BEST, VALIDATION = "test@last", "test@best_validation", "validation@last"
+"""The splits that a run is scored on: test with its last weights and with those best on validation."""
+
+
+class CorruptRecord(Exception):
+    """A record file that is there but can't be used; the message names it and says why."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """Which run it was."""
+
+    task: str
+    dataset: str
+    pair: str
+    baseline: str
+    seed: WholeNumber
+
+
+@dataclass(frozen=True)
+class Condition:
+    """Whatever else decides the numbers: always a column, never averaged over.
+
+    overrides   what --set changed, as far as it reaches the run: "weight" or "part.weight" -> value for its
+                own hyper-parameters, "recipe.FIELD" and "teacher_recipe.FIELD" for the recipes
+    """
+
+    fold: str = ""
+    split_seed: int = 0
+    validation: float = 0.1
+    label_fraction: float = 1.0
+    train_samples: int | None = None
+    teacher_data: str = "shared"
+    teacher_samples: int | None = None
+    teacher_seed: WholeNumber = 0
+    epochs: int = 1
+    batch_size: int = 1
+    teacher_epochs: int | None = None
+    teacher_checkpoint: str = ""
+    precision: str = "32"
+    overrides: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Metric:
+    """How a report shows a metric: `scale` times the value is in `unit`."""
+
+    title: str
+    short: str
+    direction: Direction
+    unit: str = ""
+    scale: float = 1.0
+    primary: bool = False
+    """whether the task is judged by it first"""
+
+
+@dataclass(frozen=True)
+class About:
+    """What a reader is told of a run beside its numbers: titles, roles, sizes of the splits.
+
+    anchor      whether differences are taken to this baseline
+    companion   "few_labels" or "all_labels" (see `plugins.Baseline`); empty for most
+    order       its place in tables
+    num_*       samples in each split; num_labelled of the train split
+    """
+
+    task_title: str = ""
+    dataset_title: str = ""
+    baseline_title: str = ""
+    role: Role = "method"
+    paper: str = ""
+    arxiv: str = ""
+    anchor: bool = False
+    companion: str = ""
+    order: int = 0
+    synthetic: bool = False
+    num_classes: int | None = None
+    num_train: int | None = None
+    num_labelled: int | None = None
+    num_validation: int | None = None
+    num_test: int | None = None
+    num_teacher: int | None = None
+    student: str = ""
+    student_modalities: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Teacher:
+    """The teacher that a run learnt from.
+
+    checksum     of its weights; empty in records that are older than it
+    test         its scores on the test split
+    parameters   and multiply-accumulates of one sample
+    """
+
+    id: str = ""
+    checksum: str = ""
+    architecture: str = ""
+    modalities: tuple[str, ...] = ()
+    test: Scores = field(default_factory=dict)
+    parameters: int | None = None
+    macs: int | None = None
+    probes: Probes = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Results:
+    """What the law of the cohort speaks of: the same whoever trained beside, on one kind of machine.
+
+    scores      split ("test@last", "test@best_validation", "validation@last") -> metric -> value
+    best_epoch  the epoch that was best on validation, counted from 0
+    probes      of the student; untrained_probes: of the student before training
+    """
+
+    scores: dict[str, Scores] = field(default_factory=dict)
+    best_epoch: int | None = None
+    parameters: int | None = None
+    macs: int | None = None
+    probes: Probes = field(default_factory=dict)
+    untrained_probes: Probes = field(default_factory=dict)
+
+    def score(self, split: str, metric: str) -> float | None:
+        """A metric on a split; None where the run has none."""
+        return self.scores.get(split, {}).get(metric)
+
+
+@dataclass(frozen=True)
+class Measurements:
+    """Times and memory: they depend on the machine and on who trained beside."""
+
+    step_ms: float | None = None
+    teacher_share_ms: float | None = None
+    data_share_ms: float | None = None
+    own_s: float | None = None
+    first_stages_s: float | None = None
+    latency_ms: float | None = None
+    peak_memory_mb: float | None = None
+    cohort_size: int | None = None
+    evaluation_s: float | None = None
+    total_s: float | None = None
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """Where a record comes from.
+
+    commit, clean   of the code's repository; None where the code is not in one
+    finished        ISO 8601, UTC
+    """
+
+    commit: str | None = None
+    clean: bool | None = None
+    versions: dict[str, str] = field(default_factory=dict)
+    device: str = ""
+    device_name: str = ""
+    threads: int | None = None
+    command: str = ""
+    finished: str = ""
+    data_fingerprint: str = ""
+    code_checksum: str = ""
+
+
+@dataclass(frozen=True)
+class Record:
+    """What a run leaves. `folder` is the name of its run folder, known to readers only."""
+
+    id: str
+    run: Run
+    condition: Condition
+    status: Status
+    about: About = field(default_factory=About)
+    reason: str = ""
+    metrics: dict[str, Metric] = field(default_factory=dict)
+    results: Results = field(default_factory=Results)
+    teacher: Teacher = field(default_factory=Teacher)
+    hyperparameters: dict[str, Any] = field(default_factory=dict)
+    recipe: dict[str, Any] = field(default_factory=dict)
+    measurements: Measurements = field(default_factory=Measurements)
+    provenance: Provenance = field(default_factory=Provenance)
+    folder: str = ""
+
+    def __post_init__(self) -> None:
+        if self.status == "finished" and LAST not in self.results.scores:
+            raise ValueError("finished without test results")
+
+
+@dataclass(frozen=True)
+class TeacherRecord:
+    """What a trained teacher leaves beside its weights.
+
+    spec   the teacher's spec as plain values; `id` is its hash
+    """
+
+    id: str
+    spec: dict[str, Any]
+    checksum: str
+    measurements: Measurements = field(default_factory=Measurements)
+    provenance: Provenance = field(default_factory=Provenance)
+
+
+KINDS: dict[str, type] = {"run": Record, "teacher": TeacherRecord}
+
+
+def read_record(file: Path) -> Record | None:
+    """The run's record in `file`, or None where there is no such file. Raises CorruptRecord."""
+    return _read(file, Record)
+
+
+def read_teacher_record(file: Path) -> TeacherRecord | None:
+    """The teacher's record in `file`, or None where there is no such file. Raises CorruptRecord."""
+    return _read(file, TeacherRecord)
+
+
+def parse_record(content: Any) -> Record:
+    """A record from plain values, as JSON has them. Raises ValueError that says what is wrong."""
+    return _parse(content, Record)
+
+
+def plain(record: Record | TeacherRecord) -> dict[str, Any]:
+    """A record as plain values that JSON holds, `kind` and `schema` first; the inverse of `parse_record`."""
+    kind = next(name for name, each in KINDS.items() if each is type(record))
+    content = dataclasses.asdict(record)
+    content.pop("folder", None)
+    return {"schema": SCHEMA, "kind": kind, **finite(content)}
+
+
+def write_record(file: Path, record: Record | TeacherRecord) -> None:
+    """Writes a record: whole or not at all."""
+    write_json(file, plain(record))
+
+
+def write_json(file: Path, content: Mapping[str, Any]) -> None:
+    """Writes JSON so that a reader sees the whole file or none: temporary name, fsync, rename."""
+    temporary = file.with_name(f".{file.name}.{os.getpid()}")
+    with temporary.open("w") as stream:
+        json.dump(finite(content), stream, indent=1, default=str)
+        stream.flush()
+        os.fsync(stream.fileno())
+    temporary.replace(file)
+
+
+def finite(value: Any) -> Any:
+    """The same content with numbers that JSON can't hold (NaN, infinity) as null, and tuples as lists."""
+    if isinstance(value, Mapping):
+        return {key: finite(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(each) for each in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
+
+
+def _read(file: Path, kind: type) -> Any:
+    try:
+        content = json.loads(file.read_bytes())
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, RecursionError) as error:
+        raise CorruptRecord(f"{file} can't be read: {' '.join(str(error).split())}") from error
+    try:
+        return _parse(content, kind)
+    except ValueError as error:
+        raise CorruptRecord(f"{file} is not valid: {error}") from error
+
+
+def _parse(content: Any, kind: type) -> Any:
+    if not isinstance(content, dict):
+        raise ValueError("not a JSON object")
+    if content.get("schema") == 1:
+        try:
+            content = _migrated(content, kind)
+        except (TypeError, AttributeError, KeyError) as error:
+            raise ValueError(f"of schema 1, and can't be brought to {SCHEMA}: {error}") from error
+    if content.get("schema") != SCHEMA:
+        raise ValueError(f"schema {content.get('schema')!r}, this version reads 1 to {SCHEMA}")
+    expected = next(name for name, each in KINDS.items() if each is kind)
+    if content.get("kind") != expected:
+        raise ValueError(f"kind {content.get('kind')!r}, expected {expected!r}")
+    try:
+        return msgspec.convert(content, kind)
+    except msgspec.ValidationError as error:
+        raise ValueError(str(error)) from error
+
+
+def _migrated(old: dict[str, Any], kind: type) -> dict[str, Any]:
+    """A record of schema 1 as one of schema 2. Raises TypeError or KeyError where a part is not there."""
+    parts = ("provenance",) if kind is TeacherRecord else ("results", "about", "condition", "metrics")
+    for part in (*parts, "provenance"):
+        if not isinstance(old.get(part, {} if part == "provenance" else None), dict):
+            raise TypeError(f"no {part!r} part")
+    if kind is TeacherRecord:
+        return {
+            "schema": SCHEMA,
+            "kind": "teacher",
+            "id": old["id"],
+            "spec": old.get("run", {}),
+            "checksum": old["provenance"]["teacher_checksum"],
+            "measurements": old.get("measurements", {}),
+            "provenance": {"data_fingerprint": old["provenance"].get("data_fingerprint", "")},
+        }
+    results, about = dict(old["results"]), dict(old["about"])
+    provenance = dict(old.get("provenance", {}))
+    taught, untrained = results.pop("teacher", {}), results.pop("untrained", {})
+    teacher = {
+        "id": provenance.pop("teacher_id", ""),
+        "checksum": provenance.pop("teacher_checksum", ""),
+        "architecture": about.pop("teacher", ""),
+        "modalities": about.pop("teacher_modalities", ()),
+        "test": taught.get("test", {}),
+        "parameters": results.pop("teacher_parameters", None),
+        "macs": results.pop("teacher_macs", None),
+        "probes": taught.get("probes", {}),
+    }
+    scores = {split: results.pop(split) for split in (LAST, BEST, VALIDATION) if split in results}
+    condition = old["condition"]
+    metrics = {
+        name: {**metric, "primary": metric.get("headline", False)} for name, metric in old["metrics"].items()
+    }
+    return {
+        **old,
+        "schema": SCHEMA,
+        "kind": "run",
+        "about": about,
+        "condition": {**condition, "overrides": _overrides(condition.get("overrides") or "")},
+        "metrics": metrics,
+        "results": {**results, "scores": scores, "untrained_probes": untrained.get("probes", {})},
+        "teacher": teacher,
+        "provenance": provenance,
+    }
+
+
+def _overrides(text: str) -> dict[str, Any]:
+    """Schema 1 kept overrides as one line, `recipe.milestones=(0.5, 0.75) tau=0.1`."""
+    found = {}
+    for item in filter(None, re.split(r"\s+(?=[\w.+]+=)", text)):
+        name, _, written = item.partition("=")
+        try:
+            value = ast.literal_eval(written)
+        except (ValueError, SyntaxError):
+            value = written  # text stood there without quotes
+        found[name] = list(value) if isinstance(value, tuple) else value
+    return found

@@ -1,0 +1,89 @@
+"""The datasets of the compression task: embedded shapes, CIFAR in either layout, any folder of classes."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+
+from benchmark import DatasetCard, Request, deferred
+from benchmark.data.locating import (
+    IMAGE_SUFFIXES,
+    Listed,
+    candidate_folders,
+    class_folders,
+    not_found,
+    parquet_files,
+)
+
+PICKLES = {"cifar10": "cifar-10-batches-py", "cifar100": "cifar-100-python"}
+"""The folders in which torchvision keeps them."""
+
+SIZES = {"image_folder": 32, "image_folder_64": 64, "image_folder_224": 224}
+FOLDER_LAYOUTS = (
+    "train/<class>/*.png with test/<class>/*.png (or val/), or <class>/*.png alone (jpg, webp, ... too)"
+)
+READERS = "tasks.compression.datasets"
+
+
+def cards() -> dict[str, DatasetCard]:
+    """Dataset name -> card."""
+    small = {"rgb": (3, 32, 32)}
+    shapes = deferred(READERS, "load_shapes")
+    found = {"shapes": DatasetCard("Shapes, 12 figures", shapes, synthetic=True, shapes=small)}
+    for name in PICKLES:
+        found[name] = DatasetCard(
+            f"CIFAR-{name.removeprefix('cifar')}",
+            deferred(READERS, "load_cifar", name),
+            synthetic=False,
+            requires=cifar_layouts(name),
+            shapes=small,
+            files=partial(cifar_files, name),
+        )
+    for name, size in SIZES.items():
+        found[name] = DatasetCard(
+            f"Images of a folder, {size} x {size}",
+            deferred(READERS, "load_folder", name),
+            synthetic=False,
+            requires=FOLDER_LAYOUTS,
+            shapes={"rgb": (3, size, size)},
+            files=partial(folder_files, name),
+        )
+    return found
+
+
+def cifar_layouts(name: str) -> str:
+    """What --list says that CIFAR-10 or CIFAR-100 needs on disk."""
+    return (
+        f"{name}/train.parquet and test.parquet (or shards train-*.parquet), "
+        f"or {name}/{PICKLES[name]}/ as torchvision keeps it (--download fetches it)"
+    )
+
+
+def cifar_tables(folder: Path) -> tuple[list[Path], list[Path]] | None:
+    """The parquet files of train and test in a folder; None where one split has none."""
+    train, test = (parquet_files(folder, split) for split in ("train", "test"))
+    return (train, test) if train and test else None
+
+
+def cifar_files(name: str, request: Request) -> list[Path]:
+    """The files of CIFAR-10 or CIFAR-100, in either layout. Raises UserError where it is not there."""
+    layouts = cifar_layouts(name)
+    for folder in candidate_folders(request.data_dir, name, layouts):
+        if (tables := cifar_tables(folder)) is not None:
+            return [*tables[0], *tables[1]]
+        if (folder / PICKLES[name]).is_dir():
+            return sorted(file for file in (folder / PICKLES[name]).iterdir() if file.is_file())
+    raise not_found(request.data_dir, name, layouts)
+
+
+def class_images(name: str, request: Request) -> tuple[Listed, Listed]:
+    """Training and test images of a tree with a folder per class. Raises UserError where there is none."""
+    for folder in candidate_folders(request.data_dir, "image_folder", FOLDER_LAYOUTS):
+        if (found := class_folders(folder, IMAGE_SUFFIXES, nested=True)) is not None:
+            return found
+    raise not_found(request.data_dir, name, FOLDER_LAYOUTS)
+
+
+def folder_files(name: str, request: Request) -> list[Path]:
+    """Every image of the tree, sorted. Raises UserError where there is none."""
+    return sorted(file for split in class_images(name, request) for files in split.values() for file in files)

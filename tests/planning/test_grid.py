@@ -1,0 +1,136 @@
+"""Plans: made without the data where it is known or missing, and never of data that has changed."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from benchmark import DatasetCard, Request, UserError
+from benchmark.plugins import Registry
+from tests.command import records, run
+from tests.tiny_task import TinyTask, tiny_data, tiny_samples
+
+
+class Loads:
+    """The embedded dataset of the tiny task, with a count of how often it is read."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch):
+        self.count = 0
+        self.seed = 0
+        cards = TinyTask.datasets
+
+        def counted(task: TinyTask) -> dict[str, DatasetCard]:
+            return {
+                name: dataclasses.replace(card, load=self.load) if name == "stripes" else card
+                for name, card in cards(task).items()
+            }
+
+        monkeypatch.setattr(TinyTask, "datasets", counted)
+
+    def load(self, request: Request):
+        self.count += 1
+        data = tiny_data()
+        if self.seed == 0:
+            return data
+        return dataclasses.replace(data, train=tiny_samples(240, self.seed), fingerprint=f"of {self.seed}")
+
+
+@pytest.fixture
+def loads(monkeypatch: pytest.MonkeyPatch) -> Loads:
+    return Loads(monkeypatch)
+
+
+def test_a_plan_over_known_data_reads_none(tmp_path: Path, loads: Loads, capsys) -> None:
+    assert run(tmp_path, "--dry-run", baselines=("scratch", "kd")) == 0
+    assert loads.count == 1
+    for further in ((), ("--split-seed", "7"), ("--label-fraction", "0.25"), ("--seeds", "4", "5")):
+        assert run(tmp_path, "--dry-run", *further, baselines=("scratch", "kd")) == 0
+    assert loads.count == 1
+    assert "2 cohorts, 1 teacher, 4 runs: 0 recorded, 4 to do" in capsys.readouterr().out
+
+
+def test_a_command_reads_its_data_once(tmp_path: Path, loads: Loads) -> None:
+    assert run(tmp_path, "--seeds", "0", "1", baselines=("scratch",)) == 0
+    assert loads.count == 1
+    assert run(tmp_path, "--seeds", "0", "1", baselines=("scratch",)) == 0
+    assert loads.count == 1
+
+
+def test_data_that_changed_behind_its_plan_is_told_in_one_line_and_planned_anew(
+    tmp_path: Path, loads: Loads, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(tmp_path, baselines=("scratch",)) == 0
+    loads.seed = 3
+    assert run(tmp_path, baselines=("kd",)) == 2
+    line = capsys.readouterr().err
+    assert "stripes has changed since it was planned" in line
+    assert "give the same command again" in line
+    assert len(line.strip().splitlines()) == 1
+    assert run(tmp_path, baselines=("kd",)) == 0
+    found = {record.run.baseline: record.provenance.data_fingerprint for record in records(tmp_path).values()}
+    assert found == {"scratch": "tiny-stripes", "kd": "of 3"}
+
+
+def test_a_plan_over_missing_data_is_printed_and_a_run_of_it_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def missing(request: Request):
+        raise UserError("stripes is real data: give --data-dir DIR")
+
+    cards = TinyTask.datasets
+    monkeypatch.setattr(
+        TinyTask,
+        "datasets",
+        lambda task: {
+            name: dataclasses.replace(card, load=missing, files=missing, synthetic=False)
+            for name, card in cards(task).items()
+        },
+    )
+    assert run(tmp_path, "--dry-run", baselines=("scratch", "kd")) == 0
+    printed = capsys.readouterr().out
+    assert "missing: stripes is real data: give --data-dir DIR" in printed
+    assert "1 cohort, 1 teacher, 2 runs: 0 recorded, 2 to do" in printed
+    assert run(tmp_path, baselines=("scratch", "kd")) == 2
+    assert "give --data-dir DIR" in capsys.readouterr().err
+
+
+def test_a_changed_file_is_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, loads: Loads) -> None:
+    file = tmp_path / "data.bin"
+    file.write_text("one")
+    cards = TinyTask.datasets
+    monkeypatch.setattr(
+        TinyTask,
+        "datasets",
+        lambda task: {
+            name: dataclasses.replace(card, files=lambda request: [file], synthetic=False)
+            for name, card in cards(task).items()
+        },
+    )
+    for expected in (1, 1):
+        assert run(tmp_path / "results", "--dry-run") == 0
+        assert loads.count == expected
+    file.write_text("another")
+    assert run(tmp_path / "results", "--dry-run") == 0
+    assert loads.count == 2
+
+
+def test_verbose_lists_every_cohort(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(tmp_path, "--dry-run", "--verbose", "--seeds", "0", "1", baselines=("scratch", "kd")) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert sum("to do: scratch kd" in line for line in lines) == 2
+    assert any("seed 1" in line for line in lines)
+
+
+def test_the_published_presets_are_planned_without_any_data(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], registry: Registry
+) -> None:
+    from benchmark.cli import main
+
+    tasks = [name for name, task in registry.tasks.items() if type(task).__module__.startswith("tasks.")]
+    assert main(["--preset", "paper", "--tasks", *tasks, "--dry-run", "--results-dir", str(tmp_path)]) == 0
+    printed = capsys.readouterr().out
+    assert printed.count("missing: ") == 3
+    assert "690 runs: 0 recorded, 690 to do" in printed
+    assert all(len(line) <= 80 for line in printed.splitlines() if not line.startswith("missing: "))

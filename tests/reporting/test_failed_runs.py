@@ -1,0 +1,144 @@
+"""Runs that an error in a baseline's code ended: shown with their reasons, averaged and marked nowhere."""
+
+import json
+import statistics
+
+import pytest
+from fake_records import make_record, write_run
+
+from benchmark.records import Record
+from benchmark.reporting import compare, load_records, tidy_frame
+from benchmark.reporting.comparisons import BEST_MARK, standings
+from benchmark.reporting.figures import comparison, curves
+from benchmark.reporting.page import write_page
+from benchmark.reporting.pairs import pair_tables
+from benchmark.reporting.panels import task_panels
+from benchmark.reporting.render import to_latex, to_markdown, to_text
+from benchmark.reporting.results import Results
+from benchmark.reporting.rows import task_blocks
+from benchmark.reporting.summary import summary
+from benchmark.reporting.tables import TaskTable, task_tables
+
+REASON = "KeyError: 'bank' (crd.py, line 61)"
+SEEDS = range(4)
+
+
+def records_of(crd: tuple[str, ...]) -> list[Record]:
+    """Scratch and KD finished; CRD, far above both, with these statuses seed by seed."""
+    records = [make_record(name, seed) for name in ("scratch", "kd") for seed in SEEDS]
+    for seed, status in zip(SEEDS, crd, strict=True):
+        record = make_record("crd", seed, status, reason="" if status == "finished" else REASON)
+        if status == "finished":
+            record.results.scores["test@last"]["top1"] = 0.9 + seed / 1000
+        records.append(record)
+    return records
+
+
+FAILED_ONCE = ("finished", "failed", "finished", "finished")
+FAILED_ALWAYS = ("failed",) * 4
+
+
+def line_of(table: TaskTable, baseline: str) -> dict:
+    (line,) = table.frame[table.frame.baseline == baseline].to_dict("records")
+    return line
+
+
+@pytest.mark.parametrize("tables_of", [task_tables, pair_tables])
+@pytest.mark.parametrize("render", [to_text, to_markdown, to_latex])
+def test_a_failed_run_stands_in_every_table_with_its_note(tables_of, render) -> None:
+    (table,) = tables_of(records_of(FAILED_ONCE))
+    text = render(table).replace("\\", "").replace("{", "").replace("}", "")
+    assert "failed (1 of 4) [1]" in text
+    assert table.notes == [REASON]
+    (table,) = tables_of(records_of(FAILED_ALWAYS))
+    text = render(table).replace("\\", "").replace("{", "").replace("}", "")
+    assert "failed (4 of 4) [1]" in text
+
+
+def test_a_failed_run_is_counted_and_never_averaged() -> None:
+    (table,) = task_tables(records_of(FAILED_ONCE))
+    line = line_of(table, "crd")
+    assert (line["runs"], line["finished"], line["failed"], line["diverged"]) == (4, 3, 1, 0)
+    assert line["test@last/top1/mean"] == pytest.approx(statistics.mean((90.0, 90.2, 90.3)))
+    assert line["step_ms/n"] == line["parameters/n"] == 3
+    assert line["reasons"] == REASON
+    assert any("Means leave out runs that failed; the status column" in each for each in table.caption)
+    frame = compare(records_of(FAILED_ONCE)).set_index("baseline")
+    assert (frame.loc["crd"].n, frame.loc["kd"].n) == (3, 4)
+
+
+def test_a_row_whose_runs_all_failed_still_stands_there() -> None:
+    (table,) = task_tables(records_of(FAILED_ALWAYS))
+    line = line_of(table, "crd")
+    assert (line["runs"], line["finished"], line["failed"], line["test@last/top1/n"]) == (4, 0, 4, 0)
+
+
+def test_a_column_for_failures_stands_only_where_there_are_some() -> None:
+    (table,) = task_tables(records_of(("finished",) * 4))
+    assert "failed" not in table.frame
+    assert "diverged" in table.frame
+
+
+@pytest.mark.parametrize("status", ["failed", "diverged"])
+def test_a_row_with_a_lost_run_is_never_marked_best(status) -> None:
+    def marks(records: list[Record]) -> dict[str | None, str]:
+        (block,) = task_blocks(records)["compression"]
+        found = standings(block, "top1")
+        return {row.baseline: found.get(id(row), "") for row in block.rows}
+
+    assert marks(records_of(("finished",) * 4))["crd"] == BEST_MARK
+    lost = marks(records_of(("finished", status, "finished", "finished")))
+    assert lost["crd"] == ""
+    assert lost["kd"]
+
+
+def said(records: list[Record]) -> tuple[tuple[str, ...], str]:
+    (panel,) = task_panels(task_blocks(records)["compression"])
+    found = summary(panel, "top1")
+    return found.winners, " ".join(found.sentences)
+
+
+def test_the_summary_names_no_winner_with_a_lost_run() -> None:
+    assert said(records_of(("finished",) * 4))[0] == ("CRD",)
+    winners, text = said(records_of(FAILED_ONCE))
+    assert winners == ("KD",)
+    assert "CRD (+28.4) has a better mean, but only over the runs that neither diverged nor failed." in text
+    alone = [record for record in records_of(FAILED_ONCE) if record.run.baseline != "kd"]
+    winners, text = said(alone)
+    assert winners == ()
+    assert "No winner marked: of all that gain, runs diverged or failed. The best mean is CRD's" in text
+    assert "; 1 of its 4 runs failed." in text
+    assert "Without a finished run: CRD." in said(records_of(FAILED_ALWAYS))[1]
+
+
+def test_the_page_names_the_run_its_reason_and_its_seed(tmp_path) -> None:
+    for record in records_of(FAILED_ONCE):
+        write_run(tmp_path, record)
+    results = Results.read(tmp_path)
+    assert not results.problems
+    page = write_page(results, task_tables(results.records), [], tmp_path / "report.html").read_text()
+    shown = REASON.replace("'", "&#39;")
+    assert f'<td>failed</td><td>1</td><td class="reason">{shown}</td>' in page
+    assert "11 finished, 1 failed" in page
+    assert "n = 3 of 4" in page
+
+
+def test_the_frame_holds_the_status_and_the_reason(tmp_path) -> None:
+    for record in records_of(FAILED_ONCE):
+        write_run(tmp_path, record)
+    frame = tidy_frame(load_records(tmp_path).records)
+    (line,) = frame[frame.status == "failed"].to_dict("records")
+    assert (line["baseline"], line["reason"], line["seed"]) == ("crd", REASON, 1)
+    assert json.loads(line["hyperparameters"]) == {"weight": 0.8}
+
+
+def test_figures_show_how_many_finished_and_mark_the_end_of_a_failed_curve(tmp_path) -> None:
+    for record in records_of(FAILED_ONCE):
+        write_run(tmp_path, record)
+    results = Results.read(tmp_path)
+    (drawing,) = comparison.drawings(results)
+    assert "n = 3 of 4" in [text.get_text() for text in drawing.draw().axes[0].texts]
+    (drawing,) = curves.drawings(results)
+    figure = drawing.draw()
+    assert [line.get_marker() for line in figure.axes[0].lines].count("x") == 1
+    assert "failed" in [text.get_text() for text in figure.legends[0].get_texts()]

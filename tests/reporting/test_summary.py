@@ -1,0 +1,147 @@
+"""The summary of a panel in sentences, against arithmetic by hand."""
+
+import re
+
+import pytest
+from fake_records import METRICS, altered, make_record
+
+from benchmark.reporting.panels import task_panels
+from benchmark.reporting.rows import task_blocks
+from benchmark.reporting.summary import summaries, summary
+
+SCRATCH = [50.0, 51.0, 52.0]
+
+
+def records_of(accuracy, direction="max", **changes):
+    """A record for each baseline and seed, with the given accuracies in percent (None: not applicable)."""
+    records = []
+    for baseline, values in accuracy.items():
+        for seed, value in enumerate(values):
+            status = "not_applicable" if value is None else "finished"
+            record = make_record(baseline, seed, status, **changes)
+            record = altered(record, metrics={"top1": altered(METRICS["top1"], direction=direction)})
+            if value is not None:
+                record.results.scores["test@last"] = {"top1": value / 100}
+            records.append(record)
+    return records
+
+
+def said(records):
+    (panel,) = task_panels(task_blocks(records)[records[0].run.task])
+    found = summary(panel, "top1")
+    return found, " ".join(found.sentences)
+
+
+def test_the_best_beyond_noise_is_named_with_its_paired_difference_and_interval():
+    # Differences 10, 11, 12: mean 11, sd 1, half width 4.302653 / sqrt(3) = 2.484.
+    found, text = said(records_of({"scratch": SCRATCH, "crd": [60, 62, 64], "kd": [50.5, 51, 51.5]}))
+    assert found.winners == ("CRD",)
+    assert "CRD is best beyond noise: 62.0 ± 2.0 %, +11.0 points against Scratch" in text
+    assert "(95 % interval +8.5 to +13.5, paired by seed, n = 3)" in text
+    assert "Of 2 methods, 1 better than Scratch beyond noise, 0 worse, 1 within noise." in text
+
+
+def test_several_within_noise_of_the_best_are_ties_and_no_single_winner():
+    found, text = said(
+        records_of({"scratch": SCRATCH, "crd": [60, 62, 64], "kd": [61, 62, 62], "fitnet": [55, 56, 57]})
+    )
+    assert found.winners == ("CRD", "KD")
+    assert "no single winner: KD (+10.7)." in text
+    assert "is best beyond noise" not in text
+    # FitNet is better than the anchor, but clearly below the best: 5, 6, 7 points.
+    assert "FitNet" not in text
+
+
+def test_without_a_gain_beyond_noise_nothing_is_marked():
+    found, text = said(records_of({"scratch": SCRATCH, "kd": [58, 50, 54], "crd": [40, 41, 42.5]}))
+    assert found.winners == ()
+    assert "No method is better than Scratch beyond noise. The best mean is KD's: 54.0 ± 4.0 %" in text
+    assert "0 better than Scratch beyond noise, 1 worse, 1 within noise" in text
+
+
+def test_a_better_mean_with_too_wide_an_interval_is_named_beside_the_winner():
+    found, text = said(records_of({"scratch": SCRATCH, "crd": [60, 61.5, 62], "kd": [55, 80, 70]}))
+    assert found.winners[0] == "CRD"
+    assert "KD (+17.3) has a better mean, but not beyond noise" in text
+
+
+@pytest.mark.parametrize("seeds", [1, 2])
+def test_below_three_seeds_no_winner_is_marked_and_no_interval_given(seeds):
+    found, text = said(records_of({"scratch": SCRATCH[:seeds], "kd": [70, 71][:seeds]}))
+    assert found.winners == ()
+    assert "No winner marked: below 3 seeds. The best mean is KD's" in text
+    assert f"(n = {seeds})" in text
+    assert "interval" not in text
+
+
+def test_lower_is_better_where_the_metric_says_so():
+    found, text = said(
+        records_of({"scratch": SCRATCH, "kd": [60, 62, 64], "crd": [40, 42, 43]}, direction="min")
+    )
+    assert found.winners == ("CRD",)
+    assert "−9.3 points against Scratch" in text
+    assert "1 better than Scratch beyond noise, 1 worse" in text
+
+
+def test_a_control_never_wins_but_is_named_when_it_gains_too():
+    found, text = said(
+        records_of({"scratch": SCRATCH, "kd": [55, 56.5, 57], "label_smoothing": [60, 61, 62.5]})
+    )
+    assert found.winners == ("KD",)
+    assert "Of the controls, better than Scratch beyond noise: Label smoothing (+10.2)." in text
+
+
+def test_synthetic_data_the_teacher_and_few_seeds_are_said():
+    _, text = said(records_of({"scratch": SCRATCH, "kd": [60, 62, 64]}))
+    assert "The data is synthetic." in text
+    assert "conditional on this one teacher" in text
+    assert "indicative (3 seeds)" in text
+    _, real = said(records_of({"scratch": SCRATCH, "kd": [60, 62, 64]}, dataset="cifar100"))
+    assert "synthetic" not in real
+
+
+def test_five_seeds_are_not_called_indicative():
+    five = [50, 51, 52, 53, 54]
+    _, text = said(records_of({"scratch": five, "kd": [value + 5 + 0.1 * value for value in five]}))
+    assert "indicative" not in text
+
+
+def test_what_has_no_finished_run_is_named():
+    _, text = said(records_of({"scratch": SCRATCH, "kd": [60, 62, 64], "fsp": [None] * 3}))
+    assert "Without a finished run: FSP." in text
+
+
+def test_without_an_anchor_the_best_mean_is_told_and_no_difference():
+    found, text = said(records_of({"kd": [60, 62, 64], "crd": [50, 51, 52]}))
+    assert found.winners == ()
+    assert "No differences" in text
+    assert "KD's, 62.0 ± 2.0 %" in text
+
+
+def test_long_lists_of_ties_are_shortened_with_their_number():
+    names = ["kd", "fitnet", "crd", "crd+kd", "fsp"]
+    accuracy = {"scratch": SCRATCH}
+    for k, name in enumerate(names):
+        accuracy[name] = [60 + 0.1 * k, 61 - 0.1 * k, 62 + 0.05 * k]
+    records = records_of(accuracy)
+    for baseline in ("kd", "crd", "fitnet"):
+        for seed in range(3):
+            extra = make_record(baseline, seed, hyperparameters={"weight": 0.1})
+            extra = altered(extra, metrics=records[0].metrics)
+            extra.results.scores["test@last"] = {"top1": 0.61 + 0.001 * (seed == 1)}
+            records.append(extra)
+    _, text = said(records)
+    assert re.search(r"no single winner: ([^.]|\.\d)* and 2 others\.", text)
+
+
+def test_a_nan_result_neither_wins_nor_breaks_the_sentence():
+    found, text = said(records_of({"scratch": SCRATCH, "kd": [60, 62, 64], "crd": [float("nan")] * 3}))
+    assert found.winners == ("KD",)
+    assert "nan" not in text
+
+
+def test_every_panel_and_primary_metric_has_a_summary():
+    records = records_of({"scratch": SCRATCH, "kd": [60, 62, 64]})
+    records += records_of({"scratch": SCRATCH, "kd": [60, 62, 64]}, epochs=5)
+    panels = task_panels(task_blocks(records)["compression"])
+    assert [each.metric for each in summaries(panels)] == ["top1", "top1"]

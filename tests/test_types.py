@@ -1,0 +1,32 @@
+"""Types: pyright, in basic mode, finds nothing in the engine."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(400)
+def test_pyright_finds_no_error_in_the_engine() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "pyright", "--outputjson", "--pythonpath", sys.executable],
+        cwd=ROOT, capture_output=True, text=True, timeout=380,
+    )  # fmt: skip
+    try:
+        found = json.loads(done.stdout)
+    except ValueError:
+        pytest.skip(f"pyright can't run here: {(done.stderr.strip().splitlines() or ['no output'])[-1]}")
+    assert found["summary"]["filesAnalyzed"] > 100
+    errors = [
+        f"{Path(each['file']).relative_to(ROOT)}:{each['range']['start']['line'] + 1}: {each['message']}"
+        for each in found["generalDiagnostics"]
+        if each["severity"] == "error"
+    ]
+    assert errors == []

@@ -1,0 +1,66 @@
+"""The arrays that a run leaves for figures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from benchmark import Distiller, baseline
+from tests.command import numbers, records, run
+
+
+def arrays_of(results: Path, name: str) -> dict[str, np.ndarray]:
+    (file,) = (results / "t" / "runs").glob(f"*-{name}-seed0-*/arrays.npz")
+    with np.load(file) as content:
+        return dict(content)
+
+
+@pytest.fixture(scope="module")
+def arrays(tmp_path_factory: pytest.TempPathFactory) -> dict[str, np.ndarray]:
+    results = tmp_path_factory.mktemp("artifacts")
+    assert run(results, baselines=("lckt",)) == 0
+    return arrays_of(results, "lckt")
+
+
+def test_the_class_correlations_are_those_of_the_kept_logits(arrays):
+    kept = arrays["test_logits"].astype(np.float64)
+    np.testing.assert_allclose(arrays["test_class_correlation"], np.corrcoef(kept.T), atol=5e-3)
+    teacher = arrays["teacher_class_correlation"]
+    assert teacher.shape == arrays["test_class_correlation"].shape
+    assert np.diag(teacher) == pytest.approx(1)
+    assert not np.allclose(teacher, arrays["test_class_correlation"], atol=0.01)
+
+
+def test_the_embeddings_of_teacher_and_student_are_of_the_same_samples(arrays):
+    assert len(arrays["teacher_embedding"]) == len(arrays["test_embedding"]) <= 256
+    assert np.isfinite(arrays["teacher_embedding"]).all()
+
+
+def test_diagnostics_are_kept_after_the_first_epoch_and_at_the_end(arrays):
+    early, late = (arrays[f"{when}.lckt_coupling"] for when in ("diagnostics_first", "diagnostics"))
+    for coupling in (early, late):
+        assert coupling.sum() == pytest.approx(1, abs=0.01)
+        assert coupling.sum(1) == pytest.approx(1 / len(coupling), rel=0.01)
+    assert np.abs(early - late).max() > 1e-4
+
+
+def test_diagnostics_that_draw_random_numbers_change_nothing(tmp_path: Path):
+    @baseline("draws", title="Draws")
+    class Draws(Distiller):
+        curious = False
+
+        def forward(self, teacher, student, batch, progress):
+            return {"noise": (student.logits * torch.randn_like(student.logits)).mean()}
+
+        def diagnostics(self, teacher, student, batch):
+            return {"drawn": torch.randn(3, 3).numpy()} if self.curious else {}
+
+    run(tmp_path / "plain", baselines=("draws",))
+    Draws.curious = True
+    run(tmp_path / "curious", baselines=("draws",))
+    assert arrays_of(tmp_path / "curious", "draws")["diagnostics_first.drawn"].shape == (3, 3)
+    plain, curious = records(tmp_path / "plain"), records(tmp_path / "curious")
+    assert [*map(numbers, plain.values())] == [*map(numbers, curious.values())]

@@ -1,0 +1,97 @@
+"""How runs end early: said at once, recorded with the reason, and tried again by the same command."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from benchmark import Distiller, baseline
+from tests.command import records, run
+from tests.tiny_task import TinyNetwork
+
+
+@pytest.fixture
+def faults() -> list[bool]:
+    """Registers a baseline that fails in its second epoch as long as the list holds True."""
+    faulty = [True]
+
+    @baseline("stumbles", title="Stumbles")
+    class Stumbles(Distiller):
+        def forward(self, teacher, student, batch, progress):
+            if progress.epoch == 1 and faulty[0]:
+                raise KeyError("a mistake in a plugin")
+            return {"stumbles": student.logits.square().mean()}
+
+    return faulty
+
+
+def test_a_failure_is_said_before_the_cohort_ends_and_recorded(
+    tmp_path: Path, faults: list[bool], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(tmp_path, "--epochs", "4", baselines=("kd", "stumbles")) == 1
+    lines = capsys.readouterr().out.splitlines()
+    said = next(n for n, line in enumerate(lines) if line.startswith("stumbles failed: KeyError"))
+    last_epoch = next(n for n, line in enumerate(lines) if "epoch 4/4" in line and "kd" in line)
+    assert said < last_epoch
+    (record,) = (each for each in records(tmp_path).values() if each.run.baseline == "stumbles")
+    assert (record.status, record.reason) == ("failed", "KeyError: 'a mistake in a plugin'")
+    assert record.teacher.architecture == "tiny_big"
+    assert record.results.scores == {}
+
+
+def test_the_same_command_tries_a_failed_run_again_and_no_other(
+    tmp_path: Path, faults: list[bool], capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ("--epochs", "4")
+    run(tmp_path, *arguments, baselines=("kd", "stumbles"))
+    before = records(tmp_path)
+    capsys.readouterr()
+    assert run(tmp_path, *arguments, "--dry-run", baselines=("kd", "stumbles")) == 0
+    assert "1 recorded, 1 to do" in capsys.readouterr().out
+    faults[0] = False
+    assert run(tmp_path, *arguments, baselines=("kd", "stumbles")) == 0
+    after = records(tmp_path)
+    for slug, record in after.items():
+        assert record.status == "finished"
+        assert (record == before[slug]) is (record.run.baseline == "kd")
+    assert not list((tmp_path / "t" / "runs").glob("*-stumbles-*/error.txt"))
+
+
+def test_a_failed_run_stands_in_the_table_with_its_reason(tmp_path: Path, faults: list[bool]) -> None:
+    assert run(tmp_path, "--epochs", "2", baselines=("kd", "stumbles"), report=True) == 1
+    table = (tmp_path / "t" / "tables" / "tiny_task.md").read_text()
+    assert "Stumbles" in table
+    assert "failed (1 of 1)" in table
+    assert "a mistake in a plugin" in table
+
+
+def test_a_teacher_at_chance_level_is_warned_about_and_a_good_one_is_not(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(tmp_path / "trained", "--teacher-epochs", "12", baselines=("scratch",)) == 0
+    assert "chance" not in capsys.readouterr().out
+    (file,) = (tmp_path / "trained" / "teachers").glob("*/weights.safetensors")
+    good = TinyNetwork(3, 6, 12)
+    from safetensors.torch import load_file
+
+    good.load_state_dict(load_file(file))
+    with torch.no_grad():  # the same network, its classes in another order
+        for tensor in (good.classifier.weight, good.classifier.bias):
+            tensor.copy_(tensor[[1, 2, 3, 4, 5, 0]].clone())
+    torch.save(good.state_dict(), tmp_path / "other_order.pth")
+    assert run(tmp_path / "loaded", "--teacher-checkpoint", str(tmp_path / "other_order.pth")) == 0
+    printed = capsys.readouterr().out
+    assert "warning: teacher tiny_big on stripes is at chance level" in printed
+    assert "other_order.pth trained with another normalisation or order of classes?" in printed
+
+
+def test_latency_is_that_of_a_network_and_not_of_a_run(tmp_path: Path) -> None:
+    assert run(tmp_path, "--seeds", "0", "1", baselines=("scratch", "kd", "crd", "simkd")) == 0
+    found = records(tmp_path).values()
+    plain = {r.measurements.latency_ms for r in found if r.run.baseline != "simkd"}
+    own = {r.measurements.latency_ms for r in found if r.run.baseline == "simkd"}
+    assert len(plain) == 1
+    assert None not in plain
+    assert not plain & own
