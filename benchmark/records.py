@@ -5,12 +5,10 @@ Everything that is ever reported comes from records. This module imports neither
 
 from __future__ import annotations
 
-import ast
 import dataclasses
 import json
 import math
 import os
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,8 +17,10 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
+from benchmark.migration import migrated
+
 SCHEMA = 2
-"""Raised when the shape of a record changes; `_migrated` brings older ones along."""
+"""Raised when the shape of a record changes; `migration` brings older ones along."""
 
 Status = Literal["finished", "diverged", "not_applicable", "failed"]
 Role = Literal["method", "control", "reference"]
@@ -303,7 +303,7 @@ def _parse(content: Any, kind: type) -> Any:
         raise ValueError("not a JSON object")
     if content.get("schema") == 1:
         try:
-            content = _migrated(content, kind)
+            content = migrated(content, "teacher" if kind is TeacherRecord else "run")
         except (TypeError, AttributeError, KeyError) as error:
             raise ValueError(f"of schema 1, and can't be brought to {SCHEMA}: {error}") from error
     if content.get("schema") != SCHEMA:
@@ -315,63 +315,3 @@ def _parse(content: Any, kind: type) -> Any:
         return msgspec.convert(content, kind)
     except msgspec.ValidationError as error:
         raise ValueError(str(error)) from error
-
-
-def _migrated(old: dict[str, Any], kind: type) -> dict[str, Any]:
-    """A record of schema 1 as one of schema 2. Raises TypeError or KeyError where a part is not there."""
-    parts = ("provenance",) if kind is TeacherRecord else ("results", "about", "condition", "metrics")
-    for part in (*parts, "provenance"):
-        if not isinstance(old.get(part, {} if part == "provenance" else None), dict):
-            raise TypeError(f"no {part!r} part")
-    if kind is TeacherRecord:
-        return {
-            "schema": SCHEMA,
-            "kind": "teacher",
-            "id": old["id"],
-            "spec": old.get("run", {}),
-            "checksum": old["provenance"]["teacher_checksum"],
-            "measurements": old.get("measurements", {}),
-            "provenance": {"data_fingerprint": old["provenance"].get("data_fingerprint", "")},
-        }
-    results, about = dict(old["results"]), dict(old["about"])
-    provenance = dict(old.get("provenance", {}))
-    taught, untrained = results.pop("teacher", {}), results.pop("untrained", {})
-    teacher = {
-        "id": provenance.pop("teacher_id", ""),
-        "checksum": provenance.pop("teacher_checksum", ""),
-        "architecture": about.pop("teacher", ""),
-        "modalities": about.pop("teacher_modalities", ()),
-        "test": taught.get("test", {}),
-        "parameters": results.pop("teacher_parameters", None),
-        "macs": results.pop("teacher_macs", None),
-        "probes": taught.get("probes", {}),
-    }
-    scores = {split: results.pop(split) for split in (LAST, BEST, VALIDATION) if split in results}
-    condition = old["condition"]
-    metrics = {
-        name: {**metric, "primary": metric.get("headline", False)} for name, metric in old["metrics"].items()
-    }
-    return {
-        **old,
-        "schema": SCHEMA,
-        "kind": "run",
-        "about": about,
-        "condition": {**condition, "overrides": _overrides(condition.get("overrides") or "")},
-        "metrics": metrics,
-        "results": {**results, "scores": scores, "untrained_probes": untrained.get("probes", {})},
-        "teacher": teacher,
-        "provenance": provenance,
-    }
-
-
-def _overrides(text: str) -> dict[str, Any]:
-    """Schema 1 kept overrides as one line, `recipe.milestones=(0.5, 0.75) tau=0.1`."""
-    found = {}
-    for item in filter(None, re.split(r"\s+(?=[\w.+]+=)", text)):
-        name, _, written = item.partition("=")
-        try:
-            value = ast.literal_eval(written)
-        except (ValueError, SyntaxError):
-            value = written  # text stood there without quotes
-        found[name] = list(value) if isinstance(value, tuple) else value
-    return found

@@ -36,15 +36,7 @@ def motions() -> dict[str, Pair]:
     }
 
 
-MOTION = Recipe(
-    epochs=60,
-    batch_size=32,
-    optimizer="adamw",
-    learning_rate=0.01,
-    weight_decay=0.01,
-    schedule="cosine",
-    warmup=0.05,
-)
+MOTION = replace(SHORT, epochs=60)
 """For the one-dimensional networks. Set by what the teacher and the scratch students reach, no baseline."""
 
 CLIPS = replace(MOTION, epochs=40)
