@@ -265,13 +265,21 @@ def write_record(file: Path, record: Record | TeacherRecord) -> None:
 
 
 def write_json(file: Path, content: Mapping[str, Any]) -> None:
-    """Writes JSON so that a reader sees the whole file or none: temporary name, fsync, rename."""
+    """Writes JSON: whole or not at all."""
+    write_whole(file, json.dumps(finite(content), indent=1, default=str).encode())
+
+
+def write_whole(file: Path, content: bytes) -> None:
+    """Writes a file so that a reader sees the whole of it or none: temporary name, fsync, rename."""
     temporary = file.with_name(f".{file.name}.{os.getpid()}")
-    with temporary.open("w") as stream:
-        json.dump(finite(content), stream, indent=1, default=str)
-        stream.flush()
-        os.fsync(stream.fileno())
-    temporary.replace(file)
+    try:
+        with temporary.open("wb") as stream:
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
+        temporary.replace(file)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def finite(value: Any) -> Any:

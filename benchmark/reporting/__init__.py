@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "compare": "benchmark.reporting.comparisons",
-    "history_frame": "benchmark.reporting.frame",
-    "load_records": "benchmark.reporting.frame",
+    "history_frame": "benchmark.reporting.results",
+    "load_records": "benchmark.reporting.results",
     "tidy_frame": "benchmark.reporting.frame",
     "wide_frame": "benchmark.reporting.pairs",
 }
@@ -48,7 +48,9 @@ def report(folder: Path, console: "Console | None" = None) -> list[Path]:
     from rich.console import Console
 
     from benchmark.errors import UserError
-    from benchmark.reporting import comparisons, figures, frame, pairs, probes, render, tables
+    from benchmark.reporting import comparisons, figures, pairs, probes, render, tables
+    from benchmark.reporting.frame import tidy_frame
+    from benchmark.reporting.output import write
     from benchmark.reporting.page import write_page
     from benchmark.reporting.results import Results
 
@@ -58,13 +60,17 @@ def report(folder: Path, console: "Console | None" = None) -> list[Path]:
     if not results.records:
         _print_problems(results, console)
         raise UserError(f"{folder} holds no finished run: run the benchmark with this results folder first")
-    written = frame.save_frame(frame.tidy_frame(results.records), folder)
-    by_task, by_pair = tables.task_tables(results.records), pairs.pair_tables(results.records)
-    of_probes = probes.probe_tables(results.records)
+    frame = tidy_frame(results.records)
+    written = [
+        write(folder / "records.parquet", frame.to_parquet(index=False)),
+        write(folder / "records.csv", frame.to_csv(index=False)),
+    ]
+    by_task, by_pair = tables.task_tables(results), pairs.pair_tables(results)
+    of_probes = probes.probe_tables(results)
     written += render.save_tables([*by_task, *by_pair, *of_probes], folder / "tables")
     shown = [*by_task, *filter(pairs.adds_to_task_table, by_pair), *of_probes]
-    written.append(folder / "tables" / "comparisons.csv")
-    comparisons.compare(results).to_csv(written[-1], index=False)
+    differences = comparisons.compare(results).to_csv(index=False)
+    written.append(write(folder / "tables" / "comparisons.csv", differences))
     saved = figures.save_figures(results, folder / "figures")
     written += [path for each in saved for path in each.paths]
     # After the figures, and the comparisons: by now every array that is needed was read.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -16,7 +15,7 @@ from benchmark.errors import UserError, unknown
 from benchmark.records import LAST, Record
 from benchmark.reporting.frame import CONDITIONS, typed_frame
 from benchmark.reporting.results import Results
-from benchmark.reporting.rows import PairBlock, ResultRow, anchor_of
+from benchmark.reporting.rows import PairBlock, ResultRow, anchor_of, grouped
 from benchmark.reporting.statistics import (
     FIRM_FROM,
     INTERVAL_FROM,
@@ -68,30 +67,16 @@ class Comparison:
         return INTERVAL_FROM <= self.difference.n < FIRM_FROM
 
 
-def students(block: PairBlock) -> list[ResultRow]:
-    """The rows of a block that are neither teachers nor other ends of the scale."""
-    return [row for row in block.rows if not row.is_teacher]
-
-
-def by_condition(block: PairBlock) -> list[list[ResultRow]]:
-    """The student rows that may be compared with one another, group by group."""
-    groups: dict[str, list[ResultRow]] = {}
-    for row in students(block):
-        groups.setdefault(json.dumps(row.comparison_condition, sort_keys=True), []).append(row)
-    return list(groups.values())
-
-
 def against_anchor(block: PairBlock, metric: str) -> list[Comparison]:
     """Every row against the anchor of its condition."""
-    rows = students(block)
-    pairs = [(row, anchor_of(row, rows)) for row in rows]
+    pairs = [(row, anchor_of(row, block.students)) for row in block.students]
     return _families(block, metric, [(row, anchor) for row, anchor in pairs if anchor is not None])
 
 
 def against_one(block: PairBlock, metric: str, baseline: str) -> list[Comparison]:
     """Every row against the row of `baseline` in its condition, where there is exactly one."""
     pairs = []
-    for rows in by_condition(block):
+    for rows in block.comparisons:
         others = [row for row in rows if row.baseline == baseline]
         if len(others) == 1:
             pairs += [(row, others[0]) for row in rows if row is not others[0]]
@@ -101,7 +86,7 @@ def against_one(block: PairBlock, metric: str, baseline: str) -> list[Comparison
 def each_against_each(block: PairBlock, metric: str) -> list[Comparison]:
     """Every two rows of a condition; one family of tests for each condition."""
     found = []
-    for rows in by_condition(block):
+    for rows in block.comparisons:
         pairs = [(row, other) for other, row in combinations(rows, 2)]
         found += _adjusted([_compared(block, metric, *pair) for pair in pairs])
     return found
@@ -111,16 +96,14 @@ def _families(
     block: PairBlock, metric: str, pairs: Iterable[tuple[ResultRow, ResultRow]]
 ) -> list[Comparison]:
     """The comparisons of pairs (row, other); those with one other are a family."""
-    families: dict[int, list[Comparison]] = {}
-    for row, other in pairs:
-        families.setdefault(id(other), []).append(_compared(block, metric, row, other))
+    compared = [_compared(block, metric, row, other) for row, other in pairs]
+    families = grouped(compared, lambda each: each.other.id)
     return [each for family in families.values() for each in _adjusted(family)]
 
 
 def _compared(block: PairBlock, metric: str, row: ResultRow, other: ResultRow) -> Comparison:
     key = f"{LAST}/{metric}"
-    ours, theirs = (each.by_seed(key, block.metrics) for each in (row, other))
-    differences = paired_differences(ours, theirs)
+    differences = paired_differences(row.by_seed(key), other.by_seed(key))
     p = t_test(differences) if len(differences) >= INTERVAL_FROM else math.nan
     return Comparison(block, row, other, metric, estimate_of(differences), p)
 
@@ -130,8 +113,8 @@ def _adjusted(family: list[Comparison]) -> list[Comparison]:
     return [replace(each, p_holm=p) for each, p in zip(family, adjusted, strict=True)]
 
 
-def standings(block: PairBlock, metric: str) -> dict[int, str]:
-    """id(row) -> a mark: ● for the best row of a condition if it is better than every other beyond noise.
+def standings(block: PairBlock, metric: str) -> dict[str, str]:
+    """Row's id -> a mark: ● for the best row of a condition if it is better than every other beyond noise.
 
     That is tested on its differences to each other row, paired by seed, with Holm's correction. Otherwise the
     best has ○, and so have the rows whose 95 % interval of that difference holds 0. No marks below three
@@ -139,15 +122,15 @@ def standings(block: PairBlock, metric: str) -> dict[int, str]:
     """
     marks = {}
     sign, key = -1 if block.metrics[metric].direction == "min" else 1, f"{LAST}/{metric}"
-    for rows in by_condition(block):
+    for rows in block.comparisons:
         scored = [row for row in rows if row.values[key].n >= INTERVAL_FROM and not row.lost]
         if len(scored) < 2:
             continue
         best = max(scored, key=lambda row: sign * row.values[key].mean)
         others = [row for row in scored if row is not best]
         tests = _adjusted([_compared(block, metric, best, row) for row in others])
-        marks |= {id(each.other): TIED_MARK for each in tests if not each.p < LEVEL}
-        marks[id(best)] = BEST_MARK if all(each.p_holm < LEVEL for each in tests) else TIED_MARK
+        marks |= {each.other.id: TIED_MARK for each in tests if not each.p < LEVEL}
+        marks[best.id] = BEST_MARK if all(each.p_holm < LEVEL for each in tests) else TIED_MARK
     return marks
 
 
@@ -159,7 +142,6 @@ def with_bootstrap(results: Results, comparisons: list[Comparison]) -> list[Comp
 
     They are its predictions if the share of right ones is the recorded value: so for accuracy alone.
     """
-    intervals: dict[int, tuple[float, float]] = {}
     answers: dict[tuple[str, str], np.ndarray | None] = {}
 
     def right(record: Record, metric: str) -> np.ndarray | None:
@@ -168,29 +150,27 @@ def with_bootstrap(results: Results, comparisons: list[Comparison]) -> list[Comp
             answers[key] = _right_answers(results, record, metric)
         return answers[key]
 
-    groups: dict[tuple[int, str, int], dict[str, np.ndarray]] = {}
+    # Those of one block that share test samples share the draws of samples too.
+    together: dict[tuple[str, str, int], dict[int, np.ndarray]] = {}
     for place, each in enumerate(comparisons):
-        found = []
-        for seed, record in _records_by_seed(each.row).items():
-            partner = _records_by_seed(each.other).get(seed)
-            if partner is not None:
-                ours, theirs = right(record, each.metric), right(partner, each.metric)
-                if ours is not None and theirs is not None and ours.shape == theirs.shape:
-                    found.append(ours.astype(np.int8) - theirs)
-        if len(found) >= INTERVAL_FROM and len({len(one) for one in found}) == 1:
-            groups.setdefault((id(each.block), each.metric, len(found[0])), {})[str(place)] = np.stack(found)
-    for (_, metric, _), differences in groups.items():
+        ours, theirs = ({r.run.seed: r for r in row.finished} for row in (each.row, each.other))
+        answered = [
+            (right(ours[seed], each.metric), right(theirs[seed], each.metric))
+            for seed in ours.keys() & theirs.keys()
+        ]
+        found = [(a, b) for a, b in answered if a is not None and b is not None and a.shape == b.shape]
+        if len(found) >= INTERVAL_FROM and len({len(a) for a, _ in found}) == 1:
+            key = (each.block.id, each.metric, len(found[0][0]))
+            together.setdefault(key, {})[place] = np.stack([a.astype(np.int8) - b for a, b in found])
+    intervals = {}
+    for (_, metric, _), differences in together.items():
         for place, interval in bootstrap_intervals(differences).items():
-            scale = comparisons[int(place)].block.metrics[metric].scale
-            intervals[int(place)] = (interval[0] * scale, interval[1] * scale)
+            scale = comparisons[place].block.metrics[metric].scale
+            intervals[place] = (interval[0] * scale, interval[1] * scale)
     return [
         replace(each, bootstrap=intervals[place]) if place in intervals else each
         for place, each in enumerate(comparisons)
     ]
-
-
-def _records_by_seed(row: ResultRow) -> dict[int, Record]:
-    return {record.run.seed: record for record in row.finished}
 
 
 def _right_answers(results: Results, record: Record, metric: str) -> np.ndarray | None:
@@ -233,7 +213,7 @@ def compare(
     """
     if isinstance(source, str | Path):
         source = Results.read(Path(source))
-    results = source if isinstance(source, Results) else Results(None, list(source))
+    results = source if isinstance(source, Results) else Results.of(source)
     if not results.records:
         raise UserError(f"{results.folder or 'the list'} holds no finished run: there is nothing to compare")
     if against not in (None, EACH):
@@ -244,13 +224,10 @@ def compare(
     if against is not None:
         pairing = each_against_each if against == EACH else lambda b, m: against_one(b, m, against)
     lines = []
-    for task, blocks in results.blocks.items():
-        for block in blocks:
-            names = [metric] if metric else block.primary_metrics
-            found = [each for name in names if name in block.metrics for each in pairing(block, name)]
-            if bootstrap:
-                found = with_bootstrap(results, found)
-            lines += [_line(task, each) for each in found]
+    for block in (block for blocks in results.blocks.values() for block in blocks):
+        names = [metric] if metric else block.primary_metrics
+        found = [each for name in names if name in block.metrics for each in pairing(block, name)]
+        lines += map(_line, with_bootstrap(results, found) if bootstrap else found)
     return typed_frame(lines)
 
 
@@ -259,22 +236,24 @@ def _check_known(kind: str, name: str, known: Iterable[str]) -> None:
         raise unknown(kind, name, sorted(known))
 
 
-def _line(task: str, each: Comparison) -> Mapping[str, object]:
-    block, shown = each.block, each.difference.n >= INTERVAL_FROM
+def _line(each: Comparison) -> Mapping[str, object]:
+    block, row, other, shown = each.block, each.row, each.other, each.difference.n >= INTERVAL_FROM
     key = f"{LAST}/{each.metric}"
-    teachers = [row.values[key].mean for row in block.rows if row.kind == "teacher" and row.is_teacher]
-    ours, theirs = (row.by_seed(key, block.metrics) for row in (each.row, each.other))
-    worse = block.metrics[each.metric].direction == "min"
-    chance = probability_of_improvement(ours.values(), theirs.values())
+    # Of the other: a control's own teacher is no end of the scale.
+    known = (record.teacher.test.get(each.metric) for record in other.records)
+    tested = {value for value in known if value is not None}
+    teacher = tested.pop() * block.metrics[each.metric].scale if len(tested) == 1 else None
+    chance = probability_of_improvement(row.by_seed(key).values(), other.by_seed(key).values())
+    ours, theirs = row.value(key), other.value(key)
     return {
-        "task": task,
+        "task": block.task,
         "dataset": block.dataset,
         "synthetic": block.about.synthetic,
         "pair": block.pair,
-        **{name: each.row.condition.get(name) for name in CONDITIONS},
-        "differs_in": each.row.variant,
-        "baseline": each.row.baseline,
-        "against": each.other.baseline,
+        **{name: row.condition.get(name) for name in CONDITIONS},
+        "differs_in": row.differs_in,
+        "baseline": row.baseline,
+        "against": other.baseline,
         "metric": each.metric,
         "n": each.difference.n,
         "difference": each.difference.mean,
@@ -286,8 +265,8 @@ def _line(task: str, each: Comparison) -> Mapping[str, object]:
         "indicative": each.indicative,
         "bootstrap_low": each.bootstrap[0],
         "bootstrap_high": each.bootstrap[1],
-        "normalised": normalised(each.row.values[key].mean, each.other.values[key].mean, teachers[0])
-        if len(teachers) == 1
-        else math.nan,
-        "probability_of_improvement": 1 - chance if worse else chance,
+        "normalised": math.nan
+        if ours is None or theirs is None or teacher is None
+        else normalised(ours, theirs, teacher),
+        "probability_of_improvement": 1 - chance if block.metrics[each.metric].direction == "min" else chance,
     }

@@ -105,7 +105,7 @@ def show_mean(estimate: Estimate | None, decimals: int) -> str:
 
 def row_n(row: ResultRow) -> int:
     """Finished seeds; distinct teachers in a teacher's row."""
-    return len(row.records) if row.is_teacher else len(row.finished)
+    return len(row.finished) if row.is_student else len(row.numbers)
 
 
 def show_words(name: str) -> str:
@@ -116,7 +116,7 @@ def show_words(name: str) -> str:
 def failures(row: ResultRow) -> list[tuple[str, str]]:
     """`("diverged (1 of 3)", reason)` and the like, one for each distinct reason."""
     found = []
-    if row.is_teacher:
+    if not row.is_student:
         return found
     for status in UNFINISHED:
         count, words = row.count(status), show_words(status)

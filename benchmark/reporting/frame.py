@@ -1,58 +1,21 @@
-"""Records on disk as pandas frames: one row per run, and one row per epoch of a run."""
+"""Records as one tidy frame: a row for each run, flat columns, and the ids of what each run belongs to."""
+
+from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import fields, replace
-from pathlib import Path
-from typing import Any, NamedTuple
+from dataclasses import fields
+from typing import Any
 
 import pandas as pd
 
-from benchmark.records import BEST, LAST, VALIDATION, Condition, CorruptRecord, Record, Run, read_record
+from benchmark.errors import UserError
+from benchmark.records import BEST, LAST, VALIDATION, Condition, Record, Run
+from benchmark.reporting.identity import RECIPES, identity
 
 RUN_KEYS = tuple(each.name for each in fields(Run))
 CONDITIONS = tuple(each.name for each in fields(Condition))
 """The condition columns, in the order of every table."""
-
-RECIPES = ("recipe.", "teacher_recipe.")
-"""Prefixes of the overrides that reach every baseline."""
-
-
-class Loaded(NamedTuple):
-    """The valid records, and a line for each thing that could not be read."""
-
-    records: list[Record]
-    problems: list[str]
-
-
-class History(NamedTuple):
-    """One row per run and epoch, and a line for each broken file or line."""
-
-    frame: pd.DataFrame
-    problems: list[str]
-
-
-def load_records(folder: Path) -> Loaded:
-    """Read `folder/runs/*/record.json`; each record gains `folder`, the name of its run folder.
-
-    A corrupt, half-written or missing record costs its own run only, and is named in `problems`.
-    """
-    records: dict[str, Record] = {}
-    problems = []
-    for run_folder in sorted(path for path in (Path(folder) / "runs").glob("*") if path.is_dir()):
-        name, file = run_folder.name, run_folder / "record.json"
-        try:
-            record = read_record(file)
-        except CorruptRecord as error:
-            problems.append(f"{name}: {str(error).replace(str(file), file.name, 1)}")
-            continue
-        if record is None:
-            problems.append(f"{name}: not finished (no record.json)")
-        elif record.id in records:
-            problems.append(f"{name}: the same run as {records[record.id].folder}, which is the one counted")
-        else:
-            records[record.id] = replace(record, folder=name)
-    return Loaded(list(records.values()), problems)
 
 
 def columns(part: Any) -> dict[str, Any]:
@@ -73,15 +36,37 @@ def condition_columns(condition: Condition) -> dict[str, Any]:
     return {**columns(condition), "overrides": " ".join(show_overrides(condition.overrides))}
 
 
+def distinct(records: Iterable[Record]) -> list[Record]:
+    """Each run once, however often it was read: from two folders, say.
+
+    Raises:
+        UserError: where two records of one id differ in their condition or their results.
+    """
+    found: dict[str, Record] = {}
+    for record in records:
+        first = found.setdefault(record.id, record)
+        for name in ("run", "condition", "status", "results", "teacher", "hyperparameters"):
+            if getattr(first, name) != getattr(record, name):
+                raise UserError(
+                    f"two records of run {record.id} differ in their {name}"
+                    f" ({first.folder or 'one'} and {record.folder or 'another'}): leave one of them out"
+                )
+    return list(found.values())
+
+
 def tidy_frame(records: Iterable[Record]) -> pd.DataFrame:
     """One row per run, flat columns.
 
     `task`, `dataset`, `pair`, `baseline`, `seed`; the conditions under their own names; `status`, `reason`;
     titles and sizes; the results as `test@last/top1`, `teacher/test/top1`, `parameters`, ..., unscaled;
     `hyperparameters` as JSON; the measurements (`step_ms`, `total_s`, ...); where the record comes from
-    (`commit`, `clean`, `device`, ...). What a run does not have is missing in its row.
+    (`commit`, `clean`, `device`, ...). What a run does not have is missing in its row. `row`, `comparison`
+    and `block` say which runs may be averaged, subtracted from one another and shown together (`identity`).
+
+    Raises:
+        UserError: where two records of one run contradict each other.
     """
-    rows = [{key: _cell(value) for key, value in _row(record).items()} for record in records]
+    rows = [{key: _cell(value) for key, value in _row(record).items()} for record in distinct(records)]
     keys = [*RUN_KEYS, *CONDITIONS, "id"]
     return typed_frame(sorted(rows, key=lambda row: [sort_key(row.get(key)) for key in keys]))
 
@@ -89,6 +74,7 @@ def tidy_frame(records: Iterable[Record]) -> pd.DataFrame:
 def _row(record: Record) -> dict[str, Any]:
     provenance = provenance_columns(record)
     del provenance["versions"]
+    ids = identity(record)
     return {
         **columns(record.run),
         **condition_columns(record.condition),
@@ -101,6 +87,7 @@ def _row(record: Record) -> dict[str, Any]:
         **provenance,
         "id": record.id,
         "folder": record.folder,
+        **{name: getattr(ids, name) for name in ("row", "comparison", "block")},
     }
 
 
@@ -138,7 +125,7 @@ def cost_columns(record: Record) -> dict[str, Any]:
 def _results(record: Record) -> dict[str, Any]:
     """`{"test@last/top1": 0.6, "parameters": 78042}` and so on, of the student and its teacher."""
     results, teacher = record.results, record.teacher
-    return _flat(
+    return flat(
         {
             "teacher": {"test": teacher.test, "probes": teacher.probes},
             **cost_columns(record),
@@ -156,15 +143,12 @@ def known(values: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in values.items() if value is not None}
 
 
-def _flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+def flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """`{"a": {"b": 1}}` as `{"a/b": 1}`."""
-    flat = {}
+    found = {}
     for key, value in tree.items():
-        if isinstance(value, dict):
-            flat |= _flat(value, f"{prefix}{key}/")
-        else:
-            flat[f"{prefix}{key}"] = value
-    return flat
+        found |= flat(value, f"{prefix}{key}/") if isinstance(value, dict) else {f"{prefix}{key}": value}
+    return found
 
 
 def _cell(value: Any) -> Any:
@@ -198,41 +182,3 @@ def typed_frame(rows: list[dict[str, Any]]) -> pd.DataFrame:
         else:
             frame[name] = frame[name].convert_dtypes()
     return frame
-
-
-def save_frame(frame: pd.DataFrame, folder: Path) -> list[Path]:
-    """Write `records.parquet` and `records.csv` into the folder; returns both paths."""
-    paths = [folder / "records.parquet", folder / "records.csv"]
-    frame.to_parquet(paths[0], index=False)
-    frame.to_csv(paths[1], index=False)
-    return paths
-
-
-def history_frame(folder: Path, records: Iterable[Record]) -> History:
-    """One row per run and epoch: `id`, the run's keys, `epoch`, `train/loss`, `validation/top1`, ...
-
-    A run that was stopped and resumed may have written an epoch twice; the last line counts.
-    """
-    rows, problems = [], []
-    for record in records:
-        name = record.folder
-        try:
-            lines = (Path(folder) / "runs" / name / "history.jsonl").read_text(encoding="utf-8").splitlines()
-        except FileNotFoundError:
-            if record.status == "finished":
-                problems.append(f"{name}: no history.jsonl")
-            continue
-        except (OSError, ValueError) as error:
-            problems.append(f"{name}: history.jsonl can't be read ({error})")
-            continue
-        for number, line in enumerate(lines, start=1):
-            try:
-                values = _flat(json.loads(line))
-                rows.append(
-                    {"id": record.id, **columns(record.run), "epoch": int(values.pop("epoch")), **values}
-                )
-            except (ValueError, TypeError, AttributeError, KeyError):
-                problems.append(f"{name}: history.jsonl line {number} can't be read")
-    frame = pd.DataFrame(rows, columns=None if rows else ["id", *RUN_KEYS, "epoch"])
-    frame = frame.drop_duplicates(["id", "epoch"], keep="last").sort_values(["id", "epoch"])
-    return History(frame.reset_index(drop=True), problems)

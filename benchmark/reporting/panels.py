@@ -1,21 +1,20 @@
-"""What shares one set of axes in a figure: the students of one dataset, pair and condition."""
+"""What shares one set of axes in a figure: the students of one comparison."""
 
-import json
 import statistics
 import textwrap
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 
 from benchmark.records import LAST, Metric
 from benchmark.reporting.formatting import dataset_title, show_condition
 from benchmark.reporting.frame import show_overrides
-from benchmark.reporting.rows import OF_OWN_TEACHER, PairBlock, ResultRow, teacher_id
+from benchmark.reporting.identity import OF_OWN_TEACHER, identity
+from benchmark.reporting.rows import PairBlock, ResultRow, grouped
 
 TITLE_WIDTH = 34  # characters
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Panel:
     """The students of one dataset, pair and condition."""
 
@@ -38,20 +37,35 @@ class Panel:
         return f"{LAST}/{self.primary_metric}"
 
     @property
-    def title(self) -> str:
-        """Dataset (marked where synthetic) and pair; below them the conditions that vary."""
+    def higher_is_better(self) -> bool:
+        return self.metric.direction != "min"
+
+    @property
+    def _parts(self) -> tuple[str, str]:
+        """Dataset (marked where synthetic) and pair; what tells panels of these apart."""
         name = f"{dataset_title(self.block.about, self.block.dataset)}, {self.block.pair}"
-        lines = textwrap.wrap(name, TITLE_WIDTH, break_on_hyphens=len(self.block.pair) > TITLE_WIDTH)
         names = [name for name in self.block.conditions if name != "overrides"]
-        return "\n".join([*lines, *textwrap.wrap(show_condition(self.rows[0], names), TITLE_WIDTH)])
+        parts = (show_condition(self.rows[0], names), self.rows[0].setting)
+        return name, ", ".join(part for part in parts if part)
+
+    @property
+    def title(self) -> str:
+        """Dataset and pair; below them whatever tells the panel from others."""
+        name, condition = self._parts
+        lines = textwrap.wrap(name, TITLE_WIDTH, break_on_hyphens=len(self.block.pair) > TITLE_WIDTH)
+        return "\n".join([*lines, *textwrap.wrap(condition, TITLE_WIDTH)])
 
     @property
     def heading(self) -> str:
         """The same in one line: `Rooms (synthetic), conv-conv; label fraction 0.1`."""
-        name = f"{dataset_title(self.block.about, self.block.dataset)}, {self.block.pair}"
-        names = [name for name in self.block.conditions if name != "overrides"]
-        condition = show_condition(self.rows[0], names)
-        return f"{name}; {condition}" if condition else name
+        return "; ".join(part for part in self._parts if part)
+
+    @property
+    def anchor(self) -> ResultRow | None:
+        """The anchor of its condition (a companion under all labels is a row, and no anchor), if finished."""
+        anchors = [row for row in self.rows if row.is_anchor and row.comparison == self.rows[0].comparison]
+        plain = [row for row in anchors if row.condition == self.rows[0].comparison_condition] or anchors
+        return plain[0] if len(plain) == 1 and plain[0].values[self.key].n else None
 
     def label(self, row: ResultRow) -> str:
         """The row's title with whatever tells it from others in the panel."""
@@ -74,45 +88,48 @@ class Panel:
         """
         network = _network(row)
         same = [other for other in self.rows if other is row or (network and _network(other) == network)]
-        timed = [other.values["latency_ms"] for other in same if other.values["latency_ms"].n]
-        return statistics.fmean(estimate.mean for estimate in timed) if timed else None
+        timed = [value for other in same if (value := other.value("latency_ms")) is not None]
+        return statistics.fmean(timed) if timed else None
 
     def teachers(self) -> list[float]:
         """The primary metric of each distinct teacher on the test split; not those of controls."""
         records = [record for row in self.rows for record in row.records if record.about.role != "control"]
         tested = ((record, record.teacher.test.get(self.primary_metric)) for record in records)
-        values = {teacher_id(record): value for record, value in tested if value is not None}
+        values = {identity(record).teacher: value for record, value in tested if value is not None}
         return [value * self.metric.scale for value in values.values()]
+
+    @property
+    def teacher_row(self) -> ResultRow | None:
+        """The row of the teachers that taught here; None where there are several, or none was tested."""
+        own = {identity(record).teacher for row in self.rows for record in row.records}
+        rows = [row for row in self.block.rows if row.kind == "teacher"]
+        found = [row for row in rows if own & {identity(record).teacher for record in row.records}]
+        return found[0] if len(found) == 1 else None
 
 
 def task_panels(blocks: Iterable[PairBlock]) -> list[Panel]:
     """The panels of a task; a fully labelled companion row stands in the panels that it was run for."""
     panels = []
     for block in blocks:
-        groups: dict[str, list[ResultRow]] = {}
-        for row in block.rows:
-            if not row.is_teacher:
-                groups.setdefault(json.dumps(row.comparison_condition, sort_keys=True), []).append(row)
         # A group of nothing but companions belongs to others, if there are any.
-        lone = [rows for rows in groups.values() if all(_is_companion(row) for row in rows)]
-        full = [rows for rows in groups.values() if rows not in lone]
-        for rows in full:
-            guests = [row for others in lone for row in others if _but_labels(row) == _but_labels(rows[0])]
-            panels.append(Panel(block, rows + guests))
-        placed = {id(row) for panel in panels for row in panel.rows}
-        panels += [Panel(block, rows) for rows in lone if id(rows[0]) not in placed]
+        lone = [rows for rows in block.comparisons if all(map(_is_companion, rows))]
+        full = [rows for rows in block.comparisons if rows not in lone]
+        hosts = {_but_labels(rows[0]) for rows in full}
+        guests = grouped((row for rows in lone for row in rows), _but_labels)
+        panels += [Panel(block, rows + guests.get(_but_labels(rows[0]), [])) for rows in full]
+        panels += [Panel(block, rows) for rows in lone if _but_labels(rows[0]) not in hosts]
     return panels
 
 
 def _network(row: ResultRow) -> tuple[float, float] | None:
     """Parameters and multiply-accumulates of what a row's students predict with; None where not known."""
-    parameters, macs = row.values["parameters"], row.values["macs"]
-    return (parameters.mean, macs.mean) if parameters.n and macs.n else None
+    parameters, macs = row.value("parameters"), row.value("macs")
+    return None if parameters is None or macs is None else (parameters, macs)
 
 
 def _is_companion(row: ResultRow) -> bool:
     return row.about.companion == "all_labels"
 
 
-def _but_labels(row: ResultRow) -> dict[str, Any]:
-    return {name: value for name, value in row.comparison_condition.items() if name != "label_fraction"}
+def _but_labels(row: ResultRow) -> str:
+    return identity(row.records[0]).any_labels

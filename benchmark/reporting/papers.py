@@ -14,7 +14,9 @@ import yaml
 from benchmark.errors import UserError, unknown
 from benchmark.program import command
 from benchmark.records import Record
-from benchmark.reporting.frame import RECIPES, columns
+from benchmark.reporting.frame import columns
+from benchmark.reporting.identity import RECIPES
+from benchmark.reporting.output import make_folder
 from benchmark.reporting.published import REPORTED
 from benchmark.reporting.results import Results
 
@@ -171,13 +173,7 @@ def save_papers(results: Results, papers: Iterable[Paper], folder: Path) -> list
         lines += [f"{paper.title} (arXiv {paper.arxiv})", *([paper.note] if paper.note else [])]
         for item in paper.items:
             records, commands = item.records(results.records), item.missing(results.records, place)
-            taken = [record.id for record in records]
-            history = (
-                results.history[results.history["id"].isin(taken)]
-                if len(results.history)
-                else results.history
-            )
-            paths = _save(replace(results, records=records, history=history), item, target) if records else []
+            paths = _save(results.only(records), item, target) if records else []
             state = "complete" if not commands else "in part" if paths else "no runs"
             lines.append(f"  {item.number}, {item.title}: {state}")
             lines += [f"    wrote {path}" for path in paths]
@@ -198,13 +194,13 @@ def _save(results: Results, item: Item, folder: Path) -> list[Path]:
     # Here and not above: drawing takes a second to import.
     from benchmark.reporting import figures, pairs, probes, render
 
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     tables = {"pairs": pairs.pair_tables, "probes": probes.probe_tables}
     if item.shows in tables:
-        made = tables[item.shows](results.records)
+        made = tables[item.shows](results)
         title = f"{item.number}. {item.title}"
         renamed = [
-            replace(table, task=_numbered(item.stem, k), title=title) for k, table in enumerate(made, start=1)
+            replace(table, stem=_numbered(item.stem, k), title=title) for k, table in enumerate(made, start=1)
         ]
         return render.save_tables(renamed, folder)
     kinds = {kind.__name__.rpartition(".")[2]: kind for kind in figures.KINDS}

@@ -1,14 +1,12 @@
 """The tables of frozen features: probes of every baseline between the untrained student and the teacher."""
 
-from collections.abc import Callable, Iterable
-from dataclasses import replace
-
 import pandas as pd
 
-from benchmark.records import Record
-from benchmark.reporting.formatting import row_n, show_estimate
-from benchmark.reporting.rows import PROBES, PairBlock, ResultRow, probe_values, task_blocks
-from benchmark.reporting.tables import Column, TaskTable, numbers_frame, telling_columns
+from benchmark.reporting.formatting import row_n
+from benchmark.reporting.grouping import with_floor
+from benchmark.reporting.results import Results
+from benchmark.reporting.rows import PROBES, PairBlock
+from benchmark.reporting.tables import Column, TaskTable, estimate_column, numbers_frame, telling_columns
 
 TITLES = {"own": "own, all labels", "linear": "linear", "knn": "k-NN"}
 
@@ -22,46 +20,29 @@ CAPTION = (
 )
 
 
-def probe_tables(records: Iterable[Record]) -> list[TaskTable]:
-    """One table for each task with probes; its name is the task's with `_probes` behind."""
-    records = [record for record in records if record.results.probes]
+def probe_tables(results: Results) -> list[TaskTable]:
+    """One table for each task with probes; its files are the task's with `_probes` behind."""
+    probed = results.only(record for record in results.records if record.results.probes)
     tables = []
-    for task, blocks in task_blocks(records).items():
-        own = [record for record in records if record.run.task == task]
-        blocks = [_with_floor(block) for block in blocks]
-        title = f"{own[0].about.task_title or task}: frozen features"
+    for task, blocks in probed.blocks.items():
+        own = [record for record in probed.records if record.run.task == task]
+        blocks = list(map(with_floor, blocks))
         frame = numbers_frame(blocks, own)
-        probes = [name for name in frame if not name.startswith(("test@", "difference/"))]
+        shown = [name for name in frame if not name.startswith(("test@", "difference/"))]
         tables.append(
             TaskTable(
-                f"{task}_probes",
-                title,
-                blocks,
-                _columns(blocks),
-                list(CAPTION),
-                [],
-                pd.DataFrame(frame[probes]),
+                task=task,
+                kind="probes",
+                stem=f"{task}_probes",
+                title=f"{probed.task_title(task)}: frozen features",
+                blocks=blocks,
+                columns=_columns(blocks),
+                caption=list(CAPTION),
+                notes=[],
+                frame=pd.DataFrame(frame[shown]),
             )
         )
     return tables
-
-
-def _with_floor(block: PairBlock) -> PairBlock:
-    """The block with a row for the untrained student behind the teacher's."""
-    by_seed: dict[tuple[int, str], Record] = {}
-    for row in block.rows:
-        for record in () if row.is_teacher else row.records:
-            if record.results.untrained_probes:
-                by_seed.setdefault((record.run.seed, record.condition.fold), record)
-    floor = [by_seed[key] for key in sorted(by_seed)]
-    if not floor:
-        return block
-    values = probe_values([record.results.untrained_probes for record in floor])
-    title = f"untrained ({floor[0].about.student or 'student'})"
-    row = ResultRow(title, None, {}, tuple(floor), values, kind="untrained")
-    teachers = [row for row in block.rows if row.is_teacher]
-    students = [row for row in block.rows if not row.is_teacher]
-    return replace(block, rows=(*teachers, row, *students))
 
 
 def _columns(blocks: list[PairBlock]) -> list[Column]:
@@ -69,11 +50,11 @@ def _columns(blocks: list[PairBlock]) -> list[Column]:
         key for block in blocks for row in block.rows for key in row.values if key.startswith(PROBES)
     )
     columns = [Column("method", lambda row: row.title, numeric=False), *telling_columns(blocks)]
-    columns.append(Column("n", lambda row: str(row_n(row))))
+    columns.append(Column("n", lambda row: str(row_n(row)), value=row_n))
     for key in keys:
         # The linear probes stay longest where the console is narrow.
         spare = 0 if key.endswith("/linear") else list(keys).index(key) + 1
-        columns.append(Column(probe_title(key), _cell(key), spare))
+        columns.append(estimate_column(probe_title(key), key, 1, spare))
     return columns
 
 
@@ -81,10 +62,6 @@ def probe_title(key: str) -> str:
     """`probes/own/linear` as two lines: whose data, which probe."""
     _, question, probe = key.split("/")
     return f"{_title(question)}\n{_title(probe)}"
-
-
-def _cell(key: str) -> Callable[[ResultRow], str]:
-    return lambda row: show_estimate(row.values.get(key), 1, row_n(row))
 
 
 def _title(name: str) -> str:

@@ -11,6 +11,7 @@ from rich.text import Text
 from tabulate import tabulate
 
 from benchmark.reporting.formatting import block_title
+from benchmark.reporting.output import make_folder, write
 from benchmark.reporting.rows import PairBlock, ResultRow
 from benchmark.reporting.tables import Column, TaskTable
 
@@ -36,7 +37,7 @@ LATEX_BREAK = r" \\ "
 
 def save_tables(tables: Iterable[TaskTable], folder: Path) -> list[Path]:
     """Write `<task>.csv`, `.md`, `.tex` and `.txt` for every task; returns the paths."""
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     written = []
     for table in tables:
         forms = {
@@ -46,9 +47,7 @@ def save_tables(tables: Iterable[TaskTable], folder: Path) -> list[Path]:
             "txt": to_text(table),
         }
         for ending, text in forms.items():
-            path = folder / f"{table.task}.{ending}"
-            path.write_text(text, encoding="utf-8")
-            written.append(path)
+            written.append(write(folder / f"{table.stem}.{ending}", text))
     return written
 
 
@@ -70,7 +69,7 @@ def print_table(table: TaskTable, console: Console) -> None:
     left_out = [one_line(column.header) for column in table.columns if column not in columns]
     if left_out:
         names = "; ".join(left_out)
-        console.print(Text(f"Too narrow for: {names}. See tables/{table.task}.txt.", style="dim"))
+        console.print(Text(f"Too narrow for: {names}. See tables/{table.stem}.txt.", style="dim"))
     console.print(Text(" ".join(table.caption), style="dim"))
 
 
@@ -121,7 +120,7 @@ def _with_groups(rows: Iterable[ResultRow]) -> Iterable[tuple[ResultRow, bool]]:
     """Each row, and whether a rule goes above it: between the teachers and each condition's students."""
     previous = None
     for position, row in enumerate(rows):
-        group = None if row.is_teacher else row.comparison_condition
+        group = row.comparison
         yield row, position > 0 and group != previous
         previous = group
 
@@ -181,7 +180,7 @@ def to_latex(table: TaskTable) -> str:
         r"\begin{table*}",
         r"\centering",
         rf"\caption{{{latex_escape(table.title)}. {latex_escape(' '.join(table.caption))}}}",
-        rf"\label{{tab:{''.join(c if c.isalnum() else '-' for c in table.task)}}}",
+        rf"\label{{tab:{''.join(c if c.isalnum() else '-' for c in table.stem)}}}",
         r"\resizebox{\textwidth}{!}{%",
         rf"\begin{{tabular}}{{{align}}}",
         r"\toprule",

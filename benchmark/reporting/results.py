@@ -2,19 +2,96 @@
 
 from __future__ import annotations
 
-import zipfile
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from benchmark.records import Record
-from benchmark.reporting.frame import history_frame, load_records
+from benchmark.records import CorruptRecord, Record, read_record
+from benchmark.reporting.frame import RUN_KEYS, columns, distinct, flat
+from benchmark.reporting.grouping import task_blocks
 from benchmark.reporting.panels import Panel, task_panels
-from benchmark.reporting.rows import PairBlock, task_blocks
+from benchmark.reporting.rows import PairBlock, ResultRow
+from benchmark.reporting.style import COLOURS, baseline_colours
+
+
+class Loaded(NamedTuple):
+    """The valid records, and a line for each thing that could not be read."""
+
+    records: list[Record]
+    problems: list[str]
+
+
+class History(NamedTuple):
+    """One row per run and epoch, and a line for each broken file or line."""
+
+    frame: pd.DataFrame
+    problems: list[str]
+
+
+def load_records(folder: Path | str) -> Loaded:
+    """Read `folder/runs/*/record.json`; each record gains `folder`, the name of its run folder.
+
+    A corrupt, half-written or missing record costs its own run only, and is named in `problems`.
+    """
+    records: dict[str, Record] = {}
+    problems = []
+    for run_folder in sorted(path for path in (Path(folder) / "runs").glob("*") if path.is_dir()):
+        name, file = run_folder.name, run_folder / "record.json"
+        try:
+            record = read_record(file)
+        except CorruptRecord as error:
+            problems.append(f"{name}: {str(error).replace(str(file), file.name, 1)}")
+            continue
+        if record is None:
+            problems.append(f"{name}: not finished (no record.json)")
+        elif record.id in records:
+            problems.append(f"{name}: the same run as {records[record.id].folder}, which is the one counted")
+        else:
+            records[record.id] = replace(record, folder=name)
+    return Loaded(list(records.values()), problems)
+
+
+def history_frame(folder: Path | str, records: Iterable[Record]) -> History:
+    """One row per run and epoch: `id`, the run's keys, `epoch`, `train/loss`, `validation/top1`, ...
+
+    A run that was stopped and resumed may have written an epoch twice; the last line counts.
+    """
+    rows, problems = [], []
+    for record in records:
+        name = record.folder
+        try:
+            lines = (Path(folder) / "runs" / name / "history.jsonl").read_text(encoding="utf-8").splitlines()
+        except FileNotFoundError:
+            if record.status == "finished":
+                problems.append(f"{name}: no history.jsonl")
+            continue
+        except (OSError, ValueError) as error:
+            problems.append(f"{name}: history.jsonl can't be read ({error})")
+            continue
+        for number, line in enumerate(lines, start=1):
+            try:
+                rows.append({"id": record.id, **columns(record.run), **_epoch(json.loads(line))})
+            except (ValueError, TypeError, AttributeError, KeyError, OverflowError, RecursionError):
+                problems.append(f"{name}: history.jsonl line {number} can't be read")
+    frame = pd.DataFrame(rows, columns=None if rows else ["id", *RUN_KEYS, "epoch"])
+    frame = frame.drop_duplicates(["id", "epoch"], keep="last").sort_values(["id", "epoch"])
+    return History(frame.reset_index(drop=True), problems)
+
+
+def _epoch(line: dict[str, Any]) -> dict[str, Any]:
+    """A line's numbers; whatever else it holds has no place in a curve. Raises for a broken line."""
+    values = flat(line)
+    epoch = int(values.pop("epoch"))
+    if not 0 <= epoch < 2**31:
+        raise ValueError(epoch)
+    numbers = {name: value for name, value in values.items() if isinstance(value, int | float)}
+    return {"epoch": epoch, **{name: float(value) for name, value in numbers.items()}}
 
 
 @dataclass(frozen=True)
@@ -25,7 +102,7 @@ class Results:
     """where the arrays are; None where there are records only"""
     records: list[Record]
     history: pd.DataFrame = field(default_factory=pd.DataFrame)
-    """as `frame.history_frame` makes it"""
+    """as `history_frame` makes it"""
     problems: list[str] = field(default_factory=list)
     """a line for each file that could not be read; grows as arrays are asked for"""
 
@@ -35,6 +112,18 @@ class Results:
         records, problems = load_records(folder)
         history, broken_lines = history_frame(folder, records)
         return cls(Path(folder), records, history, [*problems, *broken_lines])
+
+    @classmethod
+    def of(cls, records: Iterable[Record]) -> Results:
+        """Of records alone, each run once. Raises UserError where two of one run contradict each other."""
+        return cls(None, distinct(records))
+
+    def only(self, records: Iterable[Record]) -> Results:
+        """The same folder as if it held these records alone."""
+        kept = list(records)
+        ids = [record.id for record in kept]
+        history = self.history[self.history["id"].isin(ids)] if len(self.history) else self.history
+        return replace(self, records=kept, history=history)
 
     @cached_property
     def blocks(self) -> dict[str, list[PairBlock]]:
@@ -50,6 +139,17 @@ class Results:
         """The task's title as its records give it."""
         return self.blocks[task][0].about.task_title or task
 
+    @cached_property
+    def colours(self) -> dict[str, int]:
+        """Baseline -> place of its colour, the same in every figure, file and chart."""
+        ordered = sorted({(record.about.order, record.run.baseline) for record in self.records})
+        anchors = {record.run.baseline for record in self.records if record.about.anchor}
+        return baseline_colours(dict.fromkeys(name for _, name in ordered), anchors)
+
+    def colour(self, row: ResultRow) -> str:
+        """The row's colour."""
+        return COLOURS[self.colours[row.baseline]]
+
     def arrays(self, record: Record, *names: str) -> Mapping[str, np.ndarray]:
         """Those of the named arrays that the run's `arrays.npz` holds; every one without a name.
 
@@ -63,8 +163,8 @@ class Results:
                 return {name: file[name] for name in (names or file.files) if name in file.files}
         except FileNotFoundError:
             return {}
-        except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
-            problem = f"{record.folder}: arrays.npz can't be read ({error})"
+        except Exception as error:  # whatever a damaged file makes the readers of zip and npy raise
+            problem = f"{record.folder}: arrays.npz can't be read ({' '.join(str(error).split()) or 'empty'})"
             if problem not in self.problems:
                 self.problems.append(problem)
             return {}

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 from scipy.special import stdtr, stdtrit
+
+Key = TypeVar("Key", bound=Hashable)
 
 INTERVAL_FROM = 3
 """With fewer seeds nothing is compared: the t interval of two is nine times as wide as their distance."""
@@ -76,8 +79,8 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 
 def bootstrap_intervals(
-    differences: Mapping[str, np.ndarray], level: float = 0.95, draws: int = 1000, seed: int = 0
-) -> dict[str, tuple[float, float]]:
+    differences: Mapping[Key, np.ndarray], level: float = 0.95, draws: int = 1000, seed: int = 0
+) -> dict[Key, tuple[float, float]]:
     """Percentile intervals of mean differences over seeds and test samples, both drawn with replacement.
 
     Args:
@@ -89,7 +92,7 @@ def bootstrap_intervals(
     """
     (count,) = {array.shape[1] for array in differences.values()}
     draw = np.random.default_rng(seed)
-    means: dict[str, list[np.ndarray]] = {name: [] for name in differences}
+    means: dict[Key, list[np.ndarray]] = {name: [] for name in differences}
     for start in range(0, draws, 100):  # in parts: the weights of a part are [100, N]
         part = min(100, draws - start)
         samples = draw.multinomial(count, np.full(count, 1 / count), size=part).astype(np.float32)

@@ -1,47 +1,120 @@
 """The one look of all figures: colour-blind-safe, legible in print at the width of one column."""
 
+from __future__ import annotations
+
+import atexit
+import os
+import tempfile
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
 COLUMN = 3.5  # width of one printed column, inches
 
-# Okabe and Ito's palette without its yellow, which is too faint on white for a line.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+# Grey for the anchor; then Okabe and Ito's palette without its yellow, which is too faint for a line, and its
+# black, which is the teacher's; wine and indigo of Paul Tol's instead.
+COLOURS = (
+    "#5A5A5A", "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#882255", "#332288",
+)  # fmt: skip
 DASHES = ("-", (0, (4, 1.5)), (0, (1, 1)), (0, (5, 1, 1, 1)), (0, (8, 2)))
-ROLE_COLOURS = {"method": "#0072B2", "control": "#D55E00", "reference": "#555555"}
-TEACHER_COLOUR = "#009E73"
-
-STYLE = {
-    "font.size": 8,
-    "font.family": "DejaVu Sans",  # ships with the drawing library: the same picture on every machine
-    "axes.titlesize": 8,
-    "axes.labelsize": 8,
-    "xtick.labelsize": 7.5,
-    "ytick.labelsize": 7.5,
-    "legend.fontsize": 7,
-    "legend.frameon": False,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.linewidth": 0.6,
-    "axes.grid": True,
-    "axes.axisbelow": True,
-    "grid.color": "#E4E4E4",
-    "grid.linewidth": 0.5,
-    "lines.linewidth": 1.3,
-    "xtick.major.width": 0.6,
-    "ytick.major.width": 0.6,
-    "pdf.fonttype": 42,
-    "svg.hashsalt": "wcord-bench",
-}
-
-
-def line_style(position: int) -> dict:
-    """Colour and dash of the line at a position: 35 that differ."""
-    return {
-        "color": COLOURS[position % len(COLOURS)],
-        "linestyle": DASHES[position // len(COLOURS) % len(DASHES)],
-    }
-
+MARKS = {"method": "D", "control": "s", "reference": "o"}
+"""By role: what colours, which are those of baselines, can't tell."""
+TEACHER_COLOUR = "#000000"
+ANCHOR_COLOUR = COLOURS[0]
 
 # Paul Tol's "muted" scheme and Okabe and Ito's, for the classes of a map, where no line is drawn.
 CLASS_COLOURS = (
     "#332288", "#88CCEE", "#44AA99", "#117733", "#999933", "#DDCC77", "#CC6677", "#882255",
     "#AA4499", "#0072B2", "#D55E00", "#009E73", "#E69F00", "#56B4E9", "#000000", "#999999",
 )  # fmt: skip
+
+
+class Look(NamedTuple):
+    """How a line is drawn: places in COLOURS and DASHES, which the page has too."""
+
+    colour: int
+    dash: int
+
+    @property
+    def line(self) -> dict[str, Any]:
+        return {"color": COLOURS[self.colour], "linestyle": DASHES[self.dash]}
+
+
+def baseline_colours(baselines: Iterable[str], anchors: Iterable[str]) -> dict[str, int]:
+    """Baseline -> place of its colour, the same in every figure; the anchors are grey."""
+    anchors = set(anchors)
+    others = [name for name in baselines if name not in anchors]
+    places = {name: 1 + k % (len(COLOURS) - 1) for k, name in enumerate(others)}
+    return places | dict.fromkeys(anchors, 0)
+
+
+def looks(colours: Mapping[str, int]) -> dict[str, Look]:
+    """Label -> look, from label -> colour: of one colour, each further line has another dash."""
+    seen: Counter[int] = Counter()
+    found = {}
+    for label, colour in colours.items():
+        found[label] = Look(colour, seen[colour] % len(DASHES))
+        seen[colour] += 1
+    return found
+
+
+FONT = "DejaVu Sans"  # ships with the drawing library: the same picture on every machine
+SMALL_FONT = "DejaVu Sans Common"
+COMMON = ((0x20, 0x250), (0x370, 0x400), (0x2000, 0x2070), (0x2190, 0x2300), (0x25A0, 0x2600))
+"""Latin, Greek, punctuation, arrows, operators and shapes."""
+
+
+@cache
+def style() -> dict[str, Any]:
+    """Settings of matplotlib. Titles and labels are plain text: a dollar sign starts no formula."""
+    return {
+        "text.parse_math": False,
+        "font.size": 8,
+        "font.family": [_small_font(), FONT],
+        "axes.titlesize": 8,
+        "axes.labelsize": 8,
+        "xtick.labelsize": 7.5,
+        "ytick.labelsize": 7.5,
+        "legend.fontsize": 7,
+        "legend.frameon": False,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "axes.linewidth": 0.6,
+        "axes.grid": True,
+        "axes.axisbelow": True,
+        "grid.color": "#E4E4E4",
+        "grid.linewidth": 0.5,
+        "lines.linewidth": 1.3,
+        "xtick.major.width": 0.6,
+        "ytick.major.width": 0.6,
+        "pdf.fonttype": 42,
+        "svg.hashsalt": "wcord-bench",
+    }
+
+
+def _small_font() -> str:
+    """The name of the font's common characters as a font of their own.
+
+    Every PDF holds the characters that it uses; to cut them out of six thousand takes longer than to draw.
+    """
+    from fontTools import subset
+    from fontTools.ttLib import TTFont
+    from matplotlib import font_manager
+
+    options = subset.Options(layout_features=[], hinting=True, notdef_outline=True, name_IDs=["*"])
+    options.drop_tables += ["GSUB", "GPOS", "GDEF", "kern", "FFTM"]
+    font = TTFont(font_manager.findfont(FONT))
+    cutter = subset.Subsetter(options)
+    cutter.populate(unicodes=[each for start, end in COMMON for each in range(start, end)])
+    cutter.subset(font)
+    for entry in font["name"].names:
+        if entry.nameID in (1, 4, 16):
+            entry.string = SMALL_FONT.encode(entry.getEncoding())
+    handle, name = tempfile.mkstemp(suffix=".ttf")
+    os.close(handle)
+    font.save(name)
+    atexit.register(Path(name).unlink, missing_ok=True)
+    font_manager.fontManager.addfont(name)
+    return SMALL_FONT

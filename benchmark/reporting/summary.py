@@ -89,11 +89,9 @@ class _Words:
         self.description = panel.block.metrics[metric]
         self.decimals = decimals_of(self.description)
         tests = against_anchor(panel.block, metric)
-        self.p_holm = {id(each.row): each.p_holm for each in tests}
+        self.p_holm = {each.row.id: each.p_holm for each in tests}
         self.sign = -1 if self.description.direction == "min" else 1
-        anchors = [row for row in panel.rows if row.is_anchor and row.condition == row.comparison_condition]
-        own = [row for row in anchors if row.comparison_condition == panel.rows[0].comparison_condition]
-        self.anchor_row = (own or anchors or [None])[0]
+        self.anchor_row = panel.anchor
         self.anchor = panel.label(self.anchor_row) if self.anchor_row else "the anchor"
 
     def gain(self, row: ResultRow) -> float:
@@ -103,14 +101,13 @@ class _Words:
 
     def side(self, row: ResultRow) -> int:
         """1 where the row is better than the anchor beyond noise (Holm, 5 %), -1 where worse, else 0."""
-        if not self.p_holm.get(id(row), math.nan) < LEVEL:
+        if not self.p_holm.get(row.id, math.nan) < LEVEL:
             return 0
         return 1 if self.gain(row) > 0 else -1
 
     def ties(self, best: ResultRow, rows: list[ResultRow]) -> list[ResultRow]:
         """The rows that gain too, and whose paired difference to the best one is within noise; best first."""
-        metrics = self.panel.block.metrics
-        top = best.by_seed(self.key, metrics)
+        top = best.by_seed(self.key)
         tied = [
             row
             for row in rows
@@ -118,7 +115,7 @@ class _Words:
             and not row.lost
             and self.gain(row) > 0
             and _difference(row, self.metric).n >= INTERVAL_FROM
-            and not t_test(paired_differences(top, row.by_seed(self.key, metrics))) < LEVEL
+            and not t_test(paired_differences(top, row.by_seed(self.key))) < LEVEL
         ]
         return sorted(tied, key=self.gain, reverse=True)
 
@@ -130,7 +127,7 @@ class _Words:
         teachers = self.panel.teachers() if self.metric == first else []
         if teachers:
             parts.append(f"{'Teacher' if len(teachers) == 1 else 'Teachers, mean'} {self._mean(teachers)}")
-        if self.anchor_row and self.anchor_row.values[self.key].n:
+        if self.anchor_row:
             parts.append(f"{self.anchor} {self._value(self.anchor_row)}")
         return [f"{'; '.join(parts)}."] if parts else []
 

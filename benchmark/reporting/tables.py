@@ -3,11 +3,13 @@
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
+from typing import Literal
 
 import pandas as pd
 
 from benchmark.records import BEST, LAST, Metric, Record, Status
-from benchmark.reporting.comparisons import BEST_MARK, TIED_MARK, against_anchor, by_condition, standings
+from benchmark.reporting.comparisons import BEST_MARK, TIED_MARK, against_anchor, standings
 from benchmark.reporting.formatting import (
     UNFINISHED,
     all_notes,
@@ -25,16 +27,21 @@ from benchmark.reporting.formatting import (
     show_words,
 )
 from benchmark.reporting.frame import CONDITIONS, condition_columns, typed_frame
+from benchmark.reporting.results import Results
 from benchmark.reporting.rows import (
     LOST,
     PairBlock,
     ResultRow,
     merge_metrics,
     primary_metrics,
-    task_blocks,
     varying_conditions,
 )
 from benchmark.reporting.statistics import FIRM_FROM, INTERVAL_FROM, Estimate
+
+TEXTUAL = ("fold", "teacher_data", "teacher_checkpoint", "precision", "overrides")
+"""Conditions that are no numbers."""
+
+Kind = Literal["results", "pairs", "probes"]
 
 
 @dataclass(frozen=True)
@@ -46,6 +53,8 @@ class Column:
     cell: Callable[[ResultRow], str]
     spare: int = 0
     numeric: bool = True
+    value: Callable[[ResultRow], float | None] | None = None
+    """the number that it sorts by, where it has one"""
 
 
 @dataclass(frozen=True)
@@ -53,6 +62,9 @@ class TaskTable:
     """Everything that a renderer needs; `columns` make printed cells, `frame` has the numbers."""
 
     task: str
+    kind: Kind
+    stem: str
+    """of its files"""
     title: str
     blocks: list[PairBlock]
     columns: list[Column]
@@ -63,63 +75,78 @@ class TaskTable:
     frame: pd.DataFrame
 
 
-def task_tables(records: Iterable[Record]) -> list[TaskTable]:
+def task_tables(results: Results) -> list[TaskTable]:
     """The tables of all tasks, sorted by the task's name."""
-    records = list(records)
     tables = []
-    for task, blocks in task_blocks(records).items():
-        own = [record for record in records if record.run.task == task]
+    for task, blocks in results.blocks.items():
+        own = [record for record in results.records if record.run.task == task]
         notes = all_notes(blocks)
-        title = own[0].about.task_title or task
-        columns = _columns(blocks, merge_metrics(own), notes)
-        caption = _caption(blocks, own)
-        tables.append(TaskTable(task, title, blocks, columns, caption, notes, numbers_frame(blocks, own)))
+        columns, caption = _columns(blocks, merge_metrics(own), notes), _caption(blocks, own)
+        frame = numbers_frame(blocks, own)
+        title = results.task_title(task)
+        tables.append(TaskTable(task, "results", task, title, blocks, columns, caption, notes, frame))
     return tables
 
 
 def _columns(blocks: list[PairBlock], metrics: dict[str, Metric], notes: list[str]) -> list[Column]:
     rows = [row for block in blocks for row in block.rows]
     columns = [Column("method", lambda row: row.title, numeric=False)]
-    columns += [Column("role", _role, spare=3, numeric=False)]
-    columns += telling_columns(blocks)
-    columns += [Column("n", lambda row: str(row_n(row)))]
-    columns += [Column("status", lambda row: show_status(row, notes), numeric=False)]
     first = primary_metrics(metrics)
     anchor = _anchor_title(rows)
     for name in first:
         columns += _primary_columns(blocks, name, metrics[name], f"{anchor}," if len(first) > 1 else anchor)
+    columns += [Column("n", lambda row: str(row_n(row)), value=row_n)]
+    columns += telling_columns(blocks)
+    columns += [Column("status", lambda row: show_status(row, notes), numeric=False)]
+    columns += [
+        estimate_column(
+            f"{metric_name(metrics[name], name)}\nbest valid.",
+            f"{BEST}/{name}",
+            decimals_of(metrics[name]),
+            2,
+        )
+        for name in first
+    ]
     others = [name for name in metrics if name not in first]
     columns += [_metric_column(name, metrics[name], spare=4 + k) for k, name in enumerate(others)]
     spare = 4 + len(others)
     columns += [
-        Column("parameters", lambda row: show_count(row.values.get("parameters")), spare + 2),
-        Column("multiply-\naccumulates", lambda row: show_count(row.values.get("macs")), spare + 3),
-        Column("ms per step", lambda row: show_mean(row.values.get("step_ms"), 1), spare),
-        Column(
-            "teacher's\nshare (ms)", lambda row: show_mean(row.values.get("teacher_share_ms"), 1), spare + 1
-        ),
-        Column("peak\nmemory (MB)", lambda row: show_mean(row.values.get("peak_memory_mb"), 0), spare + 4),
+        Column("role", _role, spare=3, numeric=False),
+        _value_column("parameters", "parameters", show_count, spare + 2),
+        _value_column("multiply-\naccumulates", "macs", show_count, spare + 3),
+        _value_column("ms per step", "step_ms", partial(show_mean, decimals=1), spare),
+        _value_column("teacher's\nshare (ms)", "teacher_share_ms", partial(show_mean, decimals=1), spare + 1),
+        _value_column("peak\nmemory (MB)", "peak_memory_mb", partial(show_mean, decimals=0), spare + 4),
     ]
     kept = {"method", "n"}
     return [column for column in columns if column.header in kept or any(column.cell(row) for row in rows)]
 
 
+def _value_column(header: str, key: str, show: Callable[[Estimate | None], str], spare: int = 0) -> Column:
+    return Column(header, lambda row: show(row.values.get(key)), spare, value=lambda row: row.value(key))
+
+
 def telling_columns(blocks: list[PairBlock]) -> list[Column]:
     """What tells rows of one baseline apart: the conditions that vary, and whatever else differs."""
     varying = [_condition_column(name) for name in blocks[0].conditions]
-    variants = any(row.variant for block in blocks for row in block.rows)
-    return varying + [Column("differs in", lambda row: row.variant, numeric=False)] * variants
+    differing = any(row.differs_in for block in blocks for row in block.rows)
+    return varying + [Column("differs in", lambda row: row.differs_in, numeric=False)] * differing
 
 
 def _role(row: ResultRow) -> str:
-    role = "" if row.is_teacher else row.about.role
-    return "" if role == "method" else role
+    return row.about.role if row.is_student and row.about.role != "method" else ""
 
 
 def _condition_column(name: str) -> Column:
+    def value(row: ResultRow) -> float | None:
+        found = row.condition.get(name)
+        return float(found) if isinstance(found, int | float) else None
+
     return Column(
         name.replace("_", "\n", 1).replace("_", " "),
         lambda row: show_value(row.condition[name]) if name in row.condition else "",
+        numeric=name not in TEXTUAL,
+        value=value,
     )
 
 
@@ -132,7 +159,7 @@ def _primary_columns(blocks: list[PairBlock], name: str, metric: Metric, anchor:
     decimals = decimals_of(metric)
     measured = [block for block in blocks if name in block.metrics]
     marks = {row: mark for block in measured for row, mark in standings(block, name).items()}
-    tested = {id(each.row): each.p_holm for block in measured for each in against_anchor(block, name)}
+    tested = {each.row.id: each.p_holm for block in measured for each in against_anchor(block, name)}
     words = metric_name(metric, name)
     # With one primary metric the header before has named it already.
     unit = (
@@ -140,16 +167,21 @@ def _primary_columns(blocks: list[PairBlock], name: str, metric: Metric, anchor:
         if anchor.endswith(",")
         else f"({'points' if metric.unit == '%' else metric.unit})"
     )
+    difference = f"difference/{name}"
     return [
-        Column(f"{words}\nlast epoch", _estimate_cell(f"{LAST}/{name}", decimals)),
-        Column("best", lambda row: marks.get(id(row), ""), numeric=False),
-        Column(f"{words}\nbest valid.", _estimate_cell(f"{BEST}/{name}", decimals), spare=2),
+        estimate_column(f"{words}\nlast epoch", f"{LAST}/{name}", decimals),
+        Column("best", lambda row: marks.get(row.id, ""), numeric=False),
         Column(
             f"difference to\n{anchor} {unit}",
-            lambda row: show_difference(row.values.get(f"difference/{name}"), decimals, row_n(row)),
-            spare=1,
+            lambda row: show_difference(row.values.get(difference), decimals, row_n(row)),
+            value=lambda row: row.value(difference),
         ),
-        Column("Holm\np", lambda row: show_p(tested.get(id(row), math.nan)), spare=1),
+        Column(
+            "Holm\np",
+            lambda row: show_p(tested.get(row.id, math.nan)),
+            1,
+            value=lambda row: tested.get(row.id),
+        ),
     ]
 
 
@@ -158,11 +190,17 @@ def _metric_column(name: str, metric: Metric, spare: int) -> Column:
     # Long titles break in the middle, so that the header is no wider than the numbers.
     middle = words.find(" ", len(words) // 2 - 3) if len(words) > 14 else -1
     header = words if middle < 0 else f"{words[:middle]}\n{words[middle + 1 :]}"
-    return Column(header, _estimate_cell(f"{LAST}/{name}", decimals_of(metric)), spare)
+    return estimate_column(header, f"{LAST}/{name}", decimals_of(metric), spare)
 
 
-def _estimate_cell(key: str, decimals: int) -> Callable[[ResultRow], str]:
-    return lambda row: show_estimate(row.values.get(key), decimals, row_n(row))
+def estimate_column(header: str, key: str, decimals: int, spare: int = 0) -> Column:
+    """Mean ± deviation of a row's value."""
+    return Column(
+        header,
+        lambda row: show_estimate(row.values.get(key), decimals, row_n(row)),
+        spare,
+        value=lambda row: row.value(key),
+    )
 
 
 def common_conditions(records: list[Record]) -> str:
@@ -188,7 +226,7 @@ def _caption(blocks: list[PairBlock], records: list[Record]) -> list[str]:
         )
     sentences += caption_of_marks(blocks)
     sentences.append("All numbers, and every interval over student seeds, are conditional on the teacher.")
-    lost = [status for status in LOST if any(r.count(status) for r in rows if r.baseline)]
+    lost = [status for status in LOST if any(row.count(status) for row in rows if row.is_student)]
     if lost:
         sentences.append(f"Means leave out runs that {' or '.join(lost)}; the status column counts them.")
     if common := common_conditions(records):
@@ -203,7 +241,7 @@ def _caption(blocks: list[PairBlock], records: list[Record]) -> list[str]:
 
 def caption_of_marks(blocks: list[PairBlock]) -> list[str]:
     """What the marks of the best rows mean, or why nothing is marked; what three or four seeds are worth."""
-    groups = [rows for block in blocks for rows in by_condition(block) if len(rows) > 1]
+    groups = [rows for block in blocks for rows in block.comparisons if len(rows) > 1]
     most = max((max(len(row.finished) for row in rows) for rows in groups), default=0)
     if not most:
         return []
@@ -225,6 +263,7 @@ def provenance_warnings(records: Iterable[Record]) -> list[str]:
     commits = sorted({provenance.commit[:8] for provenance in known if provenance.commit})
     dirty = sum(provenance.clean is False for provenance in known)
     devices = sorted({provenance.device for provenance in known if provenance.device})
+    threads = sorted({provenance.threads for provenance in known if provenance.threads})
     sentences = []
     if len(commits) > 1:
         sentences.append(f"These records mix {len(commits)} commits of the code: {', '.join(commits)}.")
@@ -233,6 +272,10 @@ def provenance_warnings(records: Iterable[Record]) -> list[str]:
     if len(devices) > 1:
         sentences.append(
             f"These records mix devices: {', '.join(devices)}; times and memory are not comparable."
+        )
+    if len(threads) > 1:
+        sentences.append(
+            f"These records mix numbers of threads: {', '.join(map(str, threads))}; last digits may differ."
         )
     return sentences
 
@@ -249,20 +292,21 @@ def numbers_frame(blocks: list[PairBlock], records: list[Record]) -> pd.DataFram
     lines = []
     for block in blocks:
         for row in block.rows:
+            about = row.about if row.is_student else None
             line = {
                 "dataset": block.dataset,
                 "synthetic": block.about.synthetic,
                 "pair": block.pair,
-                "row": row.kind if row.is_teacher else "student",
-                "baseline": row.baseline,
+                "row": row.kind,
+                "baseline": row.baseline or None,
                 "title": row.title,
-                "role": None if row.is_teacher else row.about.role,
-                "paper": None if row.is_teacher else row.about.paper,
+                "role": about and about.role,
+                "paper": about and about.paper,
                 **{name: row.condition.get(name) for name in CONDITIONS},
-                "differs_in": row.variant,
-                "runs": len(row.records),
+                "differs_in": row.differs_in,
+                "runs": len(row.records) if row.is_student else len(row.numbers),
                 "finished": row_n(row),
-                **{status: 0 if row.is_teacher else row.count(status) for status in shown},
+                **{status: row.count(status) if row.is_student else 0 for status in shown},
                 "reasons": "; ".join(reason for _, reason in failures(row) if reason),
             }
             for key, estimate in row.values.items():

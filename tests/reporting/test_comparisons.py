@@ -12,8 +12,8 @@ from statsmodels.stats.multitest import multipletests
 from benchmark.errors import UserError
 from benchmark.reporting import compare, load_records
 from benchmark.reporting.comparisons import against_anchor, standings
+from benchmark.reporting.grouping import task_blocks
 from benchmark.reporting.results import Results
-from benchmark.reporting.rows import task_blocks
 
 NAMES = ("scratch", "kd", "crd", "label_smoothing")
 
@@ -138,7 +138,7 @@ def with_scores(scores):
             records[-1].results.scores["test@last"]["top1"] = value / 100
     (block,) = task_blocks(records)["compression"]
     marks = standings(block, "top1")
-    return {row.baseline: marks.get(id(row), "") for row in block.rows if row.baseline}
+    return {row.baseline: marks.get(row.id, "") for row in block.rows if row.baseline}
 
 
 def test_the_best_is_marked_alone_only_beyond_noise():

@@ -10,12 +10,12 @@ from benchmark.records import Record
 from benchmark.reporting import compare, load_records, tidy_frame
 from benchmark.reporting.comparisons import BEST_MARK, standings
 from benchmark.reporting.figures import comparison, curves
+from benchmark.reporting.grouping import task_blocks
 from benchmark.reporting.page import write_page
 from benchmark.reporting.pairs import pair_tables
 from benchmark.reporting.panels import task_panels
 from benchmark.reporting.render import to_latex, to_markdown, to_text
 from benchmark.reporting.results import Results
-from benchmark.reporting.rows import task_blocks
 from benchmark.reporting.summary import summary
 from benchmark.reporting.tables import TaskTable, task_tables
 
@@ -46,17 +46,17 @@ def line_of(table: TaskTable, baseline: str) -> dict:
 @pytest.mark.parametrize("tables_of", [task_tables, pair_tables])
 @pytest.mark.parametrize("render", [to_text, to_markdown, to_latex])
 def test_a_failed_run_stands_in_every_table_with_its_note(tables_of, render) -> None:
-    (table,) = tables_of(records_of(FAILED_ONCE))
+    (table,) = tables_of(Results.of(records_of(FAILED_ONCE)))
     text = render(table).replace("\\", "").replace("{", "").replace("}", "")
     assert "failed (1 of 4) [1]" in text
     assert table.notes == [REASON]
-    (table,) = tables_of(records_of(FAILED_ALWAYS))
+    (table,) = tables_of(Results.of(records_of(FAILED_ALWAYS)))
     text = render(table).replace("\\", "").replace("{", "").replace("}", "")
     assert "failed (4 of 4) [1]" in text
 
 
 def test_a_failed_run_is_counted_and_never_averaged() -> None:
-    (table,) = task_tables(records_of(FAILED_ONCE))
+    (table,) = task_tables(Results.of(records_of(FAILED_ONCE)))
     line = line_of(table, "crd")
     assert (line["runs"], line["finished"], line["failed"], line["diverged"]) == (4, 3, 1, 0)
     assert line["test@last/top1/mean"] == pytest.approx(statistics.mean((90.0, 90.2, 90.3)))
@@ -68,13 +68,13 @@ def test_a_failed_run_is_counted_and_never_averaged() -> None:
 
 
 def test_a_row_whose_runs_all_failed_still_stands_there() -> None:
-    (table,) = task_tables(records_of(FAILED_ALWAYS))
+    (table,) = task_tables(Results.of(records_of(FAILED_ALWAYS)))
     line = line_of(table, "crd")
     assert (line["runs"], line["finished"], line["failed"], line["test@last/top1/n"]) == (4, 0, 4, 0)
 
 
 def test_a_column_for_failures_stands_only_where_there_are_some() -> None:
-    (table,) = task_tables(records_of(("finished",) * 4))
+    (table,) = task_tables(Results.of(records_of(("finished",) * 4)))
     assert "failed" not in table.frame
     assert "diverged" in table.frame
 
@@ -84,7 +84,7 @@ def test_a_row_with_a_lost_run_is_never_marked_best(status) -> None:
     def marks(records: list[Record]) -> dict[str | None, str]:
         (block,) = task_blocks(records)["compression"]
         found = standings(block, "top1")
-        return {row.baseline: found.get(id(row), "") for row in block.rows}
+        return {row.baseline: found.get(row.id, "") for row in block.rows}
 
     assert marks(records_of(("finished",) * 4))["crd"] == BEST_MARK
     lost = marks(records_of(("finished", status, "finished", "finished")))
@@ -116,7 +116,7 @@ def test_the_page_names_the_run_its_reason_and_its_seed(tmp_path) -> None:
         write_run(tmp_path, record)
     results = Results.read(tmp_path)
     assert not results.problems
-    page = write_page(results, task_tables(results.records), [], tmp_path / "report.html").read_text()
+    page = write_page(results, task_tables(results), [], tmp_path / "report.html").read_text()
     shown = REASON.replace("'", "&#39;")
     assert f'<td>failed</td><td>1</td><td class="reason">{shown}</td>' in page
     assert "11 finished, 1 failed" in page

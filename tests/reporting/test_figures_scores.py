@@ -17,6 +17,7 @@ from benchmark.reporting.figures import (
 )
 from benchmark.reporting.page import charts
 from benchmark.reporting.results import Results
+from benchmark.reporting.style import MARKS
 
 NAMES = ("scratch", "kd", "crd", "label_smoothing")
 
@@ -95,7 +96,7 @@ def test_points_are_steps_with_their_share_of_the_teacher(tmp_path):
     points = {
         (round(line.get_xdata()[0], 6), round(line.get_ydata()[0], 6))
         for line in axes.lines
-        if line.get_marker() == "o"
+        if line.get_marker() in MARKS.values()
     }
     slow = {
         (
@@ -115,7 +116,7 @@ def test_answers_that_differ_are_drawn_and_named_where_few_do(tmp_path):
     ]
     (drawing,) = drawn(costs, tmp_path / "a", records)
     latency = drawing.draw().axes[1]
-    points = sorted(line.get_xdata()[0] for line in latency.lines if line.get_marker() == "o")
+    points = sorted(line.get_xdata()[0] for line in latency.lines if line.get_marker() in MARKS.values())
     assert points == pytest.approx([2.0, 5.0, 8.0, 11.0])
     records = [with_latency(r, 2.0) for r in plain()]
     records = [with_latency(r, 9.0, parameters=1) if r.run.baseline == "crd" else r for r in records]
@@ -139,7 +140,8 @@ def test_answers_of_one_network_have_one_latency_however_the_clock_told_it(tmp_p
 
 
 def test_the_front_is_what_nothing_cheaper_beats():
-    points = [costs.Point(n, "k", c, s) for n, c, s in (("a", 1, 5), ("b", 2, 4), ("c", 3, 7), ("d", 3, 6))]
+    places = {"a": (1, 5), "b": (2, 4), "c": (3, 7), "d": (3, 6)}
+    points = [costs.Point(label, "k", "o", x, y) for label, (x, y) in places.items()]
     assert [point.label for point in costs.front(points)] == ["a", "c"]
     assert [point.label for point in costs.front(points, higher=False)] == ["a", "b"]
 
@@ -179,12 +181,12 @@ def test_the_heat_map_prints_means_and_colours_differences_to_the_anchor(tmp_pat
     rows = [label.get_text() for label in axes.get_yticklabels()]
     assert rows == ["teacher", "Scratch", "KD", "CRD", "Label smoothing"]
     assert next(label.get_text() for label in axes.get_xticklabels()) == "own, all labels, linear"
-    numbers = {(round(t.get_position()[1]), round(t.get_position()[0])): t.get_text() for t in axes.texts}
+    numbers = {(int(t.get_position()[1]), int(t.get_position()[0])): t.get_text() for t in axes.texts}
     assert numbers[0, 0] == "80"
     assert numbers[1, 0] == "51"
     assert numbers[3, 1] == "51"
     assert (0, 2) not in numbers
-    colours = axes.images[0].get_array()
+    colours = axes.collections[0].get_array()
     assert list(colours[1, :2]) == pytest.approx([0, 0])
     assert colours[3, 0] == pytest.approx(10)
 

@@ -9,7 +9,7 @@ from fake_records import all_records, altered, make_record, schema_1, write_run
 
 from benchmark.records import plain, read_record
 from benchmark.reporting import history_frame, load_records, tidy_frame
-from benchmark.reporting.frame import save_frame, typed_frame
+from benchmark.reporting.frame import typed_frame
 
 
 def test_importing_the_report_needs_neither_torch_nor_a_plugin():
@@ -97,7 +97,9 @@ def test_the_frame_survives_parquet_and_csv_even_with_mixed_types(tmp_path):
     frame = tidy_frame(records)
     assert frame["train_samples"].dropna().tolist() == [500]
     frame["precision"] = typed_frame([{"precision": value} for value in ("16", 16, 32.5)])["precision"]
-    parquet, csv = save_frame(frame, tmp_path)
+    parquet, csv = tmp_path / "records.parquet", tmp_path / "records.csv"
+    frame.to_parquet(parquet, index=False)
+    frame.to_csv(csv, index=False)
     pd.testing.assert_frame_equal(pd.read_parquet(parquet), frame, check_dtype=False)
     assert pd.read_csv(csv)["test@last/top1"].tolist() == frame["test@last/top1"].tolist()
     assert set(frame["precision"]) == {"16", "32.5"}
@@ -164,5 +166,6 @@ def test_the_frame_has_the_columns_that_readers_of_it_know():
         " probes/own/linear untrained/probes/own/linear hyperparameters step_ms teacher_share_ms"
         " data_share_ms latency_ms peak_memory_mb cohort_size total_s commit clean device device_name threads"
         " command finished teacher_id teacher_checksum data_fingerprint code_checksum id folder"
+        " row comparison block"
     )
     assert tidy_frame([record]).columns.tolist() == names.split()

@@ -17,7 +17,6 @@ from benchmark.reporting.figures import Saved, comparison
 from benchmark.reporting.figures.drawing import Drawing
 from benchmark.reporting.page import write_page
 from benchmark.reporting.page.citations import papers, suite_bibtex
-from benchmark.reporting.page.content import sort_value
 from benchmark.reporting.page.details import compact_json
 from benchmark.reporting.page.pictures import pictures
 from benchmark.reporting.probes import probe_tables
@@ -72,7 +71,7 @@ def some_figures(results, folder):
 
 def page_of(folder, saved=None):
     results = Results.read(folder)
-    tables = [*task_tables(results.records), *probe_tables(results.records)]
+    tables = [*task_tables(results), *probe_tables(results)]
     saved = some_figures(results, folder / "figures") if saved is None else saved
     return results, tables, write_page(results, tables, saved, folder / "report.html")
 
@@ -175,7 +174,7 @@ def test_hostile_text_stays_text(tmp_path):
     write_run(tmp_path, make_record("scratch", 0))
     write_run(tmp_path, hostile_record(0))
     write_run(tmp_path, hostile_record(1, "diverged"))
-    drawing = Drawing("compression_hostile", HOSTILE, HOSTILE, None, HOSTILE)
+    drawing = Drawing("compression", "hostile", "compression_hostile", HOSTILE, HOSTILE, None, HOSTILE)
     _, _, path = page_of(tmp_path, [Saved(drawing, [])])
     tree = Tree(path.read_text(encoding="utf-8"))
     own = [script for script in tree.scripts if '"use strict"' in script]
@@ -240,9 +239,13 @@ def test_figures_are_embedded_with_their_captions_and_missing_ones_named(results
     read = Results.read(results)
     saved = some_figures(read, results / "figures")
     paths = saved[0].paths
-    extra = Drawing("compression_extra", "Extra", "What the extra shows.", lambda: None)
-    across = Drawing("ranks", "Ranks", "Over all tasks.", lambda: None)
-    missing = Drawing("nemenyi", "Critical differences", "", None, "fewer than five complete blocks")
+    extra = Drawing(
+        "compression", "extra", "compression_extra", "Extra", "What the extra shows.", lambda: None
+    )
+    across = Drawing("", "ranks", "ranks", "Ranks", "Over all tasks.", lambda: None)
+    missing = Drawing(
+        "", "nemenyi", "nemenyi", "Critical differences", "", None, "fewer than five complete blocks"
+    )
     _, _, path = page_of(results, [*saved, Saved(extra, paths), Saved(across, paths), Saved(missing, [])])
     tree = Tree(path.read_text(encoding="utf-8"))
     descriptions = [attributes["alt"] for attributes in tree.all("img")]
@@ -262,25 +265,6 @@ def test_too_heavy_figures_become_smaller_ones(results, monkeypatch):
     assert len(small) == len(saved)
     assert sum(len(picture.source) for picture in small) < 0.7 * full
     assert [p.width for p in small] == [p.width for p in pictures(saved)]
-
-
-@pytest.mark.parametrize(
-    ("text", "value"),
-    [
-        ("61.2 ± 0.8", 61.2),
-        ("+1.2 [+0.3, +2.1]", 1.2),
-        ("-0.3 ± 0.1 (n=2)", -0.3),
-        ("83.9k", 83900),
-        ("12.5M", 12.5e6),
-        ("3e-05", 3e-5),
-        ("10,000", 10000),
-        ("", None),
-        ("–", None),
-        ("resnet20", None),
-    ],
-)
-def test_cells_sort_by_their_first_number(text, value):
-    assert sort_value(text) == (value if value is None else pytest.approx(value))
 
 
 def test_json_in_a_script_can_not_end_it():

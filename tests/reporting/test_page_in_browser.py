@@ -54,9 +54,11 @@ def report(tmp_path_factory):
     results = Results.read(folder)
     (folder / "figures").mkdir()
     saved = [Saved(each, each.save(folder / "figures")) for each in comparison.drawings(results)]
-    saved.append(Saved(Drawing("ranks", "Ranks", "All tasks.", lambda: None), saved[0].paths))
-    saved.append(Saved(Drawing("nemenyi", "Critical differences", "", None, "too few blocks"), []))
-    tables = [*task_tables(results.records), *probe_tables(results.records)]
+    saved.append(Saved(Drawing("", "ranks", "ranks", "Ranks", "All tasks.", lambda: None), saved[0].paths))
+    saved.append(
+        Saved(Drawing("", "nemenyi", "nemenyi", "Critical differences", "", None, "too few blocks"), [])
+    )
+    tables = [*task_tables(results), *probe_tables(results)]
     return write_page(results, tables, saved, folder / "report.html")
 
 

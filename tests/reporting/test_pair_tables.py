@@ -9,6 +9,7 @@ from fake_records import all_records, make_record
 from benchmark.reporting.pairs import pair_tables, wide_frame
 from benchmark.reporting.published import REPORTED, published
 from benchmark.reporting.render import to_latex, to_markdown, to_text
+from benchmark.reporting.results import Results
 
 PAPER = {"dataset": "cifar100", "epochs": 240, "teacher_epochs": 240, "validation": 0.0}
 PAIRS = ("resnet32x4-resnet8x4", "vgg13-vgg8")
@@ -33,7 +34,7 @@ def cells(table):
 
 
 def of_dataset(records, dataset):
-    (table,) = [table for table in pair_tables(records) if f"_{dataset}_" in table.task]
+    (table,) = [table for table in pair_tables(Results.of(records)) if f"_{dataset}_" in table.stem]
     return table
 
 
@@ -136,7 +137,7 @@ def test_the_wide_frame_has_every_table(tmp_path):
         "compression_cifar100_pairs",
         "cross_modal_scenes_pairs",
     }
-    assert len(frame) == sum(len(table.frame) for table in pair_tables(all_records()))
+    assert len(frame) == sum(len(table.frame) for table in pair_tables(Results.of(all_records())))
 
 
 def test_markdown_and_latex_have_a_cell_for_each_column():

@@ -8,6 +8,7 @@ from fake_records import altered, make_record
 from benchmark.records import Record
 from benchmark.reporting.probes import probe_tables
 from benchmark.reporting.render import to_latex, to_markdown, to_text
+from benchmark.reporting.results import Results
 from benchmark.reporting.tables import task_tables
 
 
@@ -33,8 +34,8 @@ def row(frame, **wanted):
 
 
 def test_a_row_is_the_mean_over_seeds_in_percent() -> None:
-    (table,) = probe_tables(RECORDS)
-    assert table.task == "compression_probes"
+    (table,) = probe_tables(Results.of(RECORDS))
+    assert table.stem == "compression_probes"
     ours = row(table.frame, baseline="kd")
     assert ours["probes/own/linear/mean"] == pytest.approx(61.0)
     assert ours["probes/own/linear/sd"] == pytest.approx(100 * statistics.stdev([0.60, 0.61, 0.62]))
@@ -43,7 +44,7 @@ def test_a_row_is_the_mean_over_seeds_in_percent() -> None:
 
 
 def test_the_teacher_and_the_untrained_student_stand_above_the_students() -> None:
-    (table,) = probe_tables(RECORDS)
+    (table,) = probe_tables(Results.of(RECORDS))
     titles = [each.title for each in table.blocks[0].rows]
     assert titles == ["teacher (resnet20)", "untrained (resnet8)", "Scratch", "KD"]
     floor, ceiling = (row(table.frame, row=end) for end in ("untrained", "teacher"))
@@ -53,13 +54,13 @@ def test_the_teacher_and_the_untrained_student_stand_above_the_students() -> Non
 
 def test_an_untrained_student_counts_once_per_seed_whatever_the_label_fraction() -> None:
     records = [*RECORDS, *(probed("kd", seed, label_fraction=0.1) for seed in range(3))]
-    (table,) = probe_tables(records)
+    (table,) = probe_tables(Results.of(records))
     assert row(table.frame, row="untrained")["runs"] == 3
     assert sorted(table.frame[table.frame.baseline == "kd"].label_fraction) == [0.1, 1.0]
 
 
 def test_every_form_of_the_table_has_its_numbers() -> None:
-    (table,) = probe_tables(RECORDS)
+    (table,) = probe_tables(Results.of(RECORDS))
     for form in (to_text, to_markdown, to_latex):
         text = form(table)
         assert "61.0" in text
@@ -69,6 +70,6 @@ def test_every_form_of_the_table_has_its_numbers() -> None:
 
 def test_records_without_probes_have_no_such_table_and_the_main_table_does_not_change() -> None:
     plain = [make_record(name, seed) for name in ("scratch", "kd") for seed in range(3)]
-    assert probe_tables(plain) == []
-    with_probes, without = (to_text(task_tables(records)[0]) for records in (RECORDS, plain))
+    assert probe_tables(Results.of(plain)) == []
+    with_probes, without = (to_text(task_tables(Results.of(records))[0]) for records in (RECORDS, plain))
     assert with_probes == without

@@ -5,8 +5,8 @@ import re
 import pytest
 from fake_records import METRICS, altered, make_record
 
+from benchmark.reporting.grouping import task_blocks
 from benchmark.reporting.panels import task_panels
-from benchmark.reporting.rows import task_blocks
 from benchmark.reporting.summary import summaries, summary
 
 SCRATCH = [50.0, 51.0, 52.0]

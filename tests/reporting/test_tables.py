@@ -12,14 +12,15 @@ from fake_records import all_records, altered, make_record
 from rich.console import Console
 
 from benchmark.records import Record
+from benchmark.reporting.grouping import task_blocks
 from benchmark.reporting.pairs import pair_tables
 from benchmark.reporting.render import latex_escape, print_table, to_latex, to_markdown, to_text
-from benchmark.reporting.rows import task_blocks
+from benchmark.reporting.results import Results
 from benchmark.reporting.tables import TaskTable, task_tables
 
 
 def table_of(records: list[Record], task: str = "compression") -> TaskTable:
-    return next(table for table in task_tables(records) if table.task == task)
+    return next(table for table in task_tables(Results.of(records)) if table.task == task)
 
 
 def only_row(table: TaskTable, **wanted):
@@ -31,7 +32,7 @@ def only_row(table: TaskTable, **wanted):
 
 
 def students(table: TaskTable):
-    return [row for block in table.blocks for row in block.rows if not row.is_teacher]
+    return [row for block in table.blocks for row in block.rows if row.is_student]
 
 
 def cells(table: TaskTable, row) -> dict[str, str]:
@@ -146,7 +147,7 @@ def test_teachers_that_differ_in_their_seed_are_counted():
 def test_rows_start_with_the_teacher_and_the_anchor_and_follow_their_order():
     for blocks in task_blocks(all_records()[::-1]).values():
         for block in blocks:
-            assert block.rows[0].is_teacher
+            assert not block.rows[0].is_student
             assert block.rows[1].is_anchor
             first = [
                 row
@@ -251,7 +252,7 @@ def test_latex_escapes_everything_that_latex_reads():
 
 @pytest.mark.skipif(shutil.which("pdflatex") is None, reason="pdflatex is not installed")
 def test_latex_compiles(tmp_path):
-    tables = [*task_tables(all_records()), *pair_tables(all_records())]
+    tables = [*task_tables(Results.of(all_records())), *pair_tables(Results.of(all_records()))]
     body = "\n\\clearpage\n".join(map(to_latex, tables))
     document = (
         rf"\documentclass{{article}}\usepackage{{booktabs,graphicx}}\begin{{document}}{body}\end{{document}}"

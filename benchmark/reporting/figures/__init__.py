@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
 import matplotlib
 
+from benchmark.errors import UserError
 from benchmark.reporting.figures import (
     comparison,
     correlations,
@@ -23,8 +25,9 @@ from benchmark.reporting.figures import (
     transport_plans,
 )
 from benchmark.reporting.figures.drawing import Drawing
+from benchmark.reporting.output import make_folder
 from benchmark.reporting.results import Results
-from benchmark.reporting.style import STYLE
+from benchmark.reporting.style import style
 
 KINDS = (
     comparison,
@@ -57,12 +60,28 @@ def all_drawings(results: Results) -> Iterator[Drawing]:
 
 
 def save_figures(results: Results, folder: Path) -> list[Saved]:
-    """Writes every figure into the folder as PNG (200 dpi) and PDF."""
-    folder.mkdir(parents=True, exist_ok=True)
-    return [Saved(each, save_drawing(each, folder) if each.draw else []) for each in all_drawings(results)]
+    """Writes every figure into the folder as PNG (200 dpi) and PDF.
+
+    One that can't be drawn from what its runs left is named in the problems, and costs no other.
+    """
+    make_folder(folder)
+    return [_saved(results, each, folder) for each in all_drawings(results)]
+
+
+def _saved(results: Results, drawing: Drawing, folder: Path) -> Saved:
+    if drawing.draw is None:
+        return Saved(drawing, [])
+    try:
+        return Saved(drawing, save_drawing(drawing, folder))
+    except UserError:
+        raise
+    except Exception as error:  # what a run left may be anything; the other figures are none of its business
+        reason = f"could not be drawn ({type(error).__name__}: {' '.join(str(error).split())})"
+        results.problems.append(f"figure {drawing.name}: {reason}")
+        return Saved(replace(drawing, draw=None, reason=reason), [])
 
 
 def save_drawing(drawing: Drawing, folder: Path) -> list[Path]:
     """Draws one figure in the style of all and writes its PNG and PDF."""
-    with matplotlib.rc_context(STYLE):  # pyright: ignore[reportArgumentType] - plain names of settings
+    with matplotlib.rc_context(style()):  # pyright: ignore[reportArgumentType] - plain names of settings
         return drawing.save(folder)

@@ -9,29 +9,20 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 from matplotlib.transforms import offset_copy
 
-from benchmark.reporting.figures.drawing import (
-    INTERVAL_FROM,
-    LINE,
-    Drawing,
-    axis_name,
-    pages,
-    panel_axes,
-    wrapped,
-)
+from benchmark.reporting.figures.drawing import LINE, Drawing, axis_name, pages, panel_axes, wrapped
 from benchmark.reporting.formatting import show_status
 from benchmark.reporting.panels import Panel
 from benchmark.reporting.results import Results
 from benchmark.reporting.rows import ResultRow
-from benchmark.reporting.statistics import estimate_of
-from benchmark.reporting.style import ROLE_COLOURS, TEACHER_COLOUR
+from benchmark.reporting.statistics import INTERVAL_FROM
+from benchmark.reporting.style import ANCHOR_COLOUR, MARKS, TEACHER_COLOUR
 
 CAPTION = (
-    "Dots: seeds on the test split, last epoch; diamond and bar: mean and 95 % t interval (from three seeds"
-    " on), conditional on the teacher."
+    "Dots: seeds on the test split, last epoch; mark and bar: mean and 95 % t interval (from three seeds on),"
+    " conditional on the teacher."
 )
 
 
@@ -40,24 +31,27 @@ def drawings(results: Results) -> Iterator[Drawing]:
     for task, panels in results.panels.items():
         for name, some in pages(panels, f"{task}_comparison"):
             title = f"{results.task_title(task)}: comparison"
-            yield Drawing(name, title, CAPTION, partial(comparison_figure, some))
+            yield Drawing(task, "comparison", name, title, CAPTION, partial(comparison_figure, results, some))
 
 
-def comparison_figure(panels: list[Panel]) -> Figure:
+def comparison_figure(results: Results, panels: list[Panel]) -> Figure:
     """Dots for seeds, a mark for the mean and a bar for its 95 % t interval; lines for teacher and anchor."""
     heights = [0.62 + LINE * panel.title.count("\n") + 0.21 * sum(_sizes(panel)) for panel in panels]
     figure, all_axes = panel_axes(heights, legend_lines=3)
     for panel, axes in zip(panels, all_axes, strict=True):
-        _draw_comparison(panel, axes)
+        _draw_comparison(results, panel, axes)
     rows = [row for panel in panels for row in panel.rows]
-    roles = dict.fromkeys(row.about.role for row in rows)
     anchors = dict.fromkeys(row.title for row in rows if row.is_anchor)
     handles = [Line2D([], [], color=TEACHER_COLOUR, linestyle="--", label="teacher")]
-    handles += [Line2D([], [], color="#555555", linestyle=":", label=", ".join(anchors))] if anchors else []
+    handles += (
+        [Line2D([], [], color=ANCHOR_COLOUR, linestyle=":", label=", ".join(anchors))] if anchors else []
+    )
     grey: dict[str, Any] = {"color": "#777777"}
     handles += [Line2D([], [], **grey, marker="o", markersize=3, alpha=0.6, lw=0, label="one seed")]
-    handles += [Line2D([], [], **grey, marker="D", markersize=4, label="mean, 95 % t interval (n ≥ 3)")]
-    handles += [Patch(color=ROLE_COLOURS.get(role, "#555555"), label=role) for role in roles if role]
+    handles += [
+        Line2D([], [], **grey, marker=MARKS[role], markersize=4, label=f"mean, 95 % ({role})")
+        for role in dict.fromkeys(row.about.role for row in rows)
+    ]
     figure.legend(handles=handles, loc="outside lower center", ncols=3, columnspacing=1.2, handlelength=1.8)
     return figure
 
@@ -67,18 +61,15 @@ def _sizes(panel: Panel) -> list[float]:
     return [max(1.0, 0.35 + 0.6 * (1 + wrapped(panel.label(row)).count("\n"))) for row in panel.rows]
 
 
-def _draw_comparison(panel: Panel, axes: Axes) -> None:
-    key = panel.key
+def _draw_comparison(results: Results, panel: Panel, axes: Axes) -> None:
     for value in panel.teachers():
         axes.axvline(value, color=TEACHER_COLOUR, linestyle="--", linewidth=1)
-    for row in panel.rows:
-        # The anchor of this condition; a companion under all labels is a row, not a line.
-        if row.is_anchor and row.values[key].n and row.condition == panel.rows[0].condition:
-            axes.axvline(row.values[key].mean, color="#555555", linestyle=":", linewidth=1)
+    if panel.anchor is not None:
+        axes.axvline(panel.anchor.values[panel.key].mean, color=ANCHOR_COLOUR, linestyle=":", linewidth=1)
     sizes = _sizes(panel)
     heights = [sum(sizes[:k]) + size / 2 for k, size in enumerate(sizes)]
     for height, row in zip(heights, panel.rows, strict=True):
-        _draw_row(axes, height, row, list(row.by_seed(key, panel.block.metrics).values()))
+        _draw_row(axes, height, row, panel.key, results.colour(row))
     axes.set_yticks(heights, [wrapped(panel.label(row)) for row in panel.rows])
     axes.set_ylim(sum(sizes), 0)
     axes.tick_params(axis="y", length=0)
@@ -89,21 +80,19 @@ def _draw_comparison(panel: Panel, axes: Axes) -> None:
     axes.set_xlabel(f"Test {axis_name(panel)}")
 
 
-def _draw_row(axes: Axes, height: float, row: ResultRow, values: list[float]) -> None:
-    colour = ROLE_COLOURS.get(row.about.role, "#555555")
+def _draw_row(axes: Axes, height: float, row: ResultRow, key: str, colour: str) -> None:
     beside = {"transform": axes.get_yaxis_transform(), "va": "center", "fontsize": 7}
+    values, estimate = list(row.by_seed(key).values()), row.values[key]
     count = f"{len(values)} of {len(row.records)}" if row.lost else len(values)
     axes.text(1.02, height, f"n = {count}", color="#555555", **beside)
     if not values:
-        axes.text(0.02, height, show_status(row), color="#777777", style="italic", **beside)
+        axes.text(0.02, height, show_status(row), color="#777777", **beside)
         return
-    estimate = estimate_of(values)
     # Seeds stand a little below their mean, or the bar would hide them.
     below = offset_copy(axes.transData, axes.get_figure(root=True), y=-4, units="points")
     dots = {"color": colour, "alpha": 0.6, "linewidths": 0, "zorder": 3}
     axes.scatter(values, [height] * len(values), s=9, transform=below, **dots)
     if estimate.n >= INTERVAL_FROM:
         axes.plot([estimate.low, estimate.high], [height, height], color=colour, linewidth=1.4, zorder=2)
-    axes.plot(
-        estimate.mean, height, marker="D", markersize=4, color=colour, markeredgecolor="white", zorder=4
-    )
+    mark = {"marker": MARKS[row.about.role], "markersize": 4, "markeredgecolor": "white"}
+    axes.plot(estimate.mean, height, color=colour, zorder=4, **mark)

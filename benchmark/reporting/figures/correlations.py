@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from matplotlib.figure import Figure
 
-from benchmark.reporting.figures.drawing import Drawing, bare, square_axes, wrapped
+from benchmark.reporting.figures.drawing import Drawing, bare, pages, square_axes, wrapped
 from benchmark.reporting.panels import Panel
 from benchmark.reporting.results import Results
 from benchmark.reporting.rows import ResultRow
@@ -40,26 +40,20 @@ def drawings(results: Results) -> Iterator[Drawing]:
         for number, panel in enumerate(panels, start=1):
             differences = [each for row in panel.rows if (each := difference(results, panel, row))]
             differences.sort(key=lambda each: (each.size, each.label))
-            for start in range(0, len(differences), PER_FIGURE):
-                some = differences[start : start + PER_FIGURE]
-                part = f"_{start // PER_FIGURE + 1}" if start else ""
-                yield Drawing(
-                    f"{task}_class_correlation_{number}{part}",
-                    f"{results.task_title(task)}: class correlations, {panel.heading}",
-                    CAPTION,
-                    partial(correlation_figure, some, panel.title),
-                )
+            title = f"{results.task_title(task)}: class correlations, {panel.heading}"
+            for name, some in pages(differences, f"{task}_class_correlation_{number}", PER_FIGURE):
+                draw = partial(correlation_figure, some, panel.title)
+                yield Drawing(task, "correlations", name, title, CAPTION, draw)
 
 
 def difference(results: Results, panel: Panel, row: ResultRow) -> Difference | None:
-    """The mean over the row's seeds; None where no run kept both matrices, of the same classes."""
+    """The mean over the row's seeds; None where no run kept both matrices, finite and of the same classes."""
     found = []
     for record in row.finished:
         arrays = results.arrays(record, "test_class_correlation", "teacher_class_correlation")
-        if len(arrays) == 2:
-            student, teacher = (each.astype(np.float64) for each in arrays.values())
-            if student.shape == teacher.shape:
-                found.append(student - teacher)
+        both = [each.astype(np.float64) for each in arrays.values() if each.ndim == 2]
+        if len(both) == 2 and both[0].shape == both[1].shape and np.isfinite(both).all():
+            found.append(both[0] - both[1])
     same = [each for each in found if each.shape == found[0].shape]
     return Difference(panel.label(row), np.mean(same, axis=0), len(same)) if same else None
 

@@ -12,6 +12,7 @@ from benchmark.reporting.formatting import show_p
 from benchmark.reporting.ranking import Ranking, rank
 from benchmark.reporting.results import Results
 
+KIND = "critical_difference"
 TITLE = "Average ranks over all tasks"
 
 
@@ -20,7 +21,7 @@ def drawings(results: Results) -> Iterator[Drawing]:
     panels = [panel for some in results.panels.values() for panel in some]
     found = rank(panels)
     if found.reason:
-        yield Drawing("critical_difference", TITLE, "", None, found.reason)
+        yield Drawing("", KIND, KIND, TITLE, "", None, found.reason)
         return
     caption = (
         f"Average ranks over {found.blocks} blocks (dataset, pair, condition; means over seeds), 1 is best;"
@@ -31,7 +32,7 @@ def drawings(results: Results) -> Iterator[Drawing]:
         caption += " Synthetic data is among the blocks."
     if found.left_out:
         caption += f" Not in every block, so left out: {', '.join(found.left_out)}."
-    yield Drawing("critical_difference", TITLE, caption, partial(critical_difference_figure, found))
+    yield Drawing("", KIND, KIND, TITLE, caption, partial(critical_difference_figure, found))
 
 
 def critical_difference_figure(found: Ranking) -> Figure:

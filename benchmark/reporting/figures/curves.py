@@ -5,10 +5,11 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterator
 from functools import partial
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-from matplotlib.artist import Artist
+import seaborn
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -18,87 +19,90 @@ from matplotlib.ticker import MaxNLocator
 from benchmark.reporting.figures.drawing import LINE, Drawing, axis_name, pages, panel_axes, wrapped
 from benchmark.reporting.panels import Panel
 from benchmark.reporting.results import Results
-from benchmark.reporting.rows import LOST, ResultRow
-from benchmark.reporting.style import line_style
+from benchmark.reporting.rows import LOST
+from benchmark.reporting.style import Look, looks
 
 CAPTION = "Mean over seeds by epoch; the band runs from the lowest to the highest seed."
 
 
+class Curves(NamedTuple):
+    """A panel and one line per run and epoch: `label`, `id`, `status`, `epoch` from 1, `value`."""
+
+    panel: Panel
+    lines: pd.DataFrame
+    validated: bool
+    """whether the value is the primary metric on validation, in its unit; else it is the training loss"""
+
+
 def drawings(results: Results) -> Iterator[Drawing]:
     """The learning curves of each task whose runs have a history."""
-    by_run = {str(name): frame for name, frame in results.history.groupby("id")}
     for task, panels in results.panels.items():
-        drawn = [p for p in panels if any(r.id in by_run for row in p.rows for r in row.records)]
-        styles = _styles(drawn)
+        drawn = [found for panel in panels if len((found := curves_of(results, panel)).lines)]
+        # The same label looks the same in every panel of a task.
+        colours = {p.label(row): results.colours[row.baseline] for p, *_ in drawn for row in p.rows}
         for name, some in pages(drawn, f"{task}_learning_curves"):
             title = f"{results.task_title(task)}: learning curves"
-            yield Drawing(name, title, CAPTION, partial(curves_figure, some, by_run, styles))
+            yield Drawing(task, "curves", name, title, CAPTION, partial(curves_figure, some, looks(colours)))
 
 
-def curves_figure(panels: list[Panel], by_run: dict[str, pd.DataFrame], styles: dict[str, dict]) -> Figure:
+def curves_of(results: Results, panel: Panel) -> Curves:
+    """What the histories of a panel's runs hold."""
+    runs = [(panel.label(row), record) for row in panel.rows for record in row.records]
+    told = [(label, record.id, record.status) for label, record in runs]
+    history, validation = results.history, f"validation/{panel.primary_metric}"
+    own = history[history["id"].isin([record.id for _, record in runs])] if len(history) else history
+    validated = validation in own and not all(pd.isna(own[validation]))
+    name, scale = (validation, panel.metric.scale) if validated else ("train/loss", 1.0)
+    columns = {"id": own["id"], "epoch": own["epoch"] + 1, "value": own[name] * scale} if name in own else {}
+    values = pd.DataFrame(columns, columns=["id", "epoch", "value"]).astype({"id": object, "value": float})
+    values = values[np.isfinite(values["value"].to_numpy())]
+    lines = pd.DataFrame(told, columns=["label", "id", "status"]).merge(values, on="id")
+    return Curves(panel, lines, validated)
+
+
+def curves_figure(some: list[Curves], by_label: dict[str, Look]) -> Figure:
     """Validation primary metric (without validation: training loss) per epoch: mean and range of seeds."""
-    columns = 2 if len(panels) <= 2 else 4
-    labels = dict.fromkeys(panel.label(row) for panel in panels for row in panel.rows)
-    lines = 3 + sum(1 + wrapped(label).count("\n") for label in labels) // columns
-    figure, all_axes = panel_axes([2.1 + LINE * panel.title.count("\n") for panel in panels], lines)
-    drawn: dict[str, dict] = {}
-    lost: dict[str, None] = {}
-    for panel, axes in zip(panels, all_axes, strict=True):
-        key = f"validation/{panel.primary_metric}"
-        frames = [by_run[r.id] for row in panel.rows for r in row.records if r.id in by_run]
-        validated = any(key in frame and frame[key].notna().any() for frame in frames)
-        for row in panel.rows:
-            label = panel.label(row)
-            if _draw_curve(axes, row, by_run, key if validated else "train/loss", panel, styles[label]):
-                drawn[label] = styles[label]
-            lost |= dict.fromkeys(record.status for record in row.records if record.status in LOST)
+    columns = 2 if len(some) <= 2 else 4
+    drawn = list(dict.fromkeys(label for each in some for label in each.lines["label"]))
+    lines = 3 + sum(1 + wrapped(label).count("\n") for label in drawn) // columns
+    figure, all_axes = panel_axes([2.1 + LINE * each.panel.title.count("\n") for each in some], lines)
+    for (panel, frame, validated), axes in zip(some, all_axes, strict=True):
+        _draw_curves(axes, frame, by_label)
         axes.set_title(panel.title, loc="left")
         axes.set_xlabel("Epoch")
         # Each baseline's loss has terms of its own: heights compare within a baseline only.
         name = f"Validation {axis_name(panel)}" if validated else "Training loss (own terms)"
         axes.set_ylabel(textwrap.fill(name, 30))
         axes.xaxis.set_major_locator(MaxNLocator(6, integer=True, min_n_ticks=1))
-        if frames and max(int(pd.Series(frame["epoch"]).max()) for frame in frames) == 0:
+        if max(frame["epoch"]) == 1:
             axes.set_xlim(0.5, 1.5)
-    handles: list[Artist] = [Line2D([], [], label=wrapped(label), **style) for label, style in drawn.items()]
-    handles.append(Patch(color="#BBBBBB", label="seeds, lowest to highest"))
+    handles = [Line2D([], [], label=wrapped(label), **by_label[label].line) for label in drawn]
+    ended = {status for each in some for status in each.lines["status"]}
+    lost = [status for status in LOST if status in ended]
     if lost:
-        label = " or ".join(lost)
-        handles.append(Line2D([], [], color="#777777", marker="x", markersize=4, lw=0.8, label=label))
+        handles.append(Line2D([], [], color="#777777", marker="x", ms=4, lw=0.8, label=" or ".join(lost)))
+    band = Patch(color="#BBBBBB", label="seeds, lowest to highest")
     figure.legend(
-        handles=handles, loc="outside lower center", ncols=columns, columnspacing=1.2, handlelength=2.4
+        handles=[*handles, band],
+        loc="outside lower center",
+        ncols=columns,
+        columnspacing=1.2,
+        handlelength=2.4,
     )
     return figure
 
 
-def _styles(panels: list[Panel]) -> dict[str, dict]:
-    """Label -> line style, the same in every panel of a task."""
-    labels = dict.fromkeys(panel.label(row) for panel in panels for row in panel.rows if row.finished)
-    labels |= dict.fromkeys(panel.label(row) for panel in panels for row in panel.rows)
-    return {label: line_style(position) for position, label in enumerate(labels)}
-
-
-def _draw_curve(
-    axes: Axes, row: ResultRow, by_run: dict[str, pd.DataFrame], key: str, panel: Panel, style: dict
-) -> bool:
-    """Draw a row's mean, its range and its runs that diverged or failed; False where it has no history."""
-    scale = panel.metric.scale if key.startswith("validation/") else 1
-    curves, drawn = [], False
-    for record in row.records:
-        frame = by_run.get(record.id)
-        if frame is None or key not in frame or bool(pd.Series(frame[key]).isna().all()):
-            continue
-        values = frame.set_index(frame["epoch"] + 1)[key].astype(float) * scale
-        curve = pd.Series(values[np.isfinite(values.to_numpy())])
-        drawn = True
-        if record.status == "finished":
-            curves.append(curve)
-        else:
-            axes.plot(curve.index, curve, **style, linewidth=0.7, marker="x", markevery=[-1], markersize=4)
-    if curves:
-        together = pd.concat(curves, axis=1)
-        mean, low, high = together.mean(axis=1), together.min(axis=1), together.max(axis=1)
-        axes.fill_between(mean.index, low, high, color=style["color"], alpha=0.15, linewidth=0)
+def _draw_curves(axes: Axes, frame: pd.DataFrame, by_label: dict[str, Look]) -> None:
+    """Each row's mean and range over its finished runs; runs that diverged or failed one by one."""
+    finished = frame["status"] == "finished"
+    for label, own in frame[finished].groupby("label", sort=False):
+        look = by_label[str(label)].line
         # A single epoch has no line to see.
-        axes.plot(mean.index, mean, marker="o" if len(mean) == 1 else None, markersize=3, **style)
-    return drawn
+        mark: dict[str, Any] = {"marker": "o", "markersize": 3} if len(set(own["epoch"])) == 1 else {}
+        bands = {"errorbar": ("pi", 100), "err_kws": {"alpha": 0.15, "lw": 0}}
+        seaborn.lineplot(x=own["epoch"], y=own["value"], ax=axes, **bands, **look, **mark)
+    lost = frame[~finished]
+    for place in lost.groupby("id", sort=False).indices.values():
+        own = lost.take(place)
+        look = by_label[next(iter(own["label"]))].line
+        axes.plot(own["epoch"], own["value"], **look, linewidth=0.7, marker="x", markevery=[-1], markersize=4)

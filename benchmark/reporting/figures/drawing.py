@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 import textwrap
 from collections.abc import Callable, Iterable, Iterator
@@ -15,20 +16,24 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.textpath import TextPath
 
+from benchmark.reporting.output import write
 from benchmark.reporting.panels import Panel
+from benchmark.reporting.results import Results
 from benchmark.reporting.rows import ResultRow
-from benchmark.reporting.style import COLUMN, ROLE_COLOURS
+from benchmark.reporting.style import COLUMN, MARKS
 
 PANELS_PER_FILE = 8
 LINE = 0.13  # height of a line of text, inches
-# With two seeds a t interval is nine times as wide as their distance: one would see nothing else.
-INTERVAL_FROM = 3
 
 
 @dataclass(frozen=True)
 class Drawing:
-    """One figure: its file stem, its heading and caption on the page, and how to draw it."""
+    """One figure: what it is of, its heading and caption on the page, and how to draw it."""
 
+    task: str
+    """empty for a figure over all tasks"""
+    kind: str
+    """`comparison`, `costs`, ...: the module that it comes from"""
     name: str
     """unique within a results folder; the stem of its files"""
     title: str
@@ -42,23 +47,44 @@ class Drawing:
         """Writes the PNG (200 dpi) and the PDF; the same records give the same bytes."""
         assert self.draw is not None, self.reason
         figure, written = self.draw(), []
-        figure.draw_without_rendering()
-        figure.set_layout_engine("none")  # it is laid out now; each format would do it again
-        for ending, metadata in ((".png", {"Software": None}), (".pdf", {"CreationDate": None})):
-            path = folder / f"{self.name}{ending}"
-            figure.savefig(path, dpi=200, metadata=metadata)
-            written.append(path)
+        for ending, metadata in (("png", {"Software": None}), ("pdf", {"CreationDate": None})):
+            stream = io.BytesIO()
+            figure.savefig(stream, format=ending, dpi=200, metadata=metadata)
+            figure.set_layout_engine("none")  # it is laid out now; the next format would do it again
+            written.append(write(folder / f"{self.name}.{ending}", stream.getvalue()))
         return written
+
+
+Found = tuple[str, Callable[[], Figure]]
+"""The caption and the way to draw what a panel has to show."""
+
+
+def each_panel(
+    results: Results, kind: str, title: str, show: Callable[[Panel], Found | None], stem: str = ""
+) -> Iterator[Drawing]:
+    """A drawing for each panel that has something to show; its number is the panel's within its task."""
+    for task, panels in results.panels.items():
+        for number, panel in enumerate(panels, start=1):
+            found = show(panel)
+            if found is not None:
+                words = f"{results.task_title(task)}: {title}, {panel.heading}"
+                yield Drawing(task, kind, f"{task}_{stem or kind}_{number}", words, *found)
 
 
 Paged = TypeVar("Paged")
 
 
-def pages(panels: list[Paged], stem: str) -> Iterator[tuple[str, list[Paged]]]:
+def pages(panels: list[Paged], stem: str, size: int = 0) -> Iterator[tuple[str, list[Paged]]]:
     """`(stem, panels)`, `(stem_2, panels)`, ...: as many panels as fit a file."""
-    for start in range(0, len(panels), PANELS_PER_FILE):
-        name = f"{stem}_{start // PANELS_PER_FILE + 1}" if start else stem
-        yield name, panels[start : start + PANELS_PER_FILE]
+    size = size or PANELS_PER_FILE
+    for start in range(0, len(panels), size):
+        name = f"{stem}_{start // size + 1}" if start else stem
+        yield name, panels[start : start + size]
+
+
+def file_stem(label: str) -> str:
+    """A label as a part of a file's name."""
+    return "".join(c if c.isalnum() else "_" for c in label.lower()).strip("_")
 
 
 def panel_axes(heights: list[float], legend_lines: int) -> tuple[Figure, list[Axes]]:
@@ -74,6 +100,15 @@ def panel_axes(heights: list[float], legend_lines: int) -> tuple[Figure, list[Ax
     return figure, [figure.add_subplot(grid[k // columns, k % columns]) for k in range(len(heights))]
 
 
+def square_axes(count: int, size: float, columns: int, extra: float = 0.0) -> tuple[Figure, list[Axes]]:
+    """A figure of `count` axes of `size` inches, `columns` in a row, and `extra` inches for a colour bar."""
+    rows = math.ceil(count / columns)
+    figure = Figure(figsize=(size * columns, (size + 0.2) * rows + extra), layout="constrained")
+    FigureCanvasAgg(figure)
+    grid = figure.add_gridspec(rows, columns)
+    return figure, [figure.add_subplot(grid[k // columns, k % columns]) for k in range(count)]
+
+
 def wrapped(label: str, width: int = 24) -> str:
     """A long label on several lines, broken before what tells it from others of its title."""
     parts = label.replace(" (", "\n(", 1).split("\n") if len(label) > width else [label]
@@ -85,17 +120,12 @@ def axis_name(panel: Panel) -> str:
     name = panel.metric.title or panel.primary_metric
     name = name if name[:2].isupper() else name[:1].lower() + name[1:]
     unit = f" ({panel.metric.unit})" if panel.metric.unit else ""
-    better = {"max": ", higher is better", "min": ", lower is better"}[panel.metric.direction]
-    return f"{name}{unit}{better}"
+    return f"{name}{unit}, {'higher' if panel.higher_is_better else 'lower'} is better"
 
 
-def square_axes(count: int, size: float, columns: int, extra: float = 0.0) -> tuple[Figure, list[Axes]]:
-    """A figure of `count` axes of `size` inches, `columns` in a row, and `extra` inches for a colour bar."""
-    rows = math.ceil(count / columns)
-    figure = Figure(figsize=(size * columns, (size + 0.2) * rows + extra), layout="constrained")
-    FigureCanvasAgg(figure)
-    grid = figure.add_gridspec(rows, columns)
-    return figure, [figure.add_subplot(grid[k // columns, k % columns]) for k in range(count)]
+def score_axis(panel: Panel) -> str:
+    """The same for the height of a plot: on two lines."""
+    return f"Test {axis_name(panel)}".replace(", ", ",\n", 1)
 
 
 def bare(axes: Axes) -> None:
@@ -107,49 +137,67 @@ def bare(axes: Axes) -> None:
 
 MARGIN_CHARACTERS = 27
 LABEL_POINTS = 6
+LABEL_HEIGHT = 0.11
+"""Inches of height that each label on the margin needs."""
 
 
-def room_for_labels(figure: Figure, labels: Iterable[str]) -> None:
-    """Lays the figure out with room on the right for what `margin_labels` will write there."""
+def scatter_axes(count: int, labels: Iterable[str], panel: Panel) -> tuple[Figure, list[Axes]]:
+    """Axes for `count` clouds of points of one panel, with room on the right for the points' labels."""
+    labels = list(labels)
+    height = max(2.2, 0.5 + LABEL_HEIGHT * len(labels)) + LINE * panel.title.count("\n")
+    figure, all_axes = panel_axes([height] * count, 0)
     widths = [TextPath((0, 0), _short(label), size=LABEL_POINTS).get_extents().width for label in labels]
-    inches = max(widths, default=0.0) / 72
     engine = figure.get_layout_engine()
     assert isinstance(engine, ConstrainedLayoutEngine)
-    engine.set(rect=(0, 0, 1 - (0.06 + inches / figure.get_figwidth()), 1))
-    figure.draw_without_rendering()
+    engine.set(rect=(0, 0, 1 - (0.06 + max(widths, default=0.0) / 72 / figure.get_figwidth()), 1))
+    return figure, all_axes
 
 
 def _short(label: str) -> str:
     return label if len(label) <= MARGIN_CHARACTERS else f"{label[: MARGIN_CHARACTERS - 1].rstrip()}…"
 
 
-def margin_labels(axes: Axes, points: list[tuple[float, float, str, str]]) -> None:
-    """Names points (x, y, label, colour) on the right margin, each with a thin line, so that none overlap.
+@dataclass(frozen=True)
+class Point:
+    """A row's place in a cloud."""
 
-    Give the axes at least 0.11 inch of height for each point, and call `room_for_labels` before.
-    """
+    label: str
+    colour: str
+    mark: str
+    x: float
+    y: float
+
+
+def points_of(results: Results, panel: Panel, cost: Callable[[ResultRow], float | None]) -> list[Point]:
+    """The rows of a panel that have both a score and what it is drawn against."""
+    found = []
+    for row in panel.rows:
+        score, price = row.value(panel.key), cost(row)
+        if score is not None and price is not None:
+            look = (results.colour(row), MARKS[row.about.role])
+            found.append(Point(panel.label(row), *look, price, score))
+    return found
+
+
+def draw_points(axes: Axes, points: list[Point]) -> None:
+    """Marks, and their names on the right margin, each with a thin line, so that none overlap."""
+    for point in points:
+        axes.plot(point.x, point.y, marker=point.mark, ms=3.2, color=point.colour, lw=0)
+    axes.margins(x=0.04, y=0.06)
     low, high = axes.get_ylim()
-    ordered = sorted(points, key=lambda point: ((point[1] - low) / (high - low), point[2]))
-    heights = [(y - low) / (high - low) for _, y, _, _ in ordered]
+    ordered = sorted(points, key=lambda point: ((point.y - low) / (high - low), point.label))
     figure = axes.get_figure(root=True)
     assert figure is not None
-    gap = 0.105 / (figure.get_figheight() * axes.get_position().height)
-    for k in range(1, len(heights)):
-        heights[k] = max(heights[k], heights[k - 1] + gap)
-    excess = max(0.0, heights[-1] - 1.0) if heights else 0.0
-    if excess:
-        # Too high at the top: push down from there, as far as the order allows.
-        heights[-1] = 1.0
-        for k in range(len(heights) - 2, -1, -1):
-            heights[k] = min(heights[k], heights[k + 1] - gap)
-    for (x, y, label, colour), height in zip(ordered, heights, strict=True):
+    gap = LABEL_HEIGHT / (figure.get_figheight() / len(figure.axes) - 0.5)
+    places = _spread([(point.y - low) / (high - low) for point in ordered], gap)
+    for point, place in zip(ordered, places, strict=True):
         axes.annotate(
-            _short(label),
-            (x, y),
-            xytext=(1.06, height),
+            _short(point.label),
+            (point.x, point.y),
+            xytext=(1.06, place),
             textcoords="axes fraction",
             fontsize=LABEL_POINTS,
-            color=colour,
+            color=point.colour,
             ha="left",
             va="center",
             annotation_clip=False,
@@ -164,6 +212,14 @@ def margin_labels(axes: Axes, points: list[tuple[float, float, str, str]]) -> No
         ).set_in_layout(False)  # its room was set aside already
 
 
-def role_colour(row: ResultRow) -> str:
-    """The colour of a row's role: method, control or reference."""
-    return ROLE_COLOURS.get(row.about.role, "#555555")
+def _spread(places: list[float], gap: float) -> list[float]:
+    """Ascending places in [0, 1], moved as little as it takes to be `gap` apart."""
+    places = list(places)
+    for k in range(1, len(places)):
+        places[k] = max(places[k], places[k - 1] + gap)
+    if places and places[-1] > 1:
+        # Too high at the top: push down from there, as far as the order allows.
+        places[-1] = 1.0
+        for k in range(len(places) - 2, -1, -1):
+            places[k] = min(places[k], places[k + 1] - gap)
+    return places

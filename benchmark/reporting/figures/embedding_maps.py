@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 from matplotlib.figure import Figure
 
-from benchmark.reporting.figures.drawing import Drawing, bare, square_axes, wrapped
+from benchmark.reporting.figures.drawing import Drawing, Found, bare, each_panel, square_axes, wrapped
 from benchmark.reporting.panels import Panel
 from benchmark.reporting.results import Results
 from benchmark.reporting.style import CLASS_COLOURS
 
 SHOWN = 9
 """Networks in a figure, the teacher included."""
+SAMPLES = 160
+"""Samples in a map: more make no other picture, and take longer."""
 COLUMNS = 3
 CAPTION = (
     "t-SNE of the penultimate embeddings of the same {samples} test samples (seed {seed}), coloured by class."
@@ -22,51 +25,74 @@ CAPTION = (
 )
 
 
+class Embeddings(NamedTuple):
+    """What a panel's networks make of the same samples."""
+
+    networks: dict[str, np.ndarray]
+    """label -> embeddings [N, D]"""
+    labels: np.ndarray
+    """[N]"""
+    seed: int
+    left_out: list[str]
+    """for want of room"""
+    collapsed: list[str]
+    """labels of networks that embed all samples alike, or in no finite numbers"""
+
+
 def drawings(results: Results) -> Iterator[Drawing]:
     """For each panel whose runs kept embeddings of samples with one label each."""
-    for task, panels in results.panels.items():
-        for number, panel in enumerate(panels, start=1):
-            found = embeddings(results, panel)
-            if found is None:
-                continue
-            networks, labels, seed, left_out = found
-            caption = CAPTION.format(samples=len(labels), seed=seed)
-            if left_out:
-                caption += f" Not shown for want of room: {', '.join(left_out)}."
-            yield Drawing(
-                f"{task}_embeddings_{number}",
-                f"{results.task_title(task)}: embeddings, {panel.heading}",
-                caption,
-                partial(embedding_figure, networks, labels, panel.title),
-            )
+
+    def show(panel: Panel) -> Found | None:
+        found = embeddings(results, panel)
+        if found is None:
+            return None
+        caption = CAPTION.format(samples=len(found.labels), seed=found.seed)
+        for words, names in (
+            ("Collapsed, so not mapped", found.collapsed),
+            ("Not shown for want of room", found.left_out),
+        ):
+            caption += f" {words}: {', '.join(names)}." if names else ""
+        return caption, partial(embedding_figure, found.networks, found.labels, panel.title)
+
+    return each_panel(results, "embedding_maps", "embeddings", show, stem="embeddings")
 
 
-def embeddings(
-    results: Results, panel: Panel
-) -> tuple[dict[str, np.ndarray], np.ndarray, int, list[str]] | None:
-    """(title -> embeddings [N, D], labels [N], seed, titles left out); of the lowest seed of each row."""
+def embeddings(results: Results, panel: Panel) -> Embeddings | None:
+    """Those of the lowest seed of each row, and their teacher's; None where nothing can be mapped."""
     networks: dict[str, np.ndarray] = {}
-    left_out: list[str] = []
-    labels: np.ndarray | None = None
-    shown_seed = 0
+    left_out, collapsed = [], []
+    labels, seed = None, 0
     for row in panel.rows:
         for record in row.finished[:1]:
             arrays = results.arrays(record, "test_embedding", "teacher_embedding", "test_label")
-            own = arrays.get("test_embedding")
-            if own is None or arrays.get("test_label") is None or arrays["test_label"].ndim != 1:
+            own, label = arrays.get("test_embedding"), arrays.get("test_label")
+            if own is None or label is None or label.ndim != 1 or own.ndim != 2:
                 continue
             if labels is None:
-                labels, shown_seed = arrays["test_label"][: len(own)], record.run.seed
-                if arrays.get("teacher_embedding") is not None:
-                    networks["teacher"] = arrays["teacher_embedding"][: len(labels)]
-            if len(own) != len(labels):
-                continue
-            if len(networks) < SHOWN:
-                networks[panel.label(row)] = own
+                labels, seed = label[: len(own)], record.run.seed
+                candidates = {"teacher": arrays.get("teacher_embedding"), panel.label(row): own}
             else:
-                left_out.append(panel.label(row))
-    usable = {title: each for title, each in networks.items() if np.isfinite(each).all() and len(each) > 10}
-    return (usable, labels, shown_seed, left_out) if usable and labels is not None else None
+                candidates = {panel.label(row): own}
+            for name, each in candidates.items():
+                if each is None or each.ndim != 2 or len(each) < len(labels) or len(own) != len(labels):
+                    continue
+                if not _has_spread(each):
+                    collapsed.append(name)
+                elif len(networks) < SHOWN:
+                    networks[name] = each[:SAMPLES]
+                else:
+                    left_out.append(name)
+    if labels is None or len(labels) <= 10 or not networks:
+        return None
+    return Embeddings(networks, labels[:SAMPLES], seed, left_out, collapsed)
+
+
+def _has_spread(embedding: np.ndarray) -> bool:
+    """Whether there is something to map: t-SNE has no answer for samples that all lie in one place."""
+    values = embedding[:SAMPLES].astype(np.float64)
+    if not np.isfinite(values).all():
+        return False
+    return bool(values.std(0).max(initial=0) > 1e-3 * max(np.abs(values).max(initial=0), 1e-12))
 
 
 def embedding_figure(networks: dict[str, np.ndarray], labels: np.ndarray, title: str) -> Figure:
@@ -85,14 +111,16 @@ def embedding_figure(networks: dict[str, np.ndarray], labels: np.ndarray, title:
 
 
 def planar(embedding: np.ndarray) -> np.ndarray:
-    """The t-SNE [N, 2] of an embedding [N, D], the same on every call."""
-    from sklearn.manifold import TSNE  # half a second to import
+    """The t-SNE [N, 2] of an embedding [N, D] that has some spread, the same on every call."""
+    from sklearn.manifold import TSNE  # a second to import
     from threadpoolctl import threadpool_limits
 
     values = embedding.astype(np.float64)
-    values = (values - values.mean(0)) / (values.std() or 1.0)
+    values = (values - values.mean(0)) / values.std()
     perplexity = min(30.0, (len(values) - 1) / 3)
     start = "pca" if min(values.shape) >= 2 else "random"
-    # So few samples cost several threads more in waiting for each other than they save.
+    # So few samples cost several threads more in waiting for each other than they save; and a coarse force of
+    # far points (`angle`) moves none of these maps' groups.
     with threadpool_limits(1):
-        return TSNE(init=start, perplexity=perplexity, max_iter=300, random_state=0).fit_transform(values)
+        maker = TSNE(init=start, perplexity=perplexity, max_iter=300, angle=0.8, random_state=0)
+        return maker.fit_transform(values)

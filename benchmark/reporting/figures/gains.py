@@ -4,28 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.patches import Patch
 
-from benchmark.reporting.figures.drawing import INTERVAL_FROM, Drawing, panel_axes, role_colour, wrapped
+from benchmark.reporting.figures.drawing import LINE, Drawing, panel_axes, wrapped
 from benchmark.reporting.panels import Panel
 from benchmark.reporting.results import Results
 from benchmark.reporting.rows import ResultRow, anchor_of
-from benchmark.reporting.statistics import Estimate
-from benchmark.reporting.style import ROLE_COLOURS, line_style
+from benchmark.reporting.statistics import INTERVAL_FROM, Estimate
 
 ONE = (
     "Difference to the anchor, paired by seed, with its 95 % t interval (from three seeds on); above, the"
-    " share of the gap to the teacher. Solid: the teacher's lead."
+    " share of the gap to the teacher. Solid: the teacher's lead. Controls are hatched, references framed."
 )
 MANY = (
     "Each point is a baseline on one dataset, pair and condition: its gain over the anchor, paired by"
     " seed, against the teacher's lead over the anchor. On the diagonal a student equals its teacher."
 )
+FILLS = {"method": {}, "control": {"hatch": "////"}, "reference": {"edgecolor": "#333333", "linewidth": 0.8}}
 
 
 class Gain(NamedTuple):
@@ -42,34 +41,39 @@ def drawings(results: Results) -> Iterator[Drawing]:
     for task, panels in results.panels.items():
         found = [(panel, own) for panel in panels if (own := gains(panel))]
         title = f"{results.task_title(task)}: gain over the anchor and gap to the teacher"
-        if len(found) == 1:
-            yield Drawing(f"{task}_gains", title, ONE, partial(sorted_figure, *found[0]))
-        elif found:
-            yield Drawing(f"{task}_gains", title, MANY, partial(scatter_figure, found))
+        if found:
+            caption, draw = (ONE, sorted_figure) if len(found) == 1 else (MANY, scatter_figure)
+            yield Drawing(task, "gains", f"{task}_gains", title, caption, partial(draw, results, found))
 
 
 def gains(panel: Panel) -> list[Gain]:
     """Empty where the panel has no single teacher or no anchor."""
     name, found = panel.primary_metric, []
     teachers = panel.teachers()
-    if len(teachers) != 1 or panel.metric.direction == "min":
+    if len(teachers) != 1 or not panel.higher_is_better:
         return []
     for row in panel.rows:
         anchor, gain = anchor_of(row, panel.rows), row.values.get(f"difference/{name}")
         if anchor is not None and gain is not None and gain.n:
-            gap = teachers[0] - anchor.values[f"test@last/{name}"].mean
+            gap = teachers[0] - anchor.values[panel.key].mean
             found.append(Gain(row, panel.label(row), gain, gap))
     return found
 
 
-def sorted_figure(panel: Panel, found: list[Gain]) -> Figure:
+def sorted_figure(results: Results, found: list[tuple[Panel, list[Gain]]]) -> Figure:
     """Bars from 0 in order of the gain; the second axis counts in shares of the gap."""
-    ordered = sorted(found, key=lambda each: (each.gain.mean, each.label))
+    ((panel, own),) = found
+    ordered = sorted(own, key=lambda each: (each.gain.mean, each.label))
     gap = ordered[0].gap
-    figure, (axes,) = panel_axes([0.9 + 0.15 * len(ordered) + 0.13 * panel.title.count("\n")], 1)
+    figure, (axes,) = panel_axes([0.9 + 0.15 * len(ordered) + LINE * panel.title.count("\n")], 0)
     for height, each in enumerate(ordered):
-        colour = role_colour(each.row)
-        axes.barh(height, each.gain.mean, height=0.62, color=colour, alpha=0.55, linewidth=0)
+        colour = results.colour(each.row)
+        axes.barh(
+            height,
+            each.gain.mean,
+            height=0.62,
+            **{"color": colour, "alpha": 0.6} | FILLS[each.row.about.role],
+        )
         if each.gain.n >= INTERVAL_FROM:
             axes.plot([each.gain.low, each.gain.high], [height, height], color=colour, linewidth=1.2)
     axes.axvline(0, color="#333333", linewidth=0.8)
@@ -78,8 +82,7 @@ def sorted_figure(panel: Panel, found: list[Gain]) -> Figure:
     axes.tick_params(axis="y", length=0)
     axes.grid(False, axis="y")
     axes.set_ylim(-0.7, len(ordered) - 0.3)
-    unit = "points" if panel.metric.unit == "%" else panel.metric.unit
-    axes.set_xlabel(f"Gain over the anchor ({unit})")
+    axes.set_xlabel(f"Gain over the anchor ({_unit(panel)})")
     if gap:
         share = axes.secondary_xaxis(
             "top", functions=(lambda x: 100 * np.asarray(x) / gap, lambda x: np.asarray(x) * gap / 100)
@@ -87,38 +90,39 @@ def sorted_figure(panel: Panel, found: list[Gain]) -> Figure:
         share.set_xlabel("share of the teacher's lead (%)", fontsize=7)
         share.tick_params(labelsize=6.5)
     axes.set_title(panel.title, loc="left")
-    roles = dict.fromkeys(each.row.about.role for each in ordered)
-    handles = [
-        Patch(color=ROLE_COLOURS[role], alpha=0.55, label=role) for role in roles if role in ROLE_COLOURS
-    ]
-    figure.legend(handles=handles, loc="outside lower center", ncols=3)
     return figure
 
 
-def scatter_figure(found: list[tuple[Panel, list[Gain]]]) -> Figure:
+def scatter_figure(results: Results, found: list[tuple[Panel, list[Gain]]]) -> Figure:
     """One axes for all panels; a baseline has one colour and mark in all of them."""
-    labels = dict.fromkeys(each.row.title for _, own in found for each in own)
-    styles = {label: line_style(k) for k, label in enumerate(labels)}
-    marks = {label: "osD^vP*X"[k // 7 % 8] for k, label in enumerate(labels)}
-    figure, (axes,) = panel_axes([2.8], 1 + len(labels) // 3)
+    rows = {each.row.title: each.row for _, own in found for each in own}
+    colours = {title: results.colour(row) for title, row in rows.items()}
+    alike = list(colours.values())
+    marks = {
+        title: "osD^vP*X"[alike[:place].count(colours[title]) % 8] for place, title in enumerate(colours)
+    }
+    figure, (axes,) = panel_axes([2.8], 1 + len(rows) // 3)
     for _, own in found:
         for each in own:
-            colour = styles[each.row.title]["color"]
+            look: dict[str, Any] = {"color": colours[each.row.title]}
             if each.gain.n >= INTERVAL_FROM:
-                axes.plot([each.gap] * 2, [each.gain.low, each.gain.high], color=colour, lw=0.5, alpha=0.5)
-            axes.plot(each.gap, each.gain.mean, marker=marks[each.row.title], color=colour, ms=3.5, lw=0)
+                axes.plot([each.gap] * 2, [each.gain.low, each.gain.high], **look, lw=0.5, alpha=0.5)
+            axes.plot(each.gap, each.gain.mean, marker=marks[each.row.title], **look, ms=3.5, lw=0)
     axes.axhline(0, color="#333333", linewidth=0.8)
     low, high = axes.get_xlim()
     ends = [min(low, 0.0), high]
     axes.plot(ends, ends, color="#333333", linewidth=0.8, linestyle="--")
     axes.set_xlim(*ends)
-    unit = found[0][0].metric.unit
-    unit = "points" if unit == "%" else unit
+    unit = _unit(found[0][0])
     axes.set_xlabel(f"The teacher's lead over the anchor ({unit})")
     axes.set_ylabel(f"Gain over the anchor ({unit})")
     handles = [
-        Line2D([], [], color=styles[label]["color"], marker=marks[label], ms=3.5, lw=0, label=wrapped(label))
-        for label in labels
+        Line2D([], [], color=colours[title], marker=marks[title], ms=3.5, lw=0, label=wrapped(title))
+        for title in rows
     ]
     figure.legend(handles=handles, loc="outside lower center", ncols=3, columnspacing=0.8, handletextpad=0.2)
     return figure
+
+
+def _unit(panel: Panel) -> str:
+    return "points" if panel.metric.unit == "%" else panel.metric.unit

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from functools import partial
 from typing import Any, NamedTuple
@@ -10,11 +9,13 @@ from typing import Any, NamedTuple
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from benchmark.reporting.figures.drawing import INTERVAL_FROM, LINE, Drawing, axis_name, panel_axes
+from benchmark.reporting.figures.drawing import LINE, Drawing, file_stem, panel_axes, score_axis
+from benchmark.reporting.identity import own_facets
 from benchmark.reporting.panels import Panel
 from benchmark.reporting.results import Results
-from benchmark.reporting.rows import ResultRow
-from benchmark.reporting.style import COLOURS
+from benchmark.reporting.rows import ResultRow, grouped
+from benchmark.reporting.statistics import INTERVAL_FROM
+from benchmark.reporting.style import ANCHOR_COLOUR, COLOURS
 
 FEWEST = 3
 CAPTION = (
@@ -36,13 +37,11 @@ def drawings(results: Results) -> Iterator[Drawing]:
     """For each baseline of a panel of which a hyper-parameter took three values or more."""
     for task, panels in results.panels.items():
         for number, panel in enumerate(panels, start=1):
-            by_baseline: dict[str, list[Sweep]] = {}
-            for each in sweeps(panel):
-                by_baseline.setdefault(each.baseline, []).append(each)
-            for baseline, some in by_baseline.items():
-                stem = "".join(c if c.isalnum() else "_" for c in baseline)
+            for baseline, some in grouped(sweeps(panel), lambda sweep: sweep.baseline).items():
                 yield Drawing(
-                    f"{task}_sensitivity_{number}_{stem}",
+                    task,
+                    "hyperparameters",
+                    f"{task}_sensitivity_{number}_{file_stem(baseline)}",
                     f"{results.task_title(task)}: sensitivity of {some[0].title}",
                     CAPTION,
                     partial(sensitivity_figure, some, panel),
@@ -51,29 +50,26 @@ def drawings(results: Results) -> Iterator[Drawing]:
 
 def sweeps(panel: Panel) -> list[Sweep]:
     """What varied alone: rows of a baseline whose hyper-parameters are equal but for one number."""
-    found = []
-    rows = [row for row in panel.rows if row.finished]
-    for baseline in dict.fromkeys(row.name for row in rows):
-        own = [(_numbers(row), row) for row in rows if row.name == baseline]
+    found, finished = [], [row for row in panel.rows if row.finished]
+    for baseline, rows in grouped(finished, lambda row: row.baseline).items():
+        own = [(_numbers(row), row) for row in rows]
         for name in dict.fromkeys(name for values, _ in own for name in values):
-            groups: dict[str, dict[float, ResultRow]] = {}
-            for values, row in own:
-                if name in values:
-                    others = json.dumps([{**values, name: None}, row.comparison_condition], sort_keys=True)
-                    groups.setdefault(others, {})[values[name]] = row
-            for points in groups.values():
+
+            def others(each: tuple[dict[str, Any], ResultRow], name: str = name) -> str:
+                return repr(sorted({**each[0], name: None}.items())) + each[1].comparison
+
+            swept = [each for each in own if name in each[0]]
+            for some in grouped(swept, others).values():
+                points = {values[name]: row for values, row in some}
                 if len(points) >= FEWEST:
-                    found.append(Sweep(baseline, own[0][1].title, name, sorted(points.items())))
+                    found.append(Sweep(baseline, rows[0].title, name, sorted(points.items())))
     return found
 
 
 def _numbers(row: ResultRow) -> dict[str, Any]:
-    """The row's hyper-parameters, those of a composition's parts as `part.name`; numbers and all others."""
-    flat: dict[str, Any] = {}
-    for name, value in row.finished[0].hyperparameters.items():
-        inner = value if isinstance(value, dict) else {"": value}
-        flat |= {f"{name}.{key}" if key else name: each for key, each in inner.items()}
-    return {k: v for k, v in flat.items() if isinstance(v, int | float) and not isinstance(v, bool)}
+    """The row's hyper-parameters that are numbers, those of a composition's parts as `part.name`."""
+    values = own_facets(row.finished[0])
+    return {k: v for k, v in values.items() if isinstance(v, int | float) and not isinstance(v, bool)}
 
 
 def sensitivity_figure(some: list[Sweep], panel: Panel) -> Figure:
@@ -90,16 +86,15 @@ def _draw(axes: Axes, sweep: Sweep, panel: Panel) -> None:
     values = [value for value, _ in sweep.points]
     estimates = [row.values[key] for _, row in sweep.points]
     means = [estimate.mean for estimate in estimates]
-    axes.plot(values, means, color=COLOURS[0], marker="o", markersize=3)
+    axes.plot(values, means, color=COLOURS[1], marker="o", markersize=3)
     for value, estimate in zip(values, estimates, strict=True):
         if estimate.n >= INTERVAL_FROM:
-            axes.plot([value, value], [estimate.low, estimate.high], color=COLOURS[0], linewidth=1)
+            axes.plot([value, value], [estimate.low, estimate.high], color=COLOURS[1], linewidth=1)
     for (value, row), mean in zip(sweep.points, means, strict=True):
         if not row.condition["overrides"]:
-            axes.plot(value, mean, marker="o", markersize=7, fillstyle="none", color=COLOURS[1], lw=0)
-    for row in panel.rows:
-        if row.is_anchor and row.values[key].n and row.condition == panel.rows[0].condition:
-            axes.axhline(row.values[key].mean, color="#555555", linestyle=":", linewidth=1)
+            axes.plot(value, mean, marker="o", markersize=7, fillstyle="none", color=COLOURS[2], lw=0)
+    if panel.anchor is not None:
+        axes.axhline(panel.anchor.values[key].mean, color=ANCHOR_COLOUR, linestyle=":", linewidth=1)
     positive = [value for value in values if value > 0]
     if positive and max(positive) >= 10 * min(positive):
         # Zero has no logarithm: it stands one step left of the smallest value.
@@ -107,7 +102,7 @@ def _draw(axes: Axes, sweep: Sweep, panel: Panel) -> None:
     axes.set_xticks(values, [f"{value:g}" for value in values], minor=False)
     axes.minorticks_off()
     axes.set_xlabel(sweep.parameter)
-    axes.set_ylabel(f"Test {axis_name(panel)}".replace(", ", ",\n", 1))
+    axes.set_ylabel(score_axis(panel))
 
 
 def _threshold(values: list[float], positive: list[float]) -> dict[str, float]:

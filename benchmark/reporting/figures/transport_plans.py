@@ -10,8 +10,7 @@ import numpy as np
 from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 
-from benchmark.reporting.figures.drawing import Drawing, bare, square_axes
-from benchmark.reporting.panels import Panel
+from benchmark.reporting.figures.drawing import Drawing, bare, file_stem, square_axes
 from benchmark.reporting.results import Results
 from benchmark.reporting.rows import ResultRow
 
@@ -39,7 +38,9 @@ def drawings(results: Results) -> Iterator[Drawing]:
                 if found is not None:
                     seed, shown = found
                     yield Drawing(
-                        f"{task}_diagnostics_{number}_{_stem(panel, row)}",
+                        task,
+                        "transport_plans",
+                        f"{task}_diagnostics_{number}_{file_stem(panel.label(row))}",
                         f"{results.task_title(task)}: {panel.label(row)} on a batch",
                         CAPTION.format(label=panel.label(row), seed=seed),
                         partial(matrix_figure, shown, f"{panel.label(row)}\n{panel.title}"),
@@ -63,11 +64,6 @@ def matrices(results: Results, row: ResultRow) -> tuple[int, list[Matrix]] | Non
 def _words(name: str) -> str:
     """`diagnostics.wcord.lckt_coupling` -> `lckt coupling`."""
     return name.rpartition(".")[2].replace("_", " ")
-
-
-def _stem(panel: Panel, row: ResultRow) -> str:
-    label = panel.label(row).lower()
-    return "".join(c if c.isalnum() else "_" for c in label).strip("_")
 
 
 def matrix_figure(shown: list[Matrix], title: str) -> Figure:

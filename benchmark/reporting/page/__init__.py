@@ -10,6 +10,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from benchmark.reporting.figures import Saved
+from benchmark.reporting.output import write
 from benchmark.reporting.page.content import page_content
 from benchmark.reporting.results import Results
 from benchmark.reporting.tables import TaskTable
@@ -45,5 +46,4 @@ def write_page(results: Results, tables: list[TaskTable], saved: list[Saved], pa
         policy="default-src 'none'; img-src data:; style-src 'unsafe-inline'; "
         f"script-src 'sha256-{checksum}'",
     )
-    path.write_text(html, encoding="utf-8", newline="\n")
-    return path
+    return write(path, html)

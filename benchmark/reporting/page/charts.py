@@ -9,10 +9,11 @@ from typing import Any
 import pandas as pd
 
 from benchmark.records import Record
-from benchmark.reporting.figures.drawing import INTERVAL_FROM, axis_name
+from benchmark.reporting.figures.drawing import axis_name
 from benchmark.reporting.formatting import decimals_of, show_status
 from benchmark.reporting.panels import Panel
 from benchmark.reporting.rows import ResultRow
+from benchmark.reporting.statistics import INTERVAL_FROM
 
 # Cost axes: key of a row's values or of a record's measurements -> title, decimals of a value.
 COST_AXES = {
@@ -51,7 +52,7 @@ def _compared_row(
     row: ResultRow, panel: Panel, key: str, decimals: int, baselines: dict[str, str]
 ) -> dict[str, Any]:
     estimate = row.values[key]
-    seeds = row.by_seed(key, panel.block.metrics)
+    seeds = row.by_seed(key)
     interval = estimate.n >= INTERVAL_FROM and math.isfinite(estimate.low)
     if estimate.n == 0 or not math.isfinite(estimate.mean):
         words = show_status(row) or "not finished"
@@ -61,7 +62,7 @@ def _compared_row(
     count = f"{len(seeds)} of {len(row.records)}" if row.lost else str(len(seeds))
     return {
         "label": panel.label(row),
-        "baseline": baselines[row.name],
+        "baseline": baselines[row.baseline],
         "role": row.about.role,
         "mean": _number(estimate.mean),
         "low": _number(estimate.low) if interval else None,
@@ -105,7 +106,7 @@ def _drawn_panel(panel: Panel, by_run: dict[str, pd.DataFrame], baselines: dict[
         rows.append(
             {
                 "label": panel.label(row),
-                "baseline": baselines[row.name],
+                "baseline": baselines[row.baseline],
                 "role": row.about.role,
                 "anchor": row.is_anchor,
                 "runs": [record.id for record in row.records if record.id in by_run],

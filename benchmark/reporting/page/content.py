@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable
 from typing import Any
@@ -22,20 +23,17 @@ from benchmark.reporting.summary import Summary, summaries
 from benchmark.reporting.tables import Column, TaskTable, provenance_warnings
 
 # These kinds of saved figures the page draws itself, so that values can be read off.
-DRAWN_BY_THE_PAGE = re.compile(r"_(comparison|learning_curves|costs)(_\d+)?")
-NUMBER = re.compile(r"[^\w+\-−]*([+\-−]?)(\d[\d,]*\.?\d*(?:e[+-]?\d+)?)\s?([kMG]?)(?![A-Za-z])")
-UNITS = {"": 1.0, "k": 1e3, "M": 1e6, "G": 1e9}
+DRAWN_BY_THE_PAGE = ("comparison", "curves", "costs")
 
 
 def page_content(results: Results, tables: list[TaskTable], saved: list[Saved]) -> dict[str, Any]:
     """Every variable of the template."""
     baselines = _baselines(results.records)
-    details = _Details(results)
+    details = _details(results)
     tasks = [
         _task(task, number, results, tables, saved, baselines, details)
         for number, task in enumerate(results.blocks)
     ]
-    of_a_task = {each.drawing.name for each in saved if _task_of(each, results)}
     return {
         "name": results.folder.resolve().name if results.folder else "",
         # Arrays that can't be read are found while figures are drawn: by now all of them are known.
@@ -43,7 +41,7 @@ def page_content(results: Results, tables: list[TaskTable], saved: list[Saved]) 
         "overview": overview(results.records),
         "baselines": _baseline_groups(results.records, baselines),
         "tasks": tasks,
-        "pictures": pictures(each for each in saved if each.drawing.name not in of_a_task),
+        "pictures": pictures(each for each in saved if not each.drawing.task),
         "not_drawn": [each.drawing for each in saved if not each.paths],
         "suite": suite_bibtex(results.records),
         "papers": papers(results.records),
@@ -75,18 +73,10 @@ def _baseline_groups(records: Iterable[Record], baselines: dict[str, str]) -> li
 # --- one task ---
 
 
-class _Details:
-    """Rows of all tasks numbered, so that a cell can lead to the detail of its row."""
-
-    def __init__(self, results: Results) -> None:
-        self.number: dict[str, int] = {}
-        for blocks in results.blocks.values():
-            for row in (row for block in blocks for row in block.rows if not row.is_teacher):
-                number = len(set(self.number.values()))
-                self.number |= {record.id: number for record in row.records}
-
-    def of(self, row: ResultRow) -> int | None:
-        return None if row.is_teacher else self.number[row.records[0].id]
+def _details(results: Results) -> dict[str, int]:
+    """Row's id -> its number on the page, so that a cell can lead to the detail of its row."""
+    students = (row for blocks in results.blocks.values() for block in blocks for row in block.students)
+    return {row.id: number for number, row in enumerate(students)}
 
 
 def _task(
@@ -96,14 +86,14 @@ def _task(
     tables: list[TaskTable],
     saved: list[Saved],
     baselines: dict[str, str],
-    details: _Details,
+    details: dict[str, int],
 ) -> dict[str, Any]:
     panels = results.panels[task]
     records = [record for record in results.records if record.run.task == task]
     metrics = merge_metrics(records)
-    own = [each for each in saved if _task_of(each, results) == task]
     # Curves that a figure shows as a picture too would stand here twice.
-    shown = [each for each in own if not DRAWN_BY_THE_PAGE.fullmatch(each.drawing.name[len(task) :])]
+    own = [each for each in saved if each.drawing.task == task]
+    shown = [each for each in own if each.drawing.kind not in DRAWN_BY_THE_PAGE]
     data = chart_data(panels, results.history, baselines)
     return {
         "id": f"task{number}",
@@ -123,7 +113,7 @@ def _task(
         "has_curves": any(row["runs"] for panel in data["panels"] for row in panel["rows"]),
         "has_costs": any(panel["costs"] for panel in data["panels"]),
         "panels": [panel["title"] for panel in data["panels"]],
-        "tables": [_table(table, baselines, details) for table in tables if _task_of_table(table) == task],
+        "tables": [_table(table, baselines, details) for table in tables if table.task == task],
         "pictures": pictures(shown),
         "unfinished": _unfinished(results, task, baselines, details),
         "rows": _rows(results, task, baselines, details),
@@ -146,17 +136,7 @@ def _panel_heading(summary: Summary, metrics: dict[str, Metric]) -> str:
     return f"{title}: {metric_name(metrics[summary.metric], summary.metric)}" if several else title
 
 
-def _task_of(saved: Saved, results: Results) -> str:
-    """The task that a figure's name begins with; empty for a figure across tasks."""
-    fitting = [task for task in results.blocks if saved.drawing.name.startswith(f"{task}_")]
-    return max(fitting, key=len, default="")
-
-
-def _task_of_table(table: TaskTable) -> str:
-    return table.blocks[0].rows[0].records[0].run.task
-
-
-def _table(table: TaskTable, baselines: dict[str, str], details: _Details) -> dict[str, Any]:
+def _table(table: TaskTable, baselines: dict[str, str], details: dict[str, int]) -> dict[str, Any]:
     heads = [
         {"lines": column.header.replace("-\n", "-").split("\n"), "numeric": column.numeric}
         for column in table.columns
@@ -165,17 +145,16 @@ def _table(table: TaskTable, baselines: dict[str, str], details: _Details) -> di
     for block in table.blocks:
         rows, previous = [], None
         for row in block.rows:
-            group = None if row.is_teacher else row.comparison_condition
             rows.append(
                 {
-                    "baseline": "" if row.is_teacher else baselines[row.name],
-                    "detail": details.of(row),
-                    "rule": bool(rows) and group != previous,
-                    "end": row.is_teacher,
+                    "baseline": baselines.get(row.baseline, ""),
+                    "detail": details.get(row.id),
+                    "rule": bool(rows) and row.comparison != previous,
+                    "end": not row.is_student,
                     "cells": [_cell(column, row) for column in table.columns],
                 }
             )
-            previous = group
+            previous = row.comparison
         blocks.append({"title": block_title(block), "rows": rows})
     return {
         "title": table.title,
@@ -187,22 +166,12 @@ def _table(table: TaskTable, baselines: dict[str, str], details: _Details) -> di
 
 
 def _cell(column: Column, row: ResultRow) -> dict[str, Any]:
-    text = column.cell(row)
-    return {"text": text, "value": sort_value(text) if column.numeric else None}
-
-
-def sort_value(text: str) -> float | None:
-    """The first number of a cell, by which its column sorts: 61.2 of `61.2 ± 0.8`, 83900 of `83.9k`."""
-    found = NUMBER.match(text)
-    if not found:
-        return None
-    sign, digits, unit = found.groups()
-    value = float(digits.replace(",", "")) * UNITS[unit]
-    return -value if sign in ("-", "−") else value
+    value = column.value(row) if column.value else None
+    return {"text": column.cell(row), "value": value if value is None or math.isfinite(value) else None}
 
 
 def _unfinished(
-    results: Results, task: str, baselines: dict[str, str], details: _Details
+    results: Results, task: str, baselines: dict[str, str], details: dict[str, int]
 ) -> list[dict[str, Any]]:
     """A line for each row, status and reason of runs that did not finish, with their seeds."""
     lines = []
@@ -215,8 +184,8 @@ def _unfinished(
                     groups.setdefault(key, []).append(str(record.run.seed))
             lines += [
                 {
-                    "baseline": baselines[row.name],
-                    "detail": details.of(row),
+                    "baseline": baselines[row.baseline],
+                    "detail": details.get(row.id),
                     "label": panel.label(row),
                     "panel": panel.heading,
                     "status": status,
@@ -228,14 +197,16 @@ def _unfinished(
     return lines
 
 
-def _rows(results: Results, task: str, baselines: dict[str, str], details: _Details) -> list[dict[str, Any]]:
+def _rows(
+    results: Results, task: str, baselines: dict[str, str], details: dict[str, int]
+) -> list[dict[str, Any]]:
     """The collapsed details of a task's rows, panel by panel."""
     panels = []
     seen: set[int] = set()
     for number, panel in enumerate(results.panels[task]):
         rows = []
         for row in panel.rows:
-            detail = details.of(row)
+            detail = details.get(row.id)
             # A companion stands in several panels, its detail in the first.
             if detail is None or detail in seen:
                 continue
@@ -246,7 +217,7 @@ def _rows(results: Results, task: str, baselines: dict[str, str], details: _Deta
                 {
                     "detail": detail,
                     "panel": number,
-                    "baseline": baselines[row.name],
+                    "baseline": baselines[row.baseline],
                     "label": panel.label(row),
                     "runs": finished,
                     "data": Markup(compact_json(row_detail(row, panel.block.metrics))),

@@ -1,0 +1,286 @@
+"""Runs grouped into rows, and rows into blocks, by the ids of the tidy frame: as `identity` decides."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+
+from benchmark.records import LAST, Metric, Record
+from benchmark.reporting.frame import condition_columns, show_overrides, sort_key, tidy_frame
+from benchmark.reporting.identity import (
+    Facets,
+    identity,
+    own_facets,
+    shared_facets,
+    shared_overrides,
+    stable_id,
+    teacher_facets,
+    telling,
+)
+from benchmark.reporting.rows import (
+    COSTS,
+    MEASUREMENTS,
+    PROBES,
+    SPLITS,
+    PairBlock,
+    ResultRow,
+    anchor_of,
+    grouped,
+    primary_metrics,
+    varying_conditions,
+)
+from benchmark.reporting.statistics import Estimate, estimate_of, paired_differences
+
+OF_TEACHER = {"teacher/test/": f"{LAST}/", "teacher/probes/": PROBES, "teacher_": ""}
+"""Columns of a run's teacher -> the same columns of a student."""
+
+
+def task_blocks(records: Iterable[Record]) -> dict[str, list[PairBlock]]:
+    """Task -> its blocks, each with its teacher's and its baselines' rows; sorted by name.
+
+    Raises:
+        UserError: where two records of one run contradict each other.
+    """
+    records = list(records)
+    blocks: dict[str, list[PairBlock]] = {}
+    for task, runs in _with_records(records).groupby("task") if records else ():
+        conditions = varying_conditions(runs["record"])
+        by_block = runs.groupby(["dataset", "pair", "block"])
+        blocks[str(task)] = [_block(own, conditions) for _, own in by_block]
+    return blocks
+
+
+def _with_records(records: list[Record]) -> pd.DataFrame:
+    """The tidy frame, each line with the `record` that it was made of."""
+    by_id = {record.id: record for record in records}
+    frame = tidy_frame(records)
+    return frame.assign(record=[by_id[each] for each in frame["id"]])
+
+
+def _block(runs: pd.DataFrame, conditions: tuple[str, ...]) -> PairBlock:
+    """The block of its runs: lines of the tidy frame, with the `record` that each was made of."""
+    first: Record = runs["record"].iloc[0]
+    metrics = first.metrics
+    # A second record of one row and seed differs in something that no part of the record tells.
+    runs = runs.assign(copy=runs.groupby(["row", "seed"]).cumcount())
+    rows = [_row(own, metrics) for _, own in runs.groupby(["row", "copy"], sort=False)]
+    rows = _told_apart(_with_controls(rows))
+    rows = [_compared(row, rows, primary_metrics(metrics)) for row in rows]
+    rows.sort(
+        key=lambda row: (
+            [sort_key(row.comparison_condition[name]) for name in conditions],
+            row.setting,
+            row.comparison,
+            not row.is_anchor,
+            row.about.order,
+            sort_key(row.condition["overrides"]),
+            row.title,
+            row.variant,
+        )
+    )
+    return PairBlock(
+        id=runs["block"].iloc[0],
+        task=first.run.task,
+        dataset=first.run.dataset,
+        pair=first.run.pair,
+        metrics=metrics,
+        conditions=conditions,
+        rows=(*_teacher_rows(runs, conditions, metrics), *rows),
+    )
+
+
+def _row(runs: pd.DataFrame, metrics: Mapping[str, Metric]) -> ResultRow:
+    """The row of runs that may be averaged."""
+    runs = runs.sort_values(["seed", "id"])
+    first: Record = runs["record"].iloc[0]
+    copy = int(runs["copy"].iloc[0])
+    overrides = " ".join(show_overrides(shared_overrides(first.condition.overrides)))
+    condition = condition_columns(first.condition)
+    numbers = _numbers(runs[runs["status"] == "finished"].set_index("seed"), metrics)
+    return ResultRow(
+        id=f"{runs['row'].iloc[0]}{f'-{copy}' * bool(copy)}",
+        title=first.about.baseline_title or first.run.baseline,
+        baseline=first.run.baseline,
+        condition=condition,
+        records=tuple(runs["record"]),
+        numbers=numbers,
+        comparison=runs["comparison"].iloc[0],
+        comparison_condition={**condition, "overrides": overrides},
+        variant=f"copy {copy + 1}" if copy else "",
+        values=_estimates(numbers),
+    )
+
+
+def _numbers(runs: pd.DataFrame, metrics: Mapping[str, Metric]) -> pd.DataFrame:
+    """The numbers of tables, in their units, of some lines of the tidy frame; the index stays."""
+    scales = {f"{split}/{name}": metric.scale for split in SPLITS for name, metric in metrics.items()}
+    scales |= dict.fromkeys((*COSTS, *MEASUREMENTS), 1.0)
+    probed = [name for name in runs if name.startswith(PROBES) and runs[name].notna().to_numpy().any()]
+    scales |= dict.fromkeys(probed, 100.0)
+    return pd.DataFrame(
+        {
+            name: runs[name].astype(float) * scale if name in runs else np.nan
+            for name, scale in scales.items()
+        },
+        index=runs.index,
+    )
+
+
+def _estimates(numbers: pd.DataFrame) -> dict[str, Estimate]:
+    return {str(name): estimate_of(column.dropna()) for name, column in numbers.items()}
+
+
+def _with_controls(rows: list[ResultRow]) -> list[ResultRow]:
+    """Controls with a teacher of their own join the comparison of the anchor that differs in that alone."""
+
+    def home(row: ResultRow) -> ResultRow:
+        anchors = [other for other in rows if other.is_anchor]
+        if row.about.role != "control" or any(row.comparison == each.comparison for each in anchors):
+            return row
+        kin = identity(row.records[0]).any_teacher
+        found = {each.comparison: each for each in anchors if identity(each.records[0]).any_teacher == kin}
+        if len(found) != 1:
+            return row
+        (anchor,) = found.values()
+        return replace(row, comparison=anchor.comparison, comparison_condition=anchor.comparison_condition)
+
+    return list(map(home, rows))
+
+
+def _told_apart(rows: list[ResultRow]) -> list[ResultRow]:
+    """The rows with what tells each from others of its baseline and condition."""
+    told: dict[str, ResultRow] = {}
+    for siblings in grouped(rows, lambda row: repr(row.comparison_condition)).values():
+        comparisons = grouped(siblings, lambda row: row.comparison)
+        # Its own teacher is what a control's title speaks of.
+        typical = {
+            name: min(own, key=lambda row: row.about.role == "control") for name, own in comparisons.items()
+        }
+        settings = _telling_each(shared_facets, typical)
+        for name, own in comparisons.items():
+            for alike in grouped(own, lambda row: (row.baseline, repr(row.condition))).values():
+                variants = _telling_each(own_facets, {row.id: row for row in alike})
+                for row in alike:
+                    variant = ", ".join(part for part in (variants[row.id], row.variant) if part)
+                    told[row.id] = replace(row, setting=settings[name], variant=variant)
+    return [told[row.id] for row in rows]
+
+
+def _telling_each(facets: Facets, rows: Mapping[str, ResultRow]) -> dict[str, str]:
+    """For each of some rows, by any key: how it differs from the others."""
+    siblings = [record for row in rows.values() for record in row.records]
+    return {key: telling(facets, row.records, siblings) for key, row in rows.items()}
+
+
+def _compared(row: ResultRow, rows: list[ResultRow], primary: list[str]) -> ResultRow:
+    """The row with `difference/top1`: test@last minus the anchor's, by seed."""
+    anchor = anchor_of(row, rows)
+    if anchor is None:
+        return row
+    keys = {f"difference/{name}": f"{LAST}/{name}" for name in primary}
+    differences = {
+        name: estimate_of(paired_differences(row.by_seed(key), anchor.by_seed(key)))
+        for name, key in keys.items()
+    }
+    return replace(row, values=row.values | differences)
+
+
+def _teacher_rows(
+    runs: pd.DataFrame, conditions: tuple[str, ...], metrics: Mapping[str, Metric]
+) -> list[ResultRow]:
+    """The teachers of the block, averaged over teachers that differ in nothing but `teacher_seed`.
+
+    Controls have teachers of their own (an untrained one, say), which must not enter the mean: they
+    count only where there are no other rows.
+    """
+    taught = [record for record in runs["record"] if record.teacher.test]
+    taught = [record for record in taught if record.about.role != "control"] or taught
+    teachers = list(grouped(taught, lambda record: identity(record).teacher).values())
+
+    def tells_teachers_apart(name: str) -> bool:
+        """Constant for each teacher, and not the same for all."""
+        values = [{repr(condition_columns(r.condition)[name]) for r in own} for own in teachers]
+        return all(len(own) == 1 for own in values) and len(set().union(*values)) > 1
+
+    own = [name for name in conditions if name != "teacher_seed" and tells_teachers_apart(name)]
+
+    def shown(teacher: list[Record]) -> dict[str, Any]:
+        return {name: condition_columns(teacher[0].condition)[name] for name in own}
+
+    clusters: list[list[list[Record]]] = []
+    for some in grouped(teachers, lambda each: (identity(each[0]).teachers, repr(shown(each)))).values():
+        seeds = {teacher[0].condition.teacher_seed for teacher in some}
+        # Two teachers of one seed differ in more than their seed: by threads, say.
+        clusters += [some] if len(seeds) == len(some) else [[teacher] for teacher in some]
+    rows = []
+    for cluster in clusters:
+        alike = [r for other in clusters for t in other for r in t if shown(other[0]) == shown(cluster[0])]
+        several = sum(shown(other[0]) == shown(cluster[0]) for other in clusters) > 1
+        variant = telling(teacher_facets, (r for t in cluster for r in t), alike) if several else ""
+        # Of each teacher the first value that any of its records has; nothing of one teacher is averaged.
+        lines = pd.concat([_of(runs, t).groupby(lambda _: 0).first() for t in cluster])
+        rows.append(_end("teacher", lines, OF_TEACHER, shown(cluster[0]), metrics, variant))
+    return sorted(rows, key=lambda row: (row.title, repr(row.condition), row.variant))
+
+
+def _of(runs: pd.DataFrame, records: Iterable[Record]) -> pd.DataFrame:
+    return pd.DataFrame(runs[runs["id"].isin([record.id for record in records])])
+
+
+def _end(
+    kind: Literal["teacher", "untrained"],
+    runs: pd.DataFrame,
+    prefixes: Mapping[str, str],
+    condition: dict[str, Any],
+    metrics: Mapping[str, Metric],
+    variant: str = "",
+) -> ResultRow:
+    """An end of the scale: what the columns with these prefixes say, as if it were a student's."""
+    names = {}
+    for name in runs:
+        prefix = next((each for each in prefixes if name.startswith(each)), None)
+        if prefix is not None:
+            names[name] = prefixes[prefix] + name.removeprefix(prefix)
+    numbers = _numbers(pd.DataFrame({new: runs[old] for old, new in names.items()}), metrics)
+    first: Record = runs["record"].iloc[0]
+    network = first.teacher.architecture if kind == "teacher" else first.about.student
+    return ResultRow(
+        id=stable_id((kind, *sorted(runs["id"]))),
+        title=f"{kind} ({network or 'unnamed'})",
+        baseline="",
+        condition=condition,
+        records=tuple(runs["record"]),
+        numbers=numbers,
+        variant=variant,
+        kind=kind,
+        values=_estimates(numbers),
+    )
+
+
+OF_THE_DATA = ("fold", "split_seed", "validation", "train_samples")
+"""The conditions that an untrained student's features depend on, besides its seed."""
+
+
+def with_floor(block: PairBlock) -> PairBlock:
+    """The block with a row for the untrained student behind the teacher's, where it was probed."""
+    probed = [r for row in block.students for r in row.records if r.results.untrained_probes]
+
+    def shown(record: Record) -> dict[str, Any]:
+        return {name: getattr(record.condition, name) for name in OF_THE_DATA if name in block.conditions}
+
+    def data(record: Record) -> dict[str, Any]:
+        return {"data": teacher_facets(record)["data"]}
+
+    floors = []
+    for own in grouped(probed, lambda record: (repr(shown(record)), data(record)["data"])).values():
+        by_seed = grouped(own, lambda record: record.run.seed)
+        alike = [record for record in probed if shown(record) == shown(own[0])]
+        runs = _with_records([by_seed[seed][0] for seed in sorted(by_seed)])
+        told = telling(data, own, alike)
+        floors.append(_end("untrained", runs, {"untrained/": ""}, shown(own[0]), block.metrics, told))
+    teachers = [row for row in block.rows if not row.is_student]
+    return replace(block, rows=(*teachers, *floors, *block.students))

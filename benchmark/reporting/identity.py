@@ -1,0 +1,164 @@
+"""What may be averaged and what subtracted: decided here, for every field of a record, and nowhere else.
+
+Three ids, each a hash of plain values. Runs of one `row` differ in nothing but the seed and in how they were
+made (times, commit, machine): they may be averaged. Runs of one `comparison` had the same data, teacher,
+recipe and condition, whatever their baseline: they may be subtracted from one another. Runs of one `block`
+answer one question: they may stand under one heading.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, fields, is_dataclass
+from typing import Any, NamedTuple
+
+from benchmark.records import Condition, Record
+
+RECIPES = ("recipe.", "teacher_recipe.")
+"""Prefixes of the overrides that reach every baseline."""
+
+OF_OWN_TEACHER = ("teacher_epochs", "teacher_checkpoint")
+"""Conditions in which a control with a teacher of its own may differ from the others."""
+
+DIGITS = 8
+"""As many digits of a checksum are shown."""
+
+
+class Identity(NamedTuple):
+    """The ids of one run."""
+
+    block: str
+    comparison: str
+    row: str
+    any_teacher: str
+    """the comparison, whoever taught: a control with a teacher of its own has the others' anchor"""
+    any_labels: str
+    """the comparison, however many labels: a fully labelled companion stands beside those with few"""
+    teacher: str
+    """one trained teacher, as tested"""
+    teachers: str
+    """teachers that may be averaged where nothing but their seeds tells them apart"""
+
+
+def identity(record: Record) -> Identity:
+    """Which other runs a run may meet, and how closely."""
+    about, run, teacher = record.about, record.run, record.teacher
+    condition = {each.name: getattr(record.condition, each.name) for each in fields(Condition)}
+    overrides = condition.pop("overrides")
+    block = (run.task, run.dataset, run.pair, record.metrics)
+    sizes = (about.num_classes, about.num_train, about.num_test)
+    data = (record.provenance.data_fingerprint, about.synthetic, sizes)
+    labels = (condition.pop("label_fraction"), about.num_labelled, about.num_validation)
+    kin = (teacher.architecture, teacher.modalities, about.num_teacher)
+    own_teacher = {name: condition.pop(name) for name in OF_OWN_TEACHER}
+    taught = (own_teacher, kin, teacher.id, teacher.checksum)
+    student = (about.student, about.student_modalities)
+    same = (block, condition, shared_overrides(overrides), record.recipe, data, student)
+    roles = (about.role, about.anchor, about.companion)
+    own = (run.baseline, overrides, record.hyperparameters, record.provenance.code_checksum, roles)
+    ids = (
+        block,
+        (same, labels, taught),
+        (same, labels, taught, own),
+        (same, labels),
+        (same, taught),
+        (data, taught, teacher.test),
+        (data, kin),
+    )
+    return Identity(*map(stable_id, ids))
+
+
+def shared_overrides(overrides: Mapping[str, Any]) -> dict[str, Any]:
+    """The overrides that reach every baseline of a comparison: those of the recipes."""
+    return {name: value for name, value in overrides.items() if name.startswith(RECIPES)}
+
+
+# --- the same in words ---
+
+Facets = Callable[[Record], dict[str, Any]]
+
+
+def own_facets(record: Record) -> dict[str, Any]:
+    """What else than baseline and condition may keep rows of one comparison apart: name -> value."""
+    about = record.about
+    return {
+        **_dotted(record.hyperparameters),
+        "hyper-parameters": f"hyper-parameters {'recorded' if record.hyperparameters else 'unknown'}",
+        "code": f"code {record.provenance.code_checksum[:DIGITS]}",
+        "role": f"{about.role}{' (anchor)' * about.anchor} {about.companion}".strip(),
+    }
+
+
+def shared_facets(record: Record) -> dict[str, Any]:
+    """What may keep comparisons under one condition apart; causes first, consequences behind."""
+    about = record.about
+    return {
+        **teacher_facets(record),
+        "recipe": f"recipe {'recorded' if record.recipe else 'unknown'}",
+        **{f"recipe.{name}": value for name, value in record.recipe.items()},
+        "student": " ".join((about.student, *about.student_modalities)),
+        **{name: getattr(about, name) for name in ("num_classes", "num_train", "num_test", "synthetic")},
+        **{name: getattr(about, name) for name in ("num_labelled", "num_validation")},
+    }
+
+
+def teacher_facets(record: Record) -> dict[str, Any]:
+    """What may keep teachers under one condition apart."""
+    teacher = record.teacher
+    return {
+        "data": f"data {record.provenance.data_fingerprint[:DIGITS] or 'unknown'}",
+        "weights": f"teacher's weights {teacher.checksum[:DIGITS] or 'unknown'}",
+        "teacher": f"teacher {teacher.id[:DIGITS] or 'unknown'}",
+        "architecture": " ".join((teacher.architecture, *teacher.modalities)),
+        "num_teacher": record.about.num_teacher,
+        "teacher's scores": teacher.test,
+    }
+
+
+CONSEQUENCES = {
+    "weights": ("data",),
+    "teacher": ("data", "weights"),
+    "teacher's scores": ("data", "weights"),
+}
+"""What other data brings with it, say: not named where its cause is."""
+
+
+def telling(facets: Facets, records: Iterable[Record], siblings: Iterable[Record]) -> str:
+    """How records differ from their siblings, in words: `weight=0.1, data 823fa01c`; or empty."""
+    own, others = (list(map(facets, some)) for some in (records, siblings))
+    names = dict.fromkeys(name for found in others for name in found)
+    # A record that tells nothing of a hyper-parameter (its run did not begin) does not differ in it.
+    varying = [name for name in names if len({repr(found[name]) for found in others if name in found}) > 1]
+    parts = []
+    for name in varying:
+        if not any(cause in varying for cause in CONSEQUENCES.get(name, ())):
+            value = next((found[name] for found in own if name in found), None)
+            in_words = isinstance(value, str) and value.startswith((name, "teacher's"))
+            parts += [] if value is None else [value if in_words else f"{name}={value}"]
+    return ", ".join(parts)
+
+
+def _dotted(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """`{"kd": {"weight": 1}}` as `{"kd.weight": 1}`: the hyper-parameters of a composition's parts."""
+    found = {}
+    for name, value in tree.items():
+        inner = isinstance(value, Mapping)
+        found |= _dotted(value, f"{prefix}{name}.") if inner else {f"{prefix}{name}": value}
+    return found
+
+
+def stable_id(value: Any) -> str:
+    """Twelve digits that depend on the value alone: the same in every process, on every machine."""
+    return hashlib.blake2b(repr(_frozen(value)).encode(), digest_size=6).hexdigest()
+
+
+def _frozen(value: Any) -> Any:
+    """The value without what equal ones may differ in: the order of a mapping, list or tuple, 1 or 1.0."""
+    if isinstance(value, Mapping):
+        return tuple(sorted((str(key), _frozen(each)) for key, each in value.items()))
+    if isinstance(value, list | tuple):
+        return tuple(map(_frozen, value))
+    if is_dataclass(value) and not isinstance(value, type):
+        return _frozen(asdict(value))
+    return int(value) if isinstance(value, float) and value.is_integer() else value
