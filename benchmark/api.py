@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def run(settings: Settings, console: Console | None = None) -> Results:
-    """Trains what has no record yet, writes the report, and returns what the results folder holds.
+    """Trains what has no record yet, writes the report (if asked to), and returns what the folder holds.
 
     settings   as on the command line; `list`, `dry_run` and the other ways to stop early are not heeded
     console    where progress and tables are printed; standard output without one
@@ -26,7 +26,8 @@ def run(settings: Settings, console: Console | None = None) -> Results:
 
     settings.check()
     train(settings, console or Console())
-    write_report(settings, console or Console())
+    if settings.report:
+        write_report(settings, console or Console())
     return Results.read(settings.folder)
 
 

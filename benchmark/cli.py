@@ -49,7 +49,7 @@ def _run(settings: Settings, console: Console) -> int:
         print_plan(settings, console)
         return 0
     failures = api.train(settings, console)
-    if any((settings.folder / "runs").glob("*/record.json")):
+    if settings.report and any((settings.folder / "runs").glob("*/record.json")):
         _report(settings, console)
     for failure in failures:
         console.print(failure, style="red", markup=False, highlight=False, soft_wrap=True)

@@ -217,6 +217,8 @@ class Record:
     def __post_init__(self) -> None:
         if self.status == "finished" and LAST not in self.results.scores:
             raise ValueError("finished without test results")
+        if not self.metrics:
+            raise ValueError("without a metric")
 
 
 @dataclass(frozen=True)
@@ -306,9 +308,25 @@ def _read(file: Path, kind: type) -> Any:
         raise CorruptRecord(f"{file} is not valid: {error}") from error
 
 
+def _check_storable(value: Any, place: str = "") -> None:
+    """Raises ValueError for what JSON can say and no table can hold: 65 bits of a number, half a letter."""
+    if isinstance(value, dict):
+        for name, each in value.items():
+            _check_storable(name, f"a name in {place or 'it'}")
+            _check_storable(each, f"{place}.{name}".strip("."))
+    elif isinstance(value, list):
+        for each in value:
+            _check_storable(each, place)
+    elif isinstance(value, int) and not -(2**63) <= value < 2**63:
+        raise ValueError(f"{place}: a number of more than 64 bits")
+    elif isinstance(value, str) and any("\ud800" <= character <= "\udfff" for character in value):
+        raise ValueError(f"{place}: half a letter (a lone surrogate)")
+
+
 def _parse(content: Any, kind: type) -> Any:
     if not isinstance(content, dict):
         raise ValueError("not a JSON object")
+    _check_storable(content)
     if content.get("schema") == 1:
         try:
             content = migrated(content, "teacher" if kind is TeacherRecord else "run")

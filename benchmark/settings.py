@@ -71,6 +71,8 @@ class Settings:
     """Probe the frozen features of every network: linear, k-NN, few-shot, transfer."""
     results_dir: Path = Path("results")
     """Folder that holds all results, the trained teachers and the cache of decoded data."""
+    report: bool = True
+    """Write tables, figures and the page at the end; the jobs of a grid leave it to a last --report-only."""
     name: str = ""
     """Results go to RESULTS_DIR/NAME; by default the preset's name."""
     device: str = "auto"
@@ -132,6 +134,8 @@ class Settings:
         self._check_contradictions()
 
     def _check_contradictions(self) -> None:
+        if not self.report and (self.report_only or self.figures):
+            raise UserError("--no-report forbids what --report-only and --figures ask for: leave it out")
         modes = [flag(name) for name in ("list", "dry_run", "report_only") if getattr(self, name)]
         modes += ["--figures"] if self.figures and not self.report_only else []
         if len(modes) > 1:

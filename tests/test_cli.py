@@ -87,6 +87,21 @@ def test_report_only_rebuilds_every_table_and_figure(tmp_path: Path) -> None:
     assert (tmp_path / "t" / "report.html").exists()
 
 
+def test_the_jobs_of_a_grid_leave_the_report_to_a_last_command(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(tmp_path, "--no-report", report=True) == 0
+    assert len(records(tmp_path)) == 1
+    assert not (tmp_path / "t" / "report.html").exists()
+    assert run(tmp_path, "--no-report", "--report-only", report=True) == 2
+    assert (
+        "--no-report forbids what --report-only and --figures ask for: leave it out"
+        in capsys.readouterr().err
+    )
+    assert run(tmp_path, "--report-only", report=True) == 0
+    assert (tmp_path / "t" / "report.html").exists()
+
+
 def test_the_figures_of_papers_name_what_is_missing_even_without_any_record(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

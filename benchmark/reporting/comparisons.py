@@ -176,7 +176,8 @@ def with_bootstrap(results: Results, comparisons: list[Comparison]) -> list[Comp
 def _right_answers(results: Results, record: Record, metric: str) -> np.ndarray | None:
     """Which test samples [N] are answered rightly, as 0 and 1; None where the metric isn't their share."""
     arrays = results.arrays(record, "test_prediction", "test_label")
-    if len(arrays) != 2 or arrays["test_label"].ndim != 1:
+    shapes = {array.shape for array in arrays.values()}
+    if len(arrays) != 2 or len(shapes) != 1 or len(*shapes) != 1:
         return None
     right = (arrays["test_prediction"] == arrays["test_label"]).astype(np.int8)
     value = record.results.score(LAST, metric)

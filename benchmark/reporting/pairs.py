@@ -40,7 +40,8 @@ def pair_tables(results: Results) -> list[TaskTable]:
             names = dict.fromkeys(name for block in own for name in block.primary_metrics)
             for name in names:
                 suffix = f"_{name}" if len(names) > 1 else ""
-                table = _pair_table(f"{task}_{dataset}_pairs{suffix}", own, name)
+                measured = [block for block in own if name in block.metrics]
+                table = _pair_table(f"{task}_{dataset}_pairs{suffix}", measured, name)
                 tables.append(replace(table, task=task, title=results.task_title(task)))
     return tables
 

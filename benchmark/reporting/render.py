@@ -1,4 +1,4 @@
-"""Task tables on the terminal, as Markdown, LaTeX, CSV and plain text."""
+"""Task tables on the terminal, as Markdown and as plain text; all their forms as files."""
 
 import io
 from collections.abc import Iterable
@@ -11,28 +11,10 @@ from rich.text import Text
 from tabulate import tabulate
 
 from benchmark.reporting.formatting import block_title
+from benchmark.reporting.latex import to_latex
 from benchmark.reporting.output import make_folder, write
 from benchmark.reporting.rows import PairBlock, ResultRow
 from benchmark.reporting.tables import Column, TaskTable
-
-LATEX = {
-    **{character: f"\\{character}" for character in "&%$#_{}"},
-    "\\": r"\textbackslash{}",
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-    "<": r"\textless{}",
-    ">": r"\textgreater{}",
-    "|": r"\textbar{}",
-    "±": r"$\pm$",
-    "→": r"$\to$",
-    "↑": r"$\uparrow$",
-    "↓": r"$\downarrow$",
-    "–": "--",
-    "●": r"$\bullet$",
-    "○": r"$\circ$",
-    "\n": " ",
-}
-LATEX_BREAK = r" \\ "
 
 
 def save_tables(tables: Iterable[TaskTable], folder: Path) -> list[Path]:
@@ -135,7 +117,7 @@ def to_text(table: TaskTable) -> str:
     return "\n".join(line.rstrip() for line in lines) + "\n"
 
 
-# --- Markdown and LaTeX ---
+# --- Markdown ---
 
 
 def one_line(header: str) -> str:
@@ -164,48 +146,3 @@ def _markdown(text: str) -> str:
     for character in "\\|*_<[]":
         text = text.replace(character, f"\\{character}")
     return text.replace("\n", " ")
-
-
-def latex_escape(text: str) -> str:
-    """The text as LaTeX prints it."""
-    return "".join(LATEX.get(character, character) for character in text)
-
-
-def to_latex(table: TaskTable) -> str:
-    """A `table*` in booktabs style; needs the packages booktabs and graphicx (which fits it to the page)."""
-    align = "".join("r" if column.numeric else "l" for column in table.columns)
-    headers = [_latex_header(column.header) for column in table.columns]
-    lines = [
-        r"% \usepackage{booktabs,graphicx}",
-        r"\begin{table*}",
-        r"\centering",
-        rf"\caption{{{latex_escape(table.title)}. {latex_escape(' '.join(table.caption))}}}",
-        rf"\label{{tab:{''.join(c if c.isalnum() else '-' for c in table.stem)}}}",
-        r"\resizebox{\textwidth}{!}{%",
-        rf"\begin{{tabular}}{{{align}}}",
-        r"\toprule",
-        " & ".join(headers) + r" \\",
-    ]
-    for block in table.blocks:
-        lines += [
-            r"\midrule",
-            rf"\multicolumn{{{len(table.columns)}}}{{l}}{{{latex_escape(block_title(block))}}} \\",
-        ]
-        for row, starts_group in _with_groups(block.rows):
-            lines += [r"\addlinespace"] if starts_group else []
-            # Braces keep a leading bracket from being read as an option of the line break before it.
-            cells = [
-                latex_escape(column.cell(row)).replace("[", "{[}").replace("]", "{]}")
-                for column in table.columns
-            ]
-            cells = [f"$-${cell[1:]}" if cell.startswith("-") else cell for cell in cells]
-            lines.append(" & ".join(cells) + r" \\")
-    lines += [r"\bottomrule", r"\end{tabular}}"]
-    notes = (f"{{[{k}]}} {latex_escape(note)}" for k, note in enumerate(table.notes, start=1))
-    lines += [rf"\par\smallskip\footnotesize {' '.join(notes)}"] if table.notes else []
-    return "\n".join([*lines, r"\end{table*}"]) + "\n"
-
-
-def _latex_header(header: str) -> str:
-    lines = [latex_escape(line) for line in header.split("\n")]
-    return lines[0] if len(lines) == 1 else rf"\shortstack{{{LATEX_BREAK.join(lines)}}}"

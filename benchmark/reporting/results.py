@@ -164,7 +164,7 @@ class Results:
         except FileNotFoundError:
             return {}
         except Exception as error:  # whatever a damaged file makes the readers of zip and npy raise
-            problem = f"{record.folder}: arrays.npz can't be read ({' '.join(str(error).split()) or 'empty'})"
-            if problem not in self.problems:
-                self.problems.append(problem)
+            problem = f"{record.folder}: arrays.npz can't be read"
+            if not any(known.startswith(problem) for known in self.problems):
+                self.problems.append(f"{problem} ({' '.join(str(error).split()) or 'empty'})")
             return {}

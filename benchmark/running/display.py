@@ -6,8 +6,20 @@ import time
 from types import TracebackType
 from typing import Self
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn
+from rich.text import Text
+
+
+def show_seconds(seconds: float) -> str:
+    """`45 s`, `12 min 5 s`, `3 h 20 min`."""
+    whole = round(seconds)
+    for unit, size, smaller, share in (("h", 3600, "min", 60), ("min", 60, "s", 1)):
+        if whole >= size:
+            rest = whole % size // share
+            return f"{whole // size} {unit}" + (f" {rest} {smaller}" if rest else "")
+    return f"{whole} s"
 
 
 class PlainDisplay:
@@ -47,11 +59,21 @@ class PlainDisplay:
         """Prints where everyone stands after an epoch, and how long the rest will take."""
         spent = time.monotonic() - self._began
         left = spent / (epoch + 1) * (epochs - epoch - 1)
-        self.say(f"  epoch {epoch + 1}/{epochs}  {spent:.0f} s, {left:.0f} s left  {line}")
+        self.say(f"  epoch {epoch + 1}/{epochs}  {show_seconds(spent)}, {show_seconds(left)} left  {line}")
+
+
+class _TimeLeft(ProgressColumn):
+    """The time that a bar still takes, with its unit."""
+
+    def render(self, task: Task) -> Text:
+        return Text("" if task.time_remaining is None else f"{show_seconds(task.time_remaining)} left")
 
 
 class LiveDisplay(PlainDisplay):
-    """Three bars with the time left: the grid's runs, the epochs of the cohort, the steps of the epoch."""
+    """Three bars with the time left: the grid's runs, the epochs of the cohort, the steps of the epoch.
+
+    Below them stands what a pipe is told after each epoch: how far everyone is.
+    """
 
     def __init__(self, console: Console):
         super().__init__(console)
@@ -59,10 +81,12 @@ class LiveDisplay(PlainDisplay):
             TextColumn("{task.description}", table_column=None),
             BarColumn(),
             MofNCompleteColumn(),
-            TimeRemainingColumn(),
-            console=console,
-            transient=True,
+            _TimeLeft(),
             speed_estimate_period=3600,
+        )
+        self._scores = Text()
+        self._live = Live(
+            get_renderable=lambda: Group(self._progress, self._scores), console=console, transient=True
         )
         self._recorded, self._underway, self._counts = 0, 0, False
         self._grid = self._progress.add_task("runs", total=None)
@@ -70,11 +94,11 @@ class LiveDisplay(PlainDisplay):
         self._steps = self._progress.add_task("steps", total=None, visible=False)
 
     def __enter__(self) -> Self:
-        self._progress.start()
+        self._live.start()
         return self
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self._progress.stop()
+        self._live.stop()
 
     def grid(self, done: int, total: int, underway: int = 0) -> None:
         self._recorded, self._underway = done, underway
@@ -82,6 +106,7 @@ class LiveDisplay(PlainDisplay):
 
     def training(self, title: str, counts: bool = False) -> LiveDisplay:
         self._counts = counts
+        self._scores.plain = ""
         self._progress.reset(self._epochs, description=title, visible=True)
         return self
 
@@ -94,6 +119,8 @@ class LiveDisplay(PlainDisplay):
 
     def epoch_done(self, epoch: int, epochs: int, line: str) -> None:
         self._progress.update(self._epochs, completed=epoch + 1, total=epochs)
+        self._scores.plain = f"epoch {epoch + 1}/{epochs}  {line}"
+        self._live.refresh()
         if self._counts:
             share = self._underway * (epoch + 1) / epochs
             self._progress.update(self._grid, completed=self._recorded + share)

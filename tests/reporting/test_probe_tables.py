@@ -6,8 +6,9 @@ import pytest
 from fake_records import altered, make_record
 
 from benchmark.records import Record
+from benchmark.reporting.latex import to_latex
 from benchmark.reporting.probes import probe_tables
-from benchmark.reporting.render import to_latex, to_markdown, to_text
+from benchmark.reporting.render import to_markdown, to_text
 from benchmark.reporting.results import Results
 from benchmark.reporting.tables import task_tables
 

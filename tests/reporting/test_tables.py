@@ -3,9 +3,7 @@
 import csv
 import io
 import re
-import shutil
 import statistics
-import subprocess
 
 import pytest
 from fake_records import all_records, altered, make_record
@@ -13,8 +11,8 @@ from rich.console import Console
 
 from benchmark.records import Record
 from benchmark.reporting.grouping import task_blocks
-from benchmark.reporting.pairs import pair_tables
-from benchmark.reporting.render import latex_escape, print_table, to_latex, to_markdown, to_text
+from benchmark.reporting.latex import to_latex
+from benchmark.reporting.render import print_table, to_markdown, to_text
 from benchmark.reporting.results import Results
 from benchmark.reporting.tables import TaskTable, task_tables
 
@@ -234,28 +232,3 @@ def test_csv_has_mean_deviation_and_n_as_numbers():
         for part in ("mean", "sd", "n"):
             value = line[f"test@last/top1/{part}"]
             assert value == "" or float(value) >= 0
-
-
-def test_latex_escapes_everything_that_latex_reads():
-    assert latex_escape("a_b & 5% #1 $x$ {y} ~ ^ \\") == (
-        r"a\_b \& 5\% \#1 \$x\$ \{y\} \textasciitilde{} \textasciicircum{} \textbackslash{}"
-    )
-    text = to_latex(table_of(all_records()))
-    assert r"16 \& 32\_64" in text
-    body = text.split("\n", 1)[1].replace(r"{!}{%", "")
-    assert not re.search(r"(?<!\\)[%#_]", body)
-    assert text.count(r"\toprule") == text.count(r"\bottomrule") == 1
-    assert not re.search(r"[±↑↓→]", text)
-    rows = [line for line in body.splitlines() if " & " in line and line.endswith(r"\\")]
-    assert len({len(re.findall(r"(?<!\\)&", line)) for line in rows}) == 1
-
-
-@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="pdflatex is not installed")
-def test_latex_compiles(tmp_path):
-    tables = [*task_tables(Results.of(all_records())), *pair_tables(Results.of(all_records()))]
-    body = "\n\\clearpage\n".join(map(to_latex, tables))
-    document = (
-        rf"\documentclass{{article}}\usepackage{{booktabs,graphicx}}\begin{{document}}{body}\end{{document}}"
-    )
-    (tmp_path / "table.tex").write_text(document, encoding="utf-8")
-    subprocess.run(["pdflatex", "-halt-on-error", "table.tex"], cwd=tmp_path, check=True, capture_output=True)

@@ -99,7 +99,7 @@ def embedding_figure(networks: dict[str, np.ndarray], labels: np.ndarray, title:
     """A map for each network; colours repeat where there are more classes than colours."""
     columns = min(COLUMNS, len(networks))
     figure, all_axes = square_axes(len(networks), 3.5 / COLUMNS, columns)
-    colours = [CLASS_COLOURS[label % len(CLASS_COLOURS)] for label in labels]
+    colours = [CLASS_COLOURS[int(label) % len(CLASS_COLOURS)] for label in labels]
     for (name, embedding), axes in zip(networks.items(), all_axes, strict=True):
         places = planar(embedding)
         axes.scatter(places[:, 0], places[:, 1], s=2.5, c=colours, linewidths=0)

@@ -50,11 +50,15 @@ def drawings(results: Results) -> Iterator[Drawing]:
 def matrices(results: Results, row: ResultRow) -> tuple[int, list[Matrix]] | None:
     """The seed and the matrices of the first finished run that left any."""
     for record in row.finished:
-        arrays = {name: array for name, array in results.arrays(record).items() if array.ndim == 2}
+        arrays = {
+            name: array
+            for name, array in results.arrays(record).items()
+            if name.startswith((EARLY, LATE)) and array.ndim == 2 and array.size and np.isfinite(array).all()
+        }
         shown = [
             Matrix(_words(name), arrays.get(EARLY + name.removeprefix(LATE)), array)
             for name, array in arrays.items()
-            if name.startswith(LATE) and np.isfinite(array).all()
+            if name.startswith(LATE)
         ]
         if shown:
             return record.run.seed, shown
