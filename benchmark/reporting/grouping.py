@@ -55,10 +55,11 @@ def task_blocks(records: Iterable[Record]) -> dict[str, list[PairBlock]]:
 
 
 def _with_records(records: list[Record]) -> pd.DataFrame:
-    """The tidy frame, each line with the `record` that it was made of."""
+    """The tidy frame, each line with the `record` that it was made of and its `identity`."""
     by_id = {record.id: record for record in records}
     frame = tidy_frame(records)
-    return frame.assign(record=[by_id[each] for each in frame["id"]])
+    ordered = [by_id[each] for each in frame["id"]]
+    return frame.assign(record=ordered, identity=list(map(identity, ordered)))
 
 
 def _block(runs: pd.DataFrame, conditions: tuple[str, ...]) -> PairBlock:
@@ -107,6 +108,7 @@ def _row(runs: pd.DataFrame, metrics: Mapping[str, Metric]) -> ResultRow:
         baseline=first.run.baseline,
         condition=condition,
         records=tuple(runs["record"]),
+        identities=tuple(runs["identity"]),
         numbers=numbers,
         comparison=runs["comparison"].iloc[0],
         comparison_condition={**condition, "overrides": overrides},
@@ -141,8 +143,8 @@ def _with_controls(rows: list[ResultRow]) -> list[ResultRow]:
         anchors = [other for other in rows if other.is_anchor]
         if row.about.role != "control" or any(row.comparison == each.comparison for each in anchors):
             return row
-        kin = identity(row.records[0]).any_teacher
-        found = {each.comparison: each for each in anchors if identity(each.records[0]).any_teacher == kin}
+        kin = row.identities[0].any_teacher
+        found = {each.comparison: each for each in anchors if each.identities[0].any_teacher == kin}
         if len(found) != 1:
             return row
         (anchor,) = found.values()
@@ -197,38 +199,44 @@ def _teacher_rows(
     Controls have teachers of their own (an untrained one, say), which must not enter the mean: they
     count only where there are no other rows.
     """
-    taught = [record for record in runs["record"] if record.teacher.test]
-    taught = [record for record in taught if record.about.role != "control"] or taught
-    teachers = list(grouped(taught, lambda record: identity(record).teacher).values())
-
-    def tells_teachers_apart(name: str) -> bool:
-        """Constant for each teacher, and not the same for all."""
-        values = [{repr(condition_columns(r.condition)[name]) for r in own} for own in teachers]
-        return all(len(own) == 1 for own in values) and len(set().union(*values)) > 1
-
-    own = [name for name in conditions if name != "teacher_seed" and tells_teachers_apart(name)]
-
-    def shown(teacher: list[Record]) -> dict[str, Any]:
-        return {name: condition_columns(teacher[0].condition)[name] for name in own}
-
-    clusters: list[list[list[Record]]] = []
-    for some in grouped(teachers, lambda each: (identity(each[0]).teachers, repr(shown(each)))).values():
-        seeds = {teacher[0].condition.teacher_seed for teacher in some}
-        # Two teachers of one seed differ in more than their seed: by threads, say.
-        clusters += [some] if len(seeds) == len(some) else [[teacher] for teacher in some]
+    tested = pd.DataFrame(runs[[bool(record.teacher.test) for record in runs["record"]]])
+    others = pd.DataFrame(tested[tested["role"] != "control"])
+    tested = others if len(others) else tested
+    teachers = [own for _, own in tested.groupby([ids.teacher for ids in tested["identity"]], sort=False)]
+    names = [name for name in conditions if name != "teacher_seed" and _tells_apart(name, teachers)]
     rows = []
-    for cluster in clusters:
-        alike = [r for other in clusters for t in other for r in t if shown(other[0]) == shown(cluster[0])]
-        several = sum(shown(other[0]) == shown(cluster[0]) for other in clusters) > 1
-        variant = telling(teacher_facets, (r for t in cluster for r in t), alike) if several else ""
-        # Of each teacher the first value that any of its records has; nothing of one teacher is averaged.
-        lines = pd.concat([_of(runs, t).groupby(lambda _: 0).first() for t in cluster])
-        rows.append(_end("teacher", lines, OF_TEACHER, shown(cluster[0]), metrics, variant))
+    for alike in grouped(teachers, lambda own: repr(_shown(own, names))).values():
+        clusters = _clusters(alike)
+        siblings = [record for own in alike for record in own["record"]]
+        for cluster in clusters:
+            told = telling(teacher_facets, (r for own in cluster for r in own["record"]), siblings)
+            # Of each teacher the first value that any of its runs has; nothing of one teacher is averaged.
+            lines = pd.concat([own.groupby(lambda _: 0).first() for own in cluster])
+            variant = told if len(clusters) > 1 else ""
+            rows.append(_end("teacher", lines, OF_TEACHER, _shown(cluster[0], names), metrics, variant))
     return sorted(rows, key=lambda row: (row.title, repr(row.condition), row.variant))
 
 
-def _of(runs: pd.DataFrame, records: Iterable[Record]) -> pd.DataFrame:
-    return pd.DataFrame(runs[runs["id"].isin([record.id for record in records])])
+def _shown(runs: pd.DataFrame, names: Iterable[str]) -> dict[str, Any]:
+    """The conditions of these names, which all the runs share."""
+    condition = condition_columns(runs["record"].iloc[0].condition)
+    return {name: condition[name] for name in names}
+
+
+def _tells_apart(name: str, teachers: list[pd.DataFrame]) -> bool:
+    """Whether a condition is constant for each teacher, and not the same for all."""
+    values = [set(map(repr, own[name])) for own in teachers]
+    return all(len(own) == 1 for own in values) and len(set().union(*values)) > 1
+
+
+def _clusters(teachers: list[pd.DataFrame]) -> list[list[pd.DataFrame]]:
+    """Teachers that one row may average: alike in all but their seeds, and each of another seed."""
+    found = []
+    for some in grouped(teachers, lambda own: own["identity"].iloc[0].teachers).values():
+        seeds = {int(own["teacher_seed"].iloc[0]) for own in some}
+        # Two teachers of one seed differ in more than their seed: by threads, say.
+        found += [some] if len(seeds) == len(some) else [[own] for own in some]
+    return found
 
 
 def _end(
@@ -254,6 +262,7 @@ def _end(
         baseline="",
         condition=condition,
         records=tuple(runs["record"]),
+        identities=tuple(runs["identity"]),
         numbers=numbers,
         variant=variant,
         kind=kind,

@@ -158,10 +158,12 @@ def _lines(blocks: list[PairBlock], conditions: tuple[str, ...]) -> tuple[list[R
             if line is None:
                 line = row.id
                 title = row.title if row.is_student else TEACHER
-                lines[line] = replace(row, title=title, condition=_condition(row), records=())
+                lines[line] = replace(row, title=title, condition=_condition(row), records=(), identities=())
                 known.setdefault(key, []).append(line)
             cells.setdefault(line, {})[block.pair] = row
-            lines[line] = replace(lines[line], records=lines[line].records + row.records)
+            records = lines[line].records + row.records
+            identities = lines[line].identities + row.identities
+            lines[line] = replace(lines[line], records=records, identities=identities)
     groups = list(dict.fromkeys(_group(line, conditions) for line in lines.values()))
     ordered = sorted(
         lines.values(),

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from benchmark.records import LAST, Metric
 from benchmark.reporting.formatting import dataset_title, show_condition
 from benchmark.reporting.frame import show_overrides
-from benchmark.reporting.identity import OF_OWN_TEACHER, identity
+from benchmark.reporting.identity import OF_OWN_TEACHER
 from benchmark.reporting.rows import PairBlock, ResultRow, grouped
 
 TITLE_WIDTH = 34  # characters
@@ -93,17 +93,21 @@ class Panel:
 
     def teachers(self) -> list[float]:
         """The primary metric of each distinct teacher on the test split; not those of controls."""
-        records = [record for row in self.rows for record in row.records if record.about.role != "control"]
-        tested = ((record, record.teacher.test.get(self.primary_metric)) for record in records)
-        values = {identity(record).teacher: value for record, value in tested if value is not None}
-        return [value * self.metric.scale for value in values.values()]
+        values = {
+            ids.teacher: value * self.metric.scale
+            for row in self.rows
+            for record, ids in zip(row.records, row.identities, strict=True)
+            if record.about.role != "control"
+            and (value := record.teacher.test.get(self.primary_metric)) is not None
+        }
+        return list(values.values())
 
     @property
     def teacher_row(self) -> ResultRow | None:
         """The row of the teachers that taught here; None where there are several, or none was tested."""
-        own = {identity(record).teacher for row in self.rows for record in row.records}
+        own = {ids.teacher for row in self.rows for ids in row.identities}
         rows = [row for row in self.block.rows if row.kind == "teacher"]
-        found = [row for row in rows if own & {identity(record).teacher for record in row.records}]
+        found = [row for row in rows if own & {ids.teacher for ids in row.identities}]
         return found[0] if len(found) == 1 else None
 
 
@@ -132,4 +136,4 @@ def _is_companion(row: ResultRow) -> bool:
 
 
 def _but_labels(row: ResultRow) -> str:
-    return identity(row.records[0]).any_labels
+    return row.identities[0].any_labels

@@ -10,6 +10,7 @@ import pandas as pd
 
 from benchmark.records import BEST, LAST, About, Metric, Record, Status
 from benchmark.reporting.frame import CONDITIONS, condition_columns
+from benchmark.reporting.identity import Identity
 from benchmark.reporting.statistics import Estimate
 
 PROBES = "probes/"
@@ -38,6 +39,8 @@ class ResultRow:
     condition: dict[str, Any]
     """what the condition columns show: name -> value, the overrides in one line"""
     records: tuple[Record, ...]
+    identities: tuple[Identity, ...]
+    """of the records, one each"""
     numbers: pd.DataFrame
     """a line for each finished seed (each teacher), in the units of tables; nan where nothing was measured"""
     comparison: str = ""

@@ -52,7 +52,7 @@ def comparison_figure(results: Results, panels: list[Panel]) -> Figure:
         Line2D([], [], **grey, marker=MARKS[role], markersize=4, label=f"mean, 95 % ({role})")
         for role in dict.fromkeys(row.about.role for row in rows)
     ]
-    figure.legend(handles=handles, loc="outside lower center", ncols=3, columnspacing=1.2, handlelength=1.8)
+    figure.legend(handles=handles, loc="outside lower center", ncols=2, columnspacing=1.2, handlelength=1.8)
     return figure
 
 

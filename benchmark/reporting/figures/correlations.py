@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from matplotlib.figure import Figure
 
-from benchmark.reporting.figures.drawing import Drawing, bare, pages, square_axes, wrapped
+from benchmark.reporting.figures.drawing import Drawing, pages, square_axes, wrapped
 from benchmark.reporting.panels import Panel
 from benchmark.reporting.results import Results
 from benchmark.reporting.rows import ResultRow
@@ -61,14 +61,15 @@ def difference(results: Results, panel: Panel, row: ResultRow) -> Difference | N
 def correlation_figure(differences: list[Difference], title: str) -> Figure:
     """Small multiples under one colour scale."""
     columns = min(COLUMNS, len(differences))
-    figure, all_axes = square_axes(len(differences), 3.5 / COLUMNS, columns, extra=0.55)
+    figure, all_axes = square_axes(title, len(differences), 3.5 / COLUMNS, columns, foot=0.5)
     limit = max(float(np.abs(each.matrix).max()) for each in differences) or 1.0
     for each, axes in zip(differences, all_axes, strict=True):
         image = axes.imshow(each.matrix, cmap="RdBu_r", vmin=-limit, vmax=limit, interpolation="nearest")
         axes.set_title(f"{wrapped(each.label, 18)} ({each.size:.2f})", fontsize=6.5)
-        bare(axes)
-    bar = figure.colorbar(image, ax=all_axes, location="bottom", shrink=0.7, aspect=30, pad=0.02)
+    height = figure.get_figheight()
+    bar = figure.colorbar(
+        image, cax=figure.add_axes((0.15, 0.36 / height, 0.7, 0.07 / height)), orientation="horizontal"
+    )
     bar.set_label("student minus teacher", fontsize=7)
     bar.ax.tick_params(labelsize=6.5)
-    figure.suptitle(title, fontsize=8)
     return figure

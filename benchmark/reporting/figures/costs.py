@@ -55,7 +55,7 @@ def answer_cost(panel: Panel) -> tuple[str, Callable[[ResultRow], float | None]]
     """What an answer costs, in words and per row: latency where measured, else multiply-accumulates."""
     if all(panel.latency_of(row) is None for row in panel.rows):
         return "multiply-accumulates of an answer", lambda row: row.value("macs")
-    return "milliseconds for the answer to one sample", panel.latency_of
+    return "ms for the answer to one sample", panel.latency_of
 
 
 def front(found: list[Point], higher: bool = True) -> list[Point]:

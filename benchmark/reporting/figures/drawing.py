@@ -22,6 +22,7 @@ from benchmark.reporting.results import Results
 from benchmark.reporting.rows import ResultRow
 from benchmark.reporting.style import COLUMN, MARKS
 
+DPI = 200
 PANELS_PER_FILE = 8
 LINE = 0.13  # height of a line of text, inches
 
@@ -47,10 +48,13 @@ class Drawing:
         """Writes the PNG (200 dpi) and the PDF; the same records give the same bytes."""
         assert self.draw is not None, self.reason
         figure, written = self.draw(), []
+        # Laid out once: with a layout engine each format would lay out, and draw twice.
+        if figure.get_layout_engine() is not None:
+            figure.draw_without_rendering()
+            figure.set_layout_engine(None)
         for ending, metadata in (("png", {"Software": None}), ("pdf", {"CreationDate": None})):
             stream = io.BytesIO()
-            figure.savefig(stream, format=ending, dpi=200, metadata=metadata)
-            figure.set_layout_engine("none")  # it is laid out now; the next format would do it again
+            figure.savefig(stream, format=ending, metadata=metadata)
             written.append(write(folder / f"{self.name}.{ending}", stream.getvalue()))
         return written
 
@@ -93,20 +97,40 @@ def panel_axes(heights: list[float], legend_lines: int) -> tuple[Figure, list[Ax
     rows = math.ceil(len(heights) / columns)
     tallest = [max(heights[row * columns : (row + 1) * columns]) for row in range(rows)]
     figure = Figure(
-        figsize=(COLUMN * columns, sum(tallest) + 0.2 + 0.16 * legend_lines), layout="constrained"
+        figsize=(COLUMN * columns, sum(tallest) + 0.2 + 0.16 * legend_lines), dpi=DPI, layout="constrained"
     )
     FigureCanvasAgg(figure)
     grid = figure.add_gridspec(rows, columns, height_ratios=tallest)
     return figure, [figure.add_subplot(grid[k // columns, k % columns]) for k in range(len(heights))]
 
 
-def square_axes(count: int, size: float, columns: int, extra: float = 0.0) -> tuple[Figure, list[Axes]]:
-    """A figure of `count` axes of `size` inches, `columns` in a row, and `extra` inches for a colour bar."""
+def square_axes(
+    title: str, count: int, size: float, columns: int, bar: float = 0.0, foot: float = 0.0
+) -> tuple[Figure, list[Axes]]:
+    """A figure of `count` axes without ticks, of `size` inches with their margins, `columns` in a row.
+
+    The places are fixed, with `bar` inches free on the right of each row and `foot` at the bottom, for colour
+    bars: to find places for so many axes would take longer than to draw them.
+    """
     rows = math.ceil(count / columns)
-    figure = Figure(figsize=(size * columns, (size + 0.2) * rows + extra), layout="constrained")
+    head = LINE * (title.count("\n") + 1) + 0.06
+    above, gap = 0.3, 0.06  # for a title of two lines; between neighbours
+    width, height = size * columns + bar + gap, head + size * rows + gap + foot
+    figure = Figure(figsize=(width, height), dpi=DPI)
     FigureCanvasAgg(figure)
-    grid = figure.add_gridspec(rows, columns)
-    return figure, [figure.add_subplot(grid[k // columns, k % columns]) for k in range(count)]
+    side = size - above
+    all_axes = []
+    for k in range(count):
+        left = (k % columns) * size + (size - side) / 2
+        top = head + (k // columns) * size + above
+        axes = figure.add_axes((left / width, 1 - (top + side) / height, side / width, side / height))
+        axes.set_xticks([])
+        axes.set_yticks([])
+        axes.grid(False)
+        axes.spines[:].set_visible(False)
+        all_axes.append(axes)
+    figure.text(0.5, 1 - 0.03 / height, title, fontsize=8, ha="center", va="top")
+    return figure, all_axes
 
 
 def wrapped(label: str, width: int = 24) -> str:
@@ -126,13 +150,6 @@ def axis_name(panel: Panel) -> str:
 def score_axis(panel: Panel) -> str:
     """The same for the height of a plot: on two lines."""
     return f"Test {axis_name(panel)}".replace(", ", ",\n", 1)
-
-
-def bare(axes: Axes) -> None:
-    """No ticks and no grid: for matrices and maps, whose places have no numbers."""
-    axes.set_xticks([])
-    axes.set_yticks([])
-    axes.grid(False)
 
 
 MARGIN_CHARACTERS = 27
@@ -186,9 +203,7 @@ def draw_points(axes: Axes, points: list[Point]) -> None:
     axes.margins(x=0.04, y=0.06)
     low, high = axes.get_ylim()
     ordered = sorted(points, key=lambda point: ((point.y - low) / (high - low), point.label))
-    figure = axes.get_figure(root=True)
-    assert figure is not None
-    gap = LABEL_HEIGHT / (figure.get_figheight() / len(figure.axes) - 0.5)
+    gap = 1.2 * LABEL_HEIGHT / max(1.7, LABEL_HEIGHT * len(points))  # of the height that `scatter_axes` gives
     places = _spread([(point.y - low) / (high - low) for point in ordered], gap)
     for point, place in zip(ordered, places, strict=True):
         axes.annotate(

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
-from benchmark.reporting.figures.drawing import Drawing, Found, bare, each_panel, square_axes, wrapped
+from benchmark.reporting.figures.drawing import LINE, Drawing, Found, each_panel, square_axes, wrapped
 from benchmark.reporting.panels import Panel
 from benchmark.reporting.results import Results
 from benchmark.reporting.style import CLASS_COLOURS
 
 SHOWN = 9
 """Networks in a figure, the teacher included."""
-SAMPLES = 160
+SAMPLES = 120
 """Samples in a map: more make no other picture, and take longer."""
 COLUMNS = 3
 CAPTION = (
@@ -98,15 +100,23 @@ def _has_spread(embedding: np.ndarray) -> bool:
 def embedding_figure(networks: dict[str, np.ndarray], labels: np.ndarray, title: str) -> Figure:
     """A map for each network; colours repeat where there are more classes than colours."""
     columns = min(COLUMNS, len(networks))
-    figure, all_axes = square_axes(len(networks), 3.5 / COLUMNS, columns)
+    classes = sorted({int(label) for label in labels})
+    foot = 0.3 + LINE * math.ceil(len(classes) / 8) if len(classes) <= len(CLASS_COLOURS) else 0.0
+    figure, all_axes = square_axes(title, len(networks), 3.5 / COLUMNS, columns, foot=foot)
     colours = [CLASS_COLOURS[int(label) % len(CLASS_COLOURS)] for label in labels]
     for (name, embedding), axes in zip(networks.items(), all_axes, strict=True):
         places = planar(embedding)
         axes.scatter(places[:, 0], places[:, 1], s=2.5, c=colours, linewidths=0)
-        axes.set_title(wrapped(name, 18), fontsize=6.5)
-        bare(axes)
+        axes.set_facecolor("#F6F6F6")
+        axes.set_title("\n".join(wrapped(name, 20).split("\n")[:2]), fontsize=6.5)
         axes.margins(0.05)
-    figure.suptitle(title, fontsize=8)
+    if foot:
+        dots = [
+            Line2D([], [], color=CLASS_COLOURS[k % len(CLASS_COLOURS)], marker="o", ms=3, lw=0, label=f"{k}")
+            for k in classes
+        ]
+        spacing = {"columnspacing": 0.8, "handletextpad": 0.0, "borderaxespad": 0.1}
+        figure.legend(handles=dots, loc="lower center", ncols=8, title="class", title_fontsize=7, **spacing)
     return figure
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from functools import partial
 from typing import Any, NamedTuple
@@ -99,7 +100,7 @@ def _draw(axes: Axes, sweep: Sweep, panel: Panel) -> None:
     if positive and max(positive) >= 10 * min(positive):
         # Zero has no logarithm: it stands one step left of the smallest value.
         axes.set_xscale("symlog" if min(values) <= 0 else "log", **_threshold(values, positive))
-    axes.set_xticks(values, [f"{value:g}" for value in values], minor=False)
+    axes.set_xticks(values, _legible(axes, values), minor=False)
     axes.minorticks_off()
     axes.set_xlabel(sweep.parameter)
     axes.set_ylabel(score_axis(panel))
@@ -107,3 +108,14 @@ def _draw(axes: Axes, sweep: Sweep, panel: Panel) -> None:
 
 def _threshold(values: list[float], positive: list[float]) -> dict[str, float]:
     return {"linthresh": min(positive)} if min(values) <= 0 else {}
+
+
+def _legible(axes: Axes, values: list[float]) -> list[str]:
+    """The values as labels of their ticks; none where it would touch the one before."""
+    places = axes.transData.transform([(value, 0.0) for value in values])[:, 0]
+    labels, last = [], -math.inf
+    for value, place in zip(values, places, strict=True):
+        free = place - last > 0.1 * axes.bbox.width
+        labels.append(f"{value:g}" if free else "")
+        last = place if free else last
+    return labels

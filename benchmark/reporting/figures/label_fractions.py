@@ -11,7 +11,6 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from benchmark.reporting.figures.drawing import LINE, Drawing, pages, panel_axes, score_axis
-from benchmark.reporting.identity import identity
 from benchmark.reporting.panels import Panel
 from benchmark.reporting.results import Results
 from benchmark.reporting.rows import ResultRow, grouped
@@ -45,7 +44,7 @@ def drawings(results: Results) -> Iterator[Drawing]:
 def curves(panels: list[Panel]) -> list[Curves]:
     """One for each dataset, pair and remaining condition with two label fractions or more."""
     found = []
-    for some in grouped(panels, lambda panel: identity(panel.rows[0].records[0]).any_labels).values():
+    for some in grouped(panels, lambda panel: panel.rows[0].identities[0].any_labels).values():
         rows = {row.id: row for panel in some for row in panel.rows if row.finished}
         lines = grouped(rows.values(), _title)
         lines = {title: sorted(own, key=_fraction) for title, own in lines.items()}

@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 
-from benchmark.reporting.figures.drawing import Drawing, bare, file_stem, square_axes
+from benchmark.reporting.figures.drawing import Drawing, file_stem, square_axes
 from benchmark.reporting.results import Results
 from benchmark.reporting.rows import ResultRow
 
@@ -71,20 +71,19 @@ def _words(name: str) -> str:
 
 
 def matrix_figure(shown: list[Matrix], title: str) -> Figure:
-    """Two matrices a row: each one early and late, under one scale; those without a beginning one by one."""
-    cells = [
-        (f"{each.title}, {when}", array, _norm(each))
-        for each in shown
-        for when, array in (("first epoch", each.early), ("end", each.late))
-        if array is not None
-    ]
-    figure, all_axes = square_axes(len(cells), 1.75, 2, extra=0.15)
-    for (name, array, norm), axes in zip(cells, all_axes, strict=True):
-        image = axes.imshow(array, cmap="viridis", norm=norm, interpolation="nearest")
-        axes.set_title(name, fontsize=7)
-        bare(axes)
-        figure.colorbar(image, ax=axes, shrink=0.8, aspect=25).ax.tick_params(labelsize=6)
-    figure.suptitle(title, fontsize=8)
+    """A row for each matrix: early and late under one scale; without a beginning, the end alone."""
+    figure, all_axes = square_axes(title, 2 * len(shown), 1.5, 2, bar=0.5)
+    for each, first, last in zip(shown, all_axes[::2], all_axes[1::2], strict=True):
+        norm = _norm(each)
+        for when, array, axes in (("first epoch", each.early, first), ("end", each.late, last)):
+            if array is None:
+                axes.set_axis_off()
+                continue
+            image = axes.imshow(array, cmap="viridis", norm=norm, interpolation="nearest")
+            axes.set_title(f"{each.title}, {when}", fontsize=7)
+        place = last.get_position()
+        beside = figure.add_axes((place.x1 + 0.02, place.y0, 0.02, place.height))
+        figure.colorbar(image, cax=beside).ax.tick_params(labelsize=6)
     return figure
 
 

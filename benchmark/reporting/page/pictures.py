@@ -50,7 +50,7 @@ def _picture(saved: Saved, path: Path, scale: float) -> Picture:
     if scale != 1:
         pixels = pixels.resize((round(width * scale), round(height * scale)), Image.Resampling.LANCZOS)
     stream = io.BytesIO()
-    pixels.quantize(256, dither=Image.Dither.NONE).save(stream, "PNG", optimize=True)
+    pixels.quantize(256, dither=Image.Dither.NONE).save(stream, "PNG")
     source = f"data:image/png;base64,{base64.b64encode(stream.getvalue()).decode()}"
     # Figures are drawn at 200 dots per inch; the page has 96.
     return Picture(
