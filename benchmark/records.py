@@ -217,8 +217,6 @@ class Record:
     def __post_init__(self) -> None:
         if self.status == "finished" and LAST not in self.results.scores:
             raise ValueError("finished without test results")
-        if not self.metrics:
-            raise ValueError("without a metric")
 
 
 @dataclass(frozen=True)
@@ -337,6 +335,8 @@ def _parse(content: Any, kind: type) -> Any:
     expected = next(name for name, each in KINDS.items() if each is kind)
     if content.get("kind") != expected:
         raise ValueError(f"kind {content.get('kind')!r}, expected {expected!r}")
+    if kind is Record and content.get("metrics") in ({}, None):
+        raise ValueError("without a metric")
     try:
         return msgspec.convert(content, kind)
     except msgspec.ValidationError as error:

@@ -1,9 +1,17 @@
 """Files of a report: each written whole or not at all, and an error in writing is one line that names it."""
 
+import re
 from pathlib import Path
 
 from benchmark.errors import UserError
 from benchmark.records import write_whole
+from benchmark.reporting.identity import stable_id
+
+
+def file_name(stem: str) -> str:
+    """The stem as the name of a file: records may hold any text, a way out of the folder among it."""
+    plain = re.sub(r"[^\w.+-]", "_", stem).lstrip(".")
+    return plain if len(plain) <= 120 else f"{plain[:100]}_{stable_id(stem)}"
 
 
 def make_folder(folder: Path) -> Path:

@@ -12,7 +12,7 @@ from tabulate import tabulate
 
 from benchmark.reporting.formatting import block_title
 from benchmark.reporting.latex import to_latex
-from benchmark.reporting.output import make_folder, write
+from benchmark.reporting.output import file_name, make_folder, write
 from benchmark.reporting.rows import PairBlock, ResultRow
 from benchmark.reporting.tables import Column, TaskTable
 
@@ -29,7 +29,7 @@ def save_tables(tables: Iterable[TaskTable], folder: Path) -> list[Path]:
             "txt": to_text(table),
         }
         for ending, text in forms.items():
-            written.append(write(folder / f"{table.stem}.{ending}", text))
+            written.append(write(folder / f"{file_name(table.stem)}.{ending}", text))
     return written
 
 
@@ -51,7 +51,7 @@ def print_table(table: TaskTable, console: Console) -> None:
     left_out = [one_line(column.header) for column in table.columns if column not in columns]
     if left_out:
         names = "; ".join(left_out)
-        console.print(Text(f"Too narrow for: {names}. See tables/{table.stem}.txt.", style="dim"))
+        console.print(Text(f"Too narrow for: {names}. See tables/{file_name(table.stem)}.txt.", style="dim"))
     console.print(Text(" ".join(table.caption), style="dim"))
 
 

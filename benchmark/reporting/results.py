@@ -17,7 +17,7 @@ from benchmark.reporting.frame import RUN_KEYS, columns, distinct, flat
 from benchmark.reporting.grouping import task_blocks
 from benchmark.reporting.panels import Panel, task_panels
 from benchmark.reporting.rows import PairBlock, ResultRow
-from benchmark.reporting.style import COLOURS, baseline_colours
+from benchmark.reporting.style import COLOURS, Look, baseline_looks
 
 
 class Loaded(NamedTuple):
@@ -140,15 +140,15 @@ class Results:
         return self.blocks[task][0].about.task_title or task
 
     @cached_property
-    def colours(self) -> dict[str, int]:
-        """Baseline -> place of its colour, the same in every figure, file and chart."""
+    def looks(self) -> dict[str, Look]:
+        """Baseline -> its look, the same in every figure, file and chart."""
         ordered = sorted({(record.about.order, record.run.baseline) for record in self.records})
         anchors = {record.run.baseline for record in self.records if record.about.anchor}
-        return baseline_colours(dict.fromkeys(name for _, name in ordered), anchors)
+        return baseline_looks(dict.fromkeys(name for _, name in ordered), anchors)
 
     def colour(self, row: ResultRow) -> str:
         """The row's colour."""
-        return COLOURS[self.colours[row.baseline]]
+        return COLOURS[self.looks[row.baseline].colour]
 
     def arrays(self, record: Record, *names: str) -> Mapping[str, np.ndarray]:
         """Those of the named arrays that the run's `arrays.npz` holds; every one without a name.

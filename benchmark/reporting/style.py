@@ -42,21 +42,24 @@ class Look(NamedTuple):
         return {"color": COLOURS[self.colour], "linestyle": DASHES[self.dash]}
 
 
-def baseline_colours(baselines: Iterable[str], anchors: Iterable[str]) -> dict[str, int]:
-    """Baseline -> place of its colour, the same in every figure; the anchors are grey."""
+def baseline_looks(baselines: Iterable[str], anchors: Iterable[str]) -> dict[str, Look]:
+    """Baseline -> its look, the same in every figure: 40 that differ, grey for the anchors.
+
+    Neighbours differ in colour and dash, for readers who can't tell all colours apart.
+    """
     anchors = set(anchors)
     others = [name for name in baselines if name not in anchors]
-    places = {name: 1 + k % (len(COLOURS) - 1) for k, name in enumerate(others)}
-    return places | dict.fromkeys(anchors, 0)
+    found = {name: Look(1 + k % (len(COLOURS) - 1), k % len(DASHES)) for k, name in enumerate(others)}
+    return found | dict.fromkeys(anchors, Look(0, 0))
 
 
-def looks(colours: Mapping[str, int]) -> dict[str, Look]:
-    """Label -> look, from label -> colour: of one colour, each further line has another dash."""
-    seen: Counter[int] = Counter()
+def looks(by_label: Mapping[str, Look]) -> dict[str, Look]:
+    """Label -> look, from label -> look of its baseline: each further line of a baseline has another dash."""
+    seen: Counter[Look] = Counter()
     found = {}
-    for label, colour in colours.items():
-        found[label] = Look(colour, seen[colour] % len(DASHES))
-        seen[colour] += 1
+    for label, look in by_label.items():
+        found[label] = look._replace(dash=(look.dash + seen[look]) % len(DASHES))
+        seen[look] += 1
     return found
 
 

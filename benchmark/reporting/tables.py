@@ -170,12 +170,12 @@ def _primary_columns(blocks: list[PairBlock], name: str, metric: Metric, anchor:
     difference = f"difference/{name}"
     return [
         estimate_column(f"{words}\nlast epoch", f"{LAST}/{name}", decimals),
-        Column("best", lambda row: marks.get(row.id, ""), numeric=False),
         Column(
             f"difference to\n{anchor} {unit}",
             lambda row: show_difference(row.values.get(difference), decimals, row_n(row)),
             value=lambda row: row.value(difference),
         ),
+        Column("best", lambda row: marks.get(row.id, ""), numeric=False),
         Column(
             "Holm\np",
             lambda row: show_p(tested.get(row.id, math.nan)),

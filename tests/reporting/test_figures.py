@@ -11,7 +11,7 @@ from benchmark.reporting.figures.curves import curves_figure, curves_of
 from benchmark.reporting.grouping import task_blocks
 from benchmark.reporting.panels import task_panels
 from benchmark.reporting.results import Results
-from benchmark.reporting.style import looks
+from benchmark.reporting.style import Look
 
 PNG, PDF = b"\x89PNG", b"%PDF"
 
@@ -100,5 +100,5 @@ def test_a_curve_that_ends_in_infinity_is_drawn_up_to_there(tmp_path):
         file.write('{"epoch": 4, "train": {"loss": Infinity}}\n{"epoch": 5, "train": {"loss": NaN}}\n')
     results = Results.read(tmp_path)
     found = [curves_of(results, panel) for panel in results.panels["compression"]]
-    axes = curves_figure(found, looks({"KD": 1})).axes[0]
+    axes = curves_figure(found, {"KD": Look(1, 0)}).axes[0]
     assert list(axes.lines[0].get_xdata()) == [1, 2, 3, 4]

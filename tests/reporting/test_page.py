@@ -3,16 +3,20 @@
 import base64
 import hashlib
 import html
+import io
 import json
 import re
 from collections import Counter
 from html.parser import HTMLParser
 from itertools import pairwise
+from urllib.parse import unquote
 
 import pytest
 from fake_records import all_records, altered, make_record, write_run
+from rich.console import Console
 
-from benchmark.records import Measurements, Provenance
+from benchmark.records import Measurements, Provenance, write_record
+from benchmark.reporting import report
 from benchmark.reporting.figures import Saved, comparison
 from benchmark.reporting.figures.drawing import Drawing
 from benchmark.reporting.page import write_page
@@ -128,6 +132,54 @@ def test_every_sentence_of_the_summaries_stands_on_the_page(page):
     assert [sentence for sentence in sentences if sentence not in text] == []
 
 
+def test_the_summaries_come_first_and_what_was_run_is_folded(page):
+    _, _, tree = page
+    first = next(
+        attributes["id"]
+        for tag, attributes in tree.tags
+        if tag == "h2" and attributes.get("id") != "problems"
+    )
+    assert first == "summary"
+    (fold,) = (attributes for attributes in tree.all("details") if attributes.get("class") == "fold")
+    assert fold["id"] == "ran"
+    assert "open" not in fold
+
+
+def test_a_table_shows_the_score_and_the_difference_before_everything_else(page):
+    _, tables, _ = page
+    headers = [column.header.replace("\n", " ") for column in tables[0].columns]
+    assert headers[0] == "method"
+    assert headers[1].endswith("last epoch")
+    assert headers[2].startswith("difference to")
+    assert headers.index("role") > headers.index("status") > 2
+
+
+def test_files_are_linked_from_where_they_are_shown(results):
+    report(results, Console(file=io.StringIO()))
+    tree = Tree((results / "report.html").read_text(encoding="utf-8"))
+    links = {unquote(a["href"]) for a in tree.all("a") if not a["href"].startswith(("#", "https:"))}
+    assert all((results / link).is_file() for link in links), links
+    names = {path.relative_to(results).as_posix() for path in results.glob("*/*") if path.suffix == ".pdf"}
+    assert names <= links
+    assert {
+        "tables/compression.csv",
+        "tables/compression.tex",
+        "records.csv",
+        "tables/comparisons.csv",
+    } <= links
+
+
+def test_text_of_records_leads_no_file_out_of_the_folder(tmp_path):
+    folder = tmp_path / "a" / "b" / "c"
+    for name in ("scratch", "kd"):
+        path = write_run(folder, make_record(name, 0))
+        run = {"task": "../../evil", "dataset": "../%2f" + "x" * 300}
+        write_record(path / "record.json", altered(make_record(name, 0), run=run))
+    report(folder, Console(file=io.StringIO()))
+    assert {path.name for path in (tmp_path / "a").rglob("*")} >= {"report.html"}
+    assert [path.name for path in tmp_path.rglob("*evil*") if "a/b/c" not in path.as_posix()] == []
+
+
 def test_problems_notes_captions_and_failures_stand_on_the_page(page):
     results, tables, tree = page
     text = " ".join("".join(tree.texts).split())
@@ -149,7 +201,7 @@ def test_nothing_is_loaded_from_outside_the_file(results):
             assert (attributes.get("href") or "data:,").startswith("data:")
         assert not any(name.startswith("on") for name in attributes)
     for attributes in tree.all("a"):
-        assert attributes["href"].startswith(("#", "https://arxiv.org/abs/"))
+        assert re.match(r"#|https://arxiv\.org/abs/|(tables/|figures/)?[\w.%+-]+\.\w+$", attributes["href"])
     policy = next(a["content"] for a in tree.all("meta") if a.get("http-equiv"))
     assert "default-src 'none'" in policy
     style = path.read_text(encoding="utf-8").split("<style>")[1].split("</style>")[0]

@@ -15,7 +15,7 @@ from benchmark.reporting.results import Results
 from benchmark.reporting.tables import task_tables
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-WIDTHS, THEMES = (375, 1440), ("light", "dark")
+WIDTHS, THEMES = (390, 1440), ("light", "dark")
 
 CHECKS = (Path(__file__).parent / "page_checks.js").read_text(encoding="utf-8")
 
@@ -134,7 +134,7 @@ def test_no_overflow_no_clipped_no_faint_text(open_page, width, theme):
 
 
 def test_a_clipped_word_would_be_found(open_page):
-    page = open_page(375)
+    page = open_page(390)
     page.evaluate(
         "const p = document.createElement('p'); p.textContent = 'cutoff'.repeat(20);"
         "p.style.cssText = 'width: 50px; overflow: hidden; overflow-wrap: normal';"
@@ -329,3 +329,100 @@ def test_the_first_tab_reaches_the_skip_link(open_page):
     assert page.evaluate("document.activeElement.className") == "skip"
     page.keyboard.press("Enter")
     assert page.evaluate("document.activeElement.id") == "content"
+
+
+def test_a_phone_shows_method_score_and_difference(open_page):
+    page = open_page(390)
+    table = page.locator(".sortable").first
+    cell = table.locator("tbody tr", has_text="CRD").first.locator("td").nth(1)
+    assert re.match(r"[+−-]\d+\.\d \[", cell.inner_text())
+    box = cell.bounding_box()
+    assert box["x"] + box["width"] <= 390
+    assert page.locator("#summary").bounding_box()["y"] < 700
+
+
+def test_ticks_never_break_at_any_width(open_page):
+    page = open_page()
+    for width in range(330, 1000, 60):
+        page.set_viewport_size({"width": width, "height": 800})
+        page.wait_for_timeout(30)
+        tall = page.evaluate(
+            "[...document.querySelectorAll('.comparison:not([hidden]) .ticks span')]"
+            ".filter((tick) => tick.offsetHeight > 1.9 * parseFloat(getComputedStyle(tick).fontSize)).length"
+        )
+        assert tall == 0
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_paper_has_every_chart_mark_and_column_without_scrolling_first(open_page, tmp_path):
+    page = open_page()
+    page.emulate_media(media="print")
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    assert page.locator("[data-chart=curves] .curve").count() > 4
+    assert page.locator("[data-chart=costs] .point").count() > 4
+    assert page.locator(".comparison:visible").count() == page.locator(".comparison").count() > 1
+    assert page.locator(".comparison .ticks:not(:has(span))").count() == 0
+    marks = page.locator(".track .mean").first
+    assert marks.evaluate("(mark) => getComputedStyle(mark).printColorAdjust") == "exact"
+    widths = "[...document.querySelectorAll('.scroll table')].map((t) => t.getBoundingClientRect().width)"
+    assert max(page.evaluate(widths)) <= 700
+    assert page.locator("#bar").is_hidden()
+    page.evaluate("dispatchEvent(new Event('afterprint'))")
+    page.emulate_media(media="screen")
+    assert page.locator(".comparison:visible").count() < page.locator(".comparison").count()
+    written = page.pdf()
+    assert written.startswith(b"%PDF")
+
+
+def test_a_baseline_has_one_colour_in_every_chart(open_page):
+    page = seen(open_page())
+    colour = page.locator(".comparison li", has_text="CRD").first.evaluate(
+        "(row) => getComputedStyle(row.querySelector('.mean')).backgroundColor"
+    )
+    point = page.locator("[data-chart=costs] .point[data-label=CRD]").first
+    assert point.evaluate("(mark) => getComputedStyle(mark).fill") == colour
+    legend = page.locator("[data-chart=curves] .legend label", has_text=re.compile("^CRD")).first
+    assert legend.locator("line").evaluate("(line) => getComputedStyle(line).stroke") == colour
+
+
+def test_the_keyboard_reaches_everything_in_order_and_each_stop_is_seen_and_named(open_page):
+    page = seen(open_page())
+    reached, last = [], -1.0
+    for _ in range(400):
+        page.keyboard.press("Tab")
+        stop = page.evaluate(
+            "() => { const e = document.activeElement; if (e === document.body) return null;"
+            " const box = e.getBoundingClientRect(), style = getComputedStyle(e);"
+            " const name = e.getAttribute('aria-label') || e.labels?.[0]?.textContent || e.textContent"
+            " || document.getElementById(e.getAttribute('aria-labelledby'))?.textContent || '';"
+            " return { tag: e.tagName, kind: e.className, name: name.trim(), outline: style.outlineStyle,"
+            " top: box.top + scrollY, size: box.width * box.height, bar: !!e.closest('#bar') }; }"
+        )
+        if stop is None:
+            break
+        reached.append(stop)
+        assert stop["name"], stop
+        assert stop["outline"] != "none", stop
+        assert stop["size"] > 0, stop
+        if not stop["bar"] and stop["kind"] != "skip":
+            assert stop["top"] >= last - 60, stop
+            last = max(last, stop["top"])
+    tags = {stop["tag"] for stop in reached}
+    assert {"A", "BUTTON", "SELECT", "INPUT", "SUMMARY"} <= tags
+    assert sum(stop["kind"] == "surface" for stop in reached) >= 4
+    assert any(stop["kind"] == "plot" for stop in reached)
+
+
+def test_a_screen_reader_gets_each_point_of_the_costs_in_words(open_page):
+    page = seen(open_page())
+    items = page.locator("[data-chart=costs]").first.locator("ul.unseen li").all_inner_texts()
+    assert len(items) > 4
+    assert all(re.search(r"\(n = \d\); Training cost \(ms per step\): \d", each) for each in items)
+
+
+def test_what_was_run_opens_when_it_is_gone_to(open_page):
+    page = open_page()
+    assert page.locator("#ran dl").first.is_hidden()
+    page.get_by_role("button", name="Contents").click()
+    page.get_by_role("link", name="What was run").click()
+    assert page.locator("#ran dl").first.is_visible()

@@ -39,10 +39,10 @@ def drawings(results: Results) -> Iterator[Drawing]:
     for task, panels in results.panels.items():
         drawn = [found for panel in panels if len((found := curves_of(results, panel)).lines)]
         # The same label looks the same in every panel of a task.
-        colours = {p.label(row): results.colours[row.baseline] for p, *_ in drawn for row in p.rows}
+        by_label = {p.label(row): results.looks[row.baseline] for p, *_ in drawn for row in p.rows}
         for name, some in pages(drawn, f"{task}_learning_curves"):
             title = f"{results.task_title(task)}: learning curves"
-            yield Drawing(task, "curves", name, title, CAPTION, partial(curves_figure, some, looks(colours)))
+            yield Drawing(task, "curves", name, title, CAPTION, partial(curves_figure, some, looks(by_label)))
 
 
 def curves_of(results: Results, panel: Panel) -> Curves:

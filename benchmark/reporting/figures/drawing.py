@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.textpath import TextPath
 
-from benchmark.reporting.output import write
+from benchmark.reporting.output import file_name, write
 from benchmark.reporting.panels import Panel
 from benchmark.reporting.results import Results
 from benchmark.reporting.rows import ResultRow
@@ -55,7 +55,7 @@ class Drawing:
         for ending, metadata in (("png", {"Software": None}), ("pdf", {"CreationDate": None})):
             stream = io.BytesIO()
             figure.savefig(stream, format=ending, metadata=metadata)
-            written.append(write(folder / f"{self.name}.{ending}", stream.getvalue()))
+            written.append(write(folder / f"{file_name(self.name)}.{ending}", stream.getvalue()))
         return written
 
 

@@ -66,7 +66,7 @@ def _fraction(row: ResultRow) -> float:
 def label_figure(results: Results, some: list[Curves]) -> Figure:
     """An axes for each; one legend for all."""
     rows = {title: own[0] for each in some for title, own in each.lines.items()}
-    styles = looks({title: results.colours[row.baseline] for title, row in rows.items()})
+    styles = looks({title: results.looks[row.baseline] for title, row in rows.items()})
     columns = 2 if len(some) <= 2 else 4
     heights = [2.3 + LINE * _heading(each).count("\n") for each in some]
     figure, all_axes = panel_axes(heights, 1 + len(rows) // columns)

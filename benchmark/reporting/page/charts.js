@@ -93,6 +93,10 @@ page.charts = {};
       list.append(...(event.target.value === "mean" ? [...rows].sort((a, b) => value(b) - value(a)) : rows));
     });
     chart.addEventListener("show", rescale);
+    // On paper there is nothing to choose: every panel stands there, with its ticks.
+    const chosen = () => chart.closest("[data-task]").querySelector("select[id$='-comparison-panel']")?.value ?? "0";
+    addEventListener("beforeprint", () => { chart.hidden = false; rescale(); });
+    addEventListener("afterprint", () => { chart.hidden = chart.dataset.comparison !== chosen(); });
     new ResizeObserver(rescale).observe(axis);
     page.redraw.push(rescale);
   }
@@ -108,11 +112,12 @@ page.charts = {};
   // --- axes of curves and scatter ---
 
   const DASHES = ["none", "7 3", "2 2.5", "8 3 2 3", "13 4"];
-  const look = (position) => ({ colour: `var(--line${position % 7})`, dash: DASHES[Math.floor(position / 7) % DASHES.length] });
+  // A baseline's look comes with the data; seeds of one run take theirs by position.
+  const look = (line, position) => ({ colour: `var(--line${line.look ? line.look[0] : position % 9})`, dash: DASHES[line.look ? line.look[1] : position % 5] });
 
   const frame = (width, height, x, y, xTitle, whole) => {
     const svg = svgElement("svg", { viewBox: `0 0 ${width} ${height}`, "aria-hidden": "true" });
-    const yTicks = ticks(y[0], y[1], height / 55), xTicks = ticks(x[0], x[1], width / 80, whole);
+    const yTicks = ticks(y[0], y[1], height / 42), xTicks = ticks(x[0], x[1], width / 80, whole);
     const yLabels = yTicks.values.map((value) => withSign(value, yTicks.digits));
     const left = Math.ceil(Math.max(...yLabels.map(textWidth), 10)) + 14, right = width - 16, top = 8, bottom = height - 44;
     const px = (value) => left + ((value - x[0]) / (x[1] - x[0] || 1)) * (right - left);
@@ -150,8 +155,7 @@ page.charts = {};
   // Draws `lines` into `holder`; each has `points`, `lost`, a look and `key`, its checkbox's label.
   page.charts.curves = (holder, lines, title, digits, initial) => {
     const shown = new Set(initial);
-    // Those shown first differ most; each keeps its look from then on.
-    [...new Set([...initial, ...lines])].forEach((line, position) => Object.assign(line, look(position)));
+    lines.forEach((line, position) => Object.assign(line, look(line, position)));
     const surface = page.make("div", { class: "surface", tabindex: "0", role: "group", "aria-label": `${title}, by epoch. Left and right arrows go from epoch to epoch and read the values.` });
     const legend = page.make("fieldset", { class: "legend" }, page.make("legend", {}, "Curves"));
     const checks = page.make("div", { class: "checks" });
@@ -277,22 +281,23 @@ page.charts = {};
 
   // --- accuracy against cost ---
 
-  const MARKS = { method: "M-5 0a5 5 0 1 0 10 0a5 5 0 1 0 -10 0", control: "M-4.5 -4.5h9v9h-9z", other: "M0 -6l5.5 10h-11z" };
-  const colourOf = (role) => `var(--${["method", "control"].includes(role) ? role : "reference"})`;
+  const MARKS = { method: "M0 -6l6 6l-6 6l-6 -6z", control: "M-4.5 -4.5h9v9h-9z", reference: "M-5 0a5 5 0 1 0 10 0a5 5 0 1 0 -10 0" };
 
   page.charts.costs = (holder, panel) => {
     const axisChoice = page.make("select", { "aria-label": "Cost on the horizontal axis" }, ...panel.costs.map(([name, title]) => page.make("option", { value: name }, title)));
     const surface = page.make("div", { class: "surface", tabindex: "0", role: "group", "aria-label": `${panel.axis}, against cost. Left and right arrows go from baseline to baseline and read the values.` });
     const readout = page.make("p", { class: "readout" });
     let current = null, points = [], drawn = null;
+    const words = (row) => {
+      const [, title, digits] = panel.costs.find(([name]) => name === axisChoice.value);
+      const interval = row.low === null ? "" : ` [${withSign(row.low, panel.decimals)}, ${withSign(row.high, panel.decimals)}]`;
+      return `${row.label}: ${withSign(row.mean, panel.decimals)}${interval} (n = ${row.n}); ${title}: ${shortNumber(row.costs[axisChoice.value], digits)}`;
+    };
     const read = (row, aloud) => {
       current = row;
       for (const mark of surface.querySelectorAll(".point")) mark.classList.toggle("current", mark.dataset.label === row?.label);
-      if (!row) { readout.textContent = ""; return; }
-      const [, title, digits] = panel.costs.find(([name]) => name === axisChoice.value);
-      const interval = row.low === null ? "" : ` [${withSign(row.low, panel.decimals)}, ${withSign(row.high, panel.decimals)}]`;
-      readout.textContent = `${row.label}: ${withSign(row.mean, panel.decimals)}${interval} (n = ${row.n}); ${title}: ${shortNumber(row.costs[axisChoice.value], digits)}`;
-      if (aloud) page.announce(readout.textContent);
+      readout.textContent = row ? words(row) : "";
+      if (row && aloud) page.announce(readout.textContent);
     };
     const draw = () => {
       const width = holder.clientWidth, cost = axisChoice.value;
@@ -309,10 +314,10 @@ page.charts = {};
       for (const value of panel.teachers) svg.append(svgElement("line", { class: "teacher-line", x1: left, x2: right, y1: py(value), y2: py(value) }));
       for (const row of points) {
         const at = px(row.costs[cost]);
-        if (row.low !== null) svg.append(svgElement("line", { class: "whisker", x1: at, x2: at, y1: py(row.low), y2: py(row.high), style: `stroke: ${colourOf(row.role)}` }));
+        if (row.low !== null) svg.append(svgElement("line", { class: "whisker", x1: at, x2: at, y1: py(row.low), y2: py(row.high), style: `stroke: ${look(row).colour}` }));
       }
       for (const row of points) {
-        const mark = svgElement("path", { class: "point", d: MARKS[row.role] || MARKS.other, transform: `translate(${px(row.costs[cost])} ${py(row.mean)})`, style: `fill: ${colourOf(row.role)}` });
+        const mark = svgElement("path", { class: "point", d: MARKS[row.role], transform: `translate(${px(row.costs[cost])} ${py(row.mean)})`, style: `fill: ${look(row).colour}` });
         mark.dataset.label = row.label;
         svg.append(mark);
       }
@@ -328,7 +333,7 @@ page.charts = {};
         taken.push({ x: free[0], y: free[1], w, h: 16 });
         svg.append(svgElement("text", { class: "name", x: free[0] + 2, y: free[1] + 12 }, row.label));
       }
-      surface.replaceChildren(svg);
+      surface.replaceChildren(svg, page.make("ul", { class: "unseen" }, ...points.map((row) => page.make("li", {}, words(row)))));
       read(points.includes(current) ? current : null);
     };
     surface.addEventListener("pointermove", (event) => {
@@ -348,10 +353,10 @@ page.charts = {};
     const roles = [...new Set(panel.rows.map((row) => row.role).filter(Boolean))];
     const key = page.make("p", { class: "key", "aria-hidden": "true" }, ...roles.map((role) => {
       const svg = svgElement("svg", { viewBox: "-7 -7 14 14", style: "width: 0.9rem; height: 0.9rem" });
-      svg.append(svgElement("path", { d: MARKS[role] || MARKS.other, style: `fill: ${colourOf(role)}` }));
+      svg.append(svgElement("path", { d: MARKS[role], style: "fill: var(--soft)" }));
       return page.make("span", {}, svg, role);
     }));
-    if (panel.teachers.length) key.append(page.make("span", { class: "teacher-key" }, "teacher"));
+    if (panel.teachers.length) key.append(page.make("span", { class: "teacher-key level" }, "teacher"));
     holder.replaceChildren(page.make("p", { class: "field" }, axisChoice), page.make("p", { class: "chart-title" }, `${panel.axis}; bars: 95 % t interval from three seeds on`), key, surface, readout);
     draw();
     return draw;
@@ -366,6 +371,8 @@ page.charts = {};
     return parsed.get(script);
   };
 
+  const builders = [];
+  addEventListener("beforeprint", () => builders.forEach((build) => build()));
   for (const holder of document.querySelectorAll("[data-chart]")) {
     const choice = holder.previousElementSibling.querySelector("select");
     let redraw = null;
@@ -380,12 +387,17 @@ page.charts = {};
         redraw = null;
       }
     };
-    const whenSeen = new IntersectionObserver((entries) => {
-      if (!entries.some((entry) => entry.isIntersecting)) return;
-      whenSeen.disconnect();
+    const first = () => {
+      if (redraw || holder.childElementCount) return;
       build();
       let width = holder.clientWidth;
       new ResizeObserver(() => { if (holder.clientWidth !== width) { width = holder.clientWidth; redraw?.(); } }).observe(holder);
+    };
+    builders.push(first);
+    const whenSeen = new IntersectionObserver((entries) => {
+      if (!entries.some((entry) => entry.isIntersecting)) return;
+      whenSeen.disconnect();
+      first();
     }, { rootMargin: "400px" });
     whenSeen.observe(holder);
     choice?.addEventListener("change", build);

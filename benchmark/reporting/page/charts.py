@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import pandas as pd
@@ -14,6 +14,8 @@ from benchmark.reporting.formatting import decimals_of, show_status
 from benchmark.reporting.panels import Panel
 from benchmark.reporting.rows import ResultRow
 from benchmark.reporting.statistics import INTERVAL_FROM
+from benchmark.reporting.style import Look
+from benchmark.reporting.style import looks as looks_of_labels
 
 # Cost axes: key of a row's values or of a record's measurements -> title, decimals of a value.
 COST_AXES = {
@@ -26,22 +28,21 @@ COST_AXES = {
 }
 
 
-def comparison(panel: Panel, baselines: dict[str, str]) -> dict[str, Any]:
+def comparison(panel: Panel, baselines: dict[str, str], looks: Mapping[str, Look]) -> dict[str, Any]:
     """The rows of one panel with their seeds, mean and interval; lines for the teachers and the anchor."""
     metric = panel.primary_metric
     key = f"test@last/{metric}"
     decimals = decimals_of(panel.metric)
     teachers = [value for value in panel.teachers() if math.isfinite(value)]
-    anchors = [row for row in panel.rows if row.is_anchor and row.condition == panel.rows[0].condition]
-    anchor = _number(anchors[0].values[key].mean) if anchors and anchors[0].values[key].n else None
-    rows = [_compared_row(row, panel, key, decimals, baselines) for row in panel.rows]
+    anchor = None if panel.anchor is None else _number(panel.anchor.values[key].mean)
+    rows = [_compared_row(row, panel, key, decimals, baselines, looks[row.baseline]) for row in panel.rows]
     lines = [{"kind": "teacher", "value": value} for value in teachers]
     lines += [{"kind": "anchor", "value": anchor}] if anchor is not None else []
     return {
         "title": panel.heading,
         "axis": f"Test {axis_name(panel)}",
         "decimals": decimals,
-        "anchor": panel.label(anchors[0]) if anchor is not None else "",
+        "anchor": "" if panel.anchor is None else panel.label(panel.anchor),
         "rows": rows,
         "lines": lines,
         **_range(rows, [line["value"] for line in lines], decimals),
@@ -49,7 +50,7 @@ def comparison(panel: Panel, baselines: dict[str, str]) -> dict[str, Any]:
 
 
 def _compared_row(
-    row: ResultRow, panel: Panel, key: str, decimals: int, baselines: dict[str, str]
+    row: ResultRow, panel: Panel, key: str, decimals: int, baselines: dict[str, str], look: Look
 ) -> dict[str, Any]:
     estimate = row.values[key]
     seeds = row.by_seed(key)
@@ -64,6 +65,7 @@ def _compared_row(
         "label": panel.label(row),
         "baseline": baselines[row.baseline],
         "role": row.about.role,
+        "look": look,
         "mean": _number(estimate.mean),
         "low": _number(estimate.low) if interval else None,
         "high": _number(estimate.high) if interval else None,
@@ -88,14 +90,19 @@ def _range(rows: list[dict], lines: list[float], decimals: int) -> dict[str, Any
     return {"low": low - margin, "high": high + margin}
 
 
-def chart_data(panels: list[Panel], history: pd.DataFrame, baselines: dict[str, str]) -> dict[str, Any]:
+def chart_data(
+    panels: list[Panel], history: pd.DataFrame, baselines: dict[str, str], looks: Mapping[str, Look]
+) -> dict[str, Any]:
     """The panels of a task for curves and scatter, and each run's curves."""
     by_run = {str(name): frame for name, frame in history.groupby("id")} if len(history) else {}
-    drawn = [_drawn_panel(panel, by_run, baselines) for panel in panels]
+    by_label = {panel.label(row): looks[row.baseline] for panel in panels for row in panel.rows}
+    drawn = [_drawn_panel(panel, by_run, baselines, looks_of_labels(by_label)) for panel in panels]
     return {"panels": drawn, "runs": _run_curves(panels, by_run)}
 
 
-def _drawn_panel(panel: Panel, by_run: dict[str, pd.DataFrame], baselines: dict[str, str]) -> dict[str, Any]:
+def _drawn_panel(
+    panel: Panel, by_run: dict[str, pd.DataFrame], baselines: dict[str, str], looks: Mapping[str, Look]
+) -> dict[str, Any]:
     metric = panel.primary_metric
     records = [record for row in panel.rows for record in row.records]
     validated = any(_column(by_run.get(r.id), f"validation/{metric}") is not None for r in records)
@@ -108,6 +115,7 @@ def _drawn_panel(panel: Panel, by_run: dict[str, pd.DataFrame], baselines: dict[
                 "label": panel.label(row),
                 "baseline": baselines[row.baseline],
                 "role": row.about.role,
+                "look": looks[panel.label(row)],
                 "anchor": row.is_anchor,
                 "runs": [record.id for record in row.records if record.id in by_run],
                 "n": estimate.n,

@@ -6,12 +6,14 @@ import math
 import re
 from collections.abc import Iterable
 from typing import Any
+from urllib.parse import quote
 
 from markupsafe import Markup
 
 from benchmark.records import Metric, Record
 from benchmark.reporting.figures import Saved
 from benchmark.reporting.formatting import block_title, metric_name, row_n, show_status, show_words
+from benchmark.reporting.output import file_name
 from benchmark.reporting.page.charts import chart_data, comparison
 from benchmark.reporting.page.citations import papers, suite_bibtex
 from benchmark.reporting.page.details import compact_json, row_detail
@@ -23,6 +25,7 @@ from benchmark.reporting.summary import Summary, summaries
 from benchmark.reporting.tables import Column, TaskTable, provenance_warnings
 
 # These kinds of saved figures the page draws itself, so that values can be read off.
+TABLE_FILES = {"CSV": "csv", "LaTeX": "tex", "Markdown": "md", "text": "txt"}
 DRAWN_BY_THE_PAGE = ("comparison", "curves", "costs")
 
 
@@ -94,7 +97,7 @@ def _task(
     # Curves that a figure shows as a picture too would stand here twice.
     own = [each for each in saved if each.drawing.task == task]
     shown = [each for each in own if each.drawing.kind not in DRAWN_BY_THE_PAGE]
-    data = chart_data(panels, results.history, baselines)
+    data = chart_data(panels, results.history, baselines, results.looks)
     return {
         "id": f"task{number}",
         "title": results.task_title(task),
@@ -108,16 +111,24 @@ def _task(
             }
             for each in summaries(panels)
         ],
-        "comparisons": [comparison(panel, baselines) for panel in panels],
+        "comparisons": [comparison(panel, baselines, results.looks) for panel in panels],
         "charts": Markup(compact_json(data)),
         "has_curves": any(row["runs"] for panel in data["panels"] for row in panel["rows"]),
         "has_costs": any(panel["costs"] for panel in data["panels"]),
         "panels": [panel["title"] for panel in data["panels"]],
         "tables": [_table(table, baselines, details) for table in tables if table.task == task],
         "pictures": pictures(shown),
+        "files": {kind: _files(own, kind) for kind in DRAWN_BY_THE_PAGE},
         "unfinished": _unfinished(results, task, baselines, details),
         "rows": _rows(results, task, baselines, details),
     }
+
+
+def _files(saved: Iterable[Saved], kind: str) -> list[tuple[str, str]]:
+    """Title and link of each PDF of a kind."""
+    paths = [path for each in saved if each.drawing.kind == kind for path in each.paths]
+    pdfs = [path for path in paths if path.suffix == ".pdf"]
+    return [(path.name, f"figures/{quote(path.name)}") for path in pdfs]
 
 
 def _unbroken(text: str) -> str:
@@ -158,6 +169,10 @@ def _table(table: TaskTable, baselines: dict[str, str], details: dict[str, int])
         blocks.append({"title": block_title(block), "rows": rows})
     return {
         "title": table.title,
+        "files": [
+            (title, f"tables/{quote(file_name(table.stem))}.{ending}")
+            for title, ending in TABLE_FILES.items()
+        ],
         "heads": heads,
         "blocks": blocks,
         "caption": table.caption,

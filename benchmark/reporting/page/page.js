@@ -38,6 +38,9 @@ page.announce = (text) => { document.getElementById("announce").textContent = te
   });
   document.addEventListener("click", (event) => {
     if (!bar.contains(event.target) || event.target.closest("#contents a")) closeAll();
+    // What is folded opens when it is gone to.
+    const goal = event.target.closest("a[href^='#']")?.getAttribute("href");
+    if (goal?.length > 1) document.querySelector(`details.fold${goal}`)?.setAttribute("open", "");
   });
 
   const theme = document.getElementById("theme");

@@ -7,10 +7,12 @@ import io
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import quote
 
 from PIL import Image
 
 from benchmark.reporting.figures import Saved
+from benchmark.reporting.figures.drawing import DPI
 
 LIMIT = 8_000_000  # bytes of all images together, before base64
 SCALES = (1.0, 0.75, 0.5, 0.35)
@@ -26,6 +28,8 @@ class Picture:
     """a data URI"""
     width: int
     height: int
+    files: list[tuple[str, str]]
+    """`("PDF", "figures/x.pdf")`: where they lie beside the page"""
 
 
 def pictures(saved: Iterable[Saved]) -> list[Picture]:
@@ -52,7 +56,6 @@ def _picture(saved: Saved, path: Path, scale: float) -> Picture:
     stream = io.BytesIO()
     pixels.quantize(256, dither=Image.Dither.NONE).save(stream, "PNG")
     source = f"data:image/png;base64,{base64.b64encode(stream.getvalue()).decode()}"
-    # Figures are drawn at 200 dots per inch; the page has 96.
-    return Picture(
-        saved.drawing.title, saved.drawing.caption, source, round(width * 0.6), round(height * 0.6)
-    )
+    shown = (round(width * 96 / DPI), round(height * 96 / DPI))
+    files = [(each.suffix[1:].upper(), f"figures/{quote(each.name)}") for each in saved.paths]
+    return Picture(saved.drawing.title, saved.drawing.caption, source, *shown, files)

@@ -59,4 +59,17 @@
     field.addEventListener("input", apply);
     page.redraw.push(apply);
   }
+
+  // Paper does not scroll: a table wider than a page (its usual width in CSS pixels) is made smaller.
+  const PAPER = 690;
+  const wide = [...document.querySelectorAll(".scroll table")];
+  const root = document.documentElement;
+  addEventListener("beforeprint", () => {
+    root.classList.add("paper");
+    wide.forEach((table) => { table.style.zoom = Math.min(1, PAPER / table.scrollWidth); });
+  });
+  addEventListener("afterprint", () => {
+    root.classList.remove("paper");
+    wide.forEach((table) => { table.style.zoom = ""; });
+  });
 }
