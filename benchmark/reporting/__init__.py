@@ -49,7 +49,6 @@ def report(folder: Path, console: "Console | None" = None) -> list[Path]:
 
     from benchmark.errors import UserError
     from benchmark.reporting import comparisons, figures, pairs, probes, render, tables
-    from benchmark.reporting.frame import tidy_frame
     from benchmark.reporting.output import write
     from benchmark.reporting.page import write_page
     from benchmark.reporting.results import Results
@@ -60,10 +59,9 @@ def report(folder: Path, console: "Console | None" = None) -> list[Path]:
     if not results.records:
         _print_problems(results, console)
         raise UserError(f"{folder} holds no finished run: run the benchmark with this results folder first")
-    frame = tidy_frame(results.records)
     written = [
-        write(folder / "records.parquet", frame.to_parquet(index=False)),
-        write(folder / "records.csv", frame.to_csv(index=False)),
+        write(folder / "records.parquet", results.frame.to_parquet(index=False)),
+        write(folder / "records.csv", results.frame.to_csv(index=False)),
     ]
     by_task, by_pair = tables.task_tables(results), pairs.pair_tables(results)
     of_probes = probes.probe_tables(results)

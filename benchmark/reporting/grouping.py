@@ -39,25 +39,28 @@ OF_TEACHER = {"teacher/test/": f"{LAST}/", "teacher/probes/": PROBES, "teacher_"
 """Columns of a run's teacher -> the same columns of a student."""
 
 
-def task_blocks(records: Iterable[Record]) -> dict[str, list[PairBlock]]:
+def task_blocks(records: Iterable[Record], frame: pd.DataFrame | None = None) -> dict[str, list[PairBlock]]:
     """Task -> its blocks, each with its teacher's and its baselines' rows; sorted by name.
+
+    `frame` is the tidy frame of the records, where it is there already.
 
     Raises:
         UserError: where two records of one run contradict each other.
     """
     records = list(records)
     blocks: dict[str, list[PairBlock]] = {}
-    for task, runs in _with_records(records).groupby("task") if records else ():
+    if not records:
+        return blocks
+    for task, runs in _with_records(tidy_frame(records) if frame is None else frame, records).groupby("task"):
         conditions = varying_conditions(runs["record"])
         by_block = runs.groupby(["dataset", "pair", "block"])
         blocks[str(task)] = [_block(own, conditions) for _, own in by_block]
     return blocks
 
 
-def _with_records(records: list[Record]) -> pd.DataFrame:
+def _with_records(frame: pd.DataFrame, records: Iterable[Record]) -> pd.DataFrame:
     """The tidy frame, each line with the `record` that it was made of and its `identity`."""
     by_id = {record.id: record for record in records}
-    frame = tidy_frame(records)
     ordered = [by_id[each] for each in frame["id"]]
     return frame.assign(record=ordered, identity=list(map(identity, ordered)))
 
@@ -288,7 +291,8 @@ def with_floor(block: PairBlock) -> PairBlock:
     for own in grouped(probed, lambda record: (repr(shown(record)), data(record)["data"])).values():
         by_seed = grouped(own, lambda record: record.run.seed)
         alike = [record for record in probed if shown(record) == shown(own[0])]
-        runs = _with_records([by_seed[seed][0] for seed in sorted(by_seed)])
+        first = [by_seed[seed][0] for seed in sorted(by_seed)]
+        runs = _with_records(tidy_frame(first), first)
         told = telling(data, own, alike)
         floors.append(_end("untrained", runs, {"untrained/": ""}, shown(own[0]), block.metrics, told))
     teachers = [row for row in block.rows if not row.is_student]

@@ -46,27 +46,27 @@ def identity(record: Record) -> Identity:
     about, run, teacher = record.about, record.run, record.teacher
     condition = {each.name: getattr(record.condition, each.name) for each in fields(Condition)}
     overrides = condition.pop("overrides")
-    block = (run.task, run.dataset, run.pair, record.metrics)
+    block = stable_id((run.task, run.dataset, run.pair, record.metrics))
     sizes = (about.num_classes, about.num_train, about.num_test)
-    data = (record.provenance.data_fingerprint, about.synthetic, sizes)
+    data = stable_id((record.provenance.data_fingerprint, about.synthetic, sizes))
     labels = (condition.pop("label_fraction"), about.num_labelled, about.num_validation)
     kin = (teacher.architecture, teacher.modalities, about.num_teacher)
     own_teacher = {name: condition.pop(name) for name in OF_OWN_TEACHER}
-    taught = (own_teacher, kin, teacher.id, teacher.checksum)
+    taught = stable_id((own_teacher, kin, teacher.id, teacher.checksum))
     student = (about.student, about.student_modalities)
-    same = (block, condition, shared_overrides(overrides), record.recipe, data, student)
+    same = stable_id((block, condition, shared_overrides(overrides), record.recipe, data, student))
+    comparison = stable_id((same, labels, taught))
     roles = (about.role, about.anchor, about.companion)
     own = (run.baseline, overrides, record.hyperparameters, record.provenance.code_checksum, roles)
-    ids = (
-        block,
-        (same, labels, taught),
-        (same, labels, taught, own),
-        (same, labels),
-        (same, taught),
-        (data, taught, teacher.test),
-        (data, kin),
+    return Identity(
+        block=block,
+        comparison=comparison,
+        row=stable_id((comparison, own)),
+        any_teacher=stable_id((same, labels)),
+        any_labels=stable_id((same, taught)),
+        teacher=stable_id((data, taught, teacher.test)),
+        teachers=stable_id((data, kin)),
     )
-    return Identity(*map(stable_id, ids))
 
 
 def shared_overrides(overrides: Mapping[str, Any]) -> dict[str, Any]:

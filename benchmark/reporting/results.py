@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from benchmark.records import CorruptRecord, Record, read_record
-from benchmark.reporting.frame import RUN_KEYS, columns, distinct, flat
+from benchmark.reporting.frame import RUN_KEYS, columns, distinct, flat, tidy_frame
 from benchmark.reporting.grouping import task_blocks
 from benchmark.reporting.panels import Panel, task_panels
 from benchmark.reporting.rows import PairBlock, ResultRow
@@ -126,9 +126,14 @@ class Results:
         return replace(self, records=kept, history=history)
 
     @cached_property
+    def frame(self) -> pd.DataFrame:
+        """The tidy frame of the records."""
+        return tidy_frame(self.records)
+
+    @cached_property
     def blocks(self) -> dict[str, list[PairBlock]]:
         """Task -> its blocks: a dataset and a pair each."""
-        return task_blocks(self.records)
+        return task_blocks(self.records, self.frame)
 
     @cached_property
     def panels(self) -> dict[str, list[Panel]]:

@@ -49,8 +49,9 @@ class Drawing:
         assert self.draw is not None, self.reason
         figure, written = self.draw(), []
         # Laid out once: with a layout engine each format would lay out, and draw twice.
-        if figure.get_layout_engine() is not None:
-            figure.draw_without_rendering()
+        engine = figure.get_layout_engine()
+        if engine is not None:
+            engine.execute(figure)
             figure.set_layout_engine(None)
         for ending, metadata in (("png", {"Software": None}), ("pdf", {"CreationDate": None})):
             stream = io.BytesIO()
