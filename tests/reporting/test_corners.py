@@ -17,7 +17,7 @@ from benchmark.errors import UserError
 from benchmark.records import plain
 from benchmark.reporting import compare, load_records, report
 from benchmark.reporting.comparisons import with_bootstrap
-from benchmark.reporting.figures import correlations, embedding_maps, save_figures, transport_plans
+from benchmark.reporting.figures import correlations, diagnostics, embedding_maps, save_figures
 from benchmark.reporting.output import write
 from benchmark.reporting.page import write_page
 from benchmark.reporting.pairs import pair_tables, wide_frame
@@ -77,8 +77,8 @@ def test_a_damaged_arrays_file_costs_its_run_alone_and_is_named(tmp_path, how):
     path = first / "arrays.npz"
     path.write_bytes(damaged(how, path.read_bytes()))
     results = Results.read(tmp_path)
-    for kind in (correlations, embedding_maps, transport_plans):
-        assert list(kind.drawings(results)) or kind is transport_plans
+    for kind in (correlations, embedding_maps, diagnostics):
+        assert list(kind.drawings(results)) or kind is diagnostics
     if how != "method":  # that one is read around: the list at the end of an archive is what counts
         assert [problem.partition(":")[0] for problem in results.problems] == [first.name]
         assert "arrays.npz can't be read" in results.problems[0]
@@ -116,7 +116,7 @@ def test_arrays_of_any_shape_and_value_end_in_pictures_or_reasons(tmp_path, chan
     with_arrays(tmp_path, **changes)
     results = Results.read(tmp_path)
     drawings = [
-        each for kind in (correlations, embedding_maps, transport_plans) for each in kind.drawings(results)
+        each for kind in (correlations, embedding_maps, diagnostics) for each in kind.drawings(results)
     ]
     for drawing in drawings:
         if drawing.draw is not None:

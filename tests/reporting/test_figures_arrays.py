@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from fake_records import arrays_of, make_record, write_run
 
-from benchmark.reporting.figures import correlations, embedding_maps, save_drawing, transport_plans
+from benchmark.reporting.figures import correlations, diagnostics, embedding_maps, save_drawing
 from benchmark.reporting.results import Results
 
 NAMES = ("scratch", "kd", "crd")
@@ -93,7 +93,11 @@ def test_diagnostics_stand_early_beside_late(folder):
         "diagnostics.a.vector": late[0],
     }
     np.savez(path, **{**np.load(path), **extra})
-    (drawing,) = drawn(transport_plans, folder)
+    drawing, values = drawn(diagnostics, folder)
+    (axes,) = values.draw().axes
+    assert axes.get_title() == "vector"
+    np.testing.assert_allclose(axes.lines[-1].get_ydata(), late[0])
+    assert values.name.startswith("compression_diagnostics_values_1_kd")
     shown = [axes for axes in drawing.draw().axes if axes.get_title()]
     assert [axes.get_title() for axes in shown] == ["plan of b, first epoch", "plan of b, end"]
     np.testing.assert_allclose(shown[0].images[0].get_array(), early)
@@ -105,11 +109,11 @@ def test_a_matrix_without_a_beginning_stands_alone_and_a_broken_one_not_at_all(f
     path = run_folder(folder, "kd", 0) / "arrays.npz"
     extra = {"diagnostics.plan": np.eye(4), "diagnostics.cost": np.full((4, 4), np.nan)}
     np.savez(path, **{**np.load(path), **extra})
-    (drawing,) = drawn(transport_plans, folder)
+    (drawing,) = drawn(diagnostics, folder)
     assert [axes.get_title() for axes in drawing.draw().axes if axes.get_title()] == ["plan, end"]
 
 
-@pytest.mark.parametrize("kind", [correlations, embedding_maps, transport_plans])
+@pytest.mark.parametrize("kind", [correlations, embedding_maps, diagnostics])
 def test_broken_and_missing_arrays_cost_their_run_alone(folder, kind):
     for k, path in enumerate(sorted((folder / "runs").glob("*/arrays.npz"))):
         if k % 2:

@@ -16,13 +16,13 @@ from benchmark.reporting.figures import (
     costs,
     critical_difference,
     curves,
+    diagnostics,
     embedding_maps,
     fidelity,
     gains,
     hyperparameters,
     label_fractions,
     probe_map,
-    transport_plans,
 )
 from benchmark.reporting.figures.drawing import Drawing
 from benchmark.reporting.output import make_folder
@@ -41,7 +41,7 @@ KINDS = (
     probe_map,
     correlations,
     embedding_maps,
-    transport_plans,
+    diagnostics,
 )
 """In the order of the page; each has `drawings(results)`."""
 
