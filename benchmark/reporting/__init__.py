@@ -11,14 +11,18 @@ if TYPE_CHECKING:
     from benchmark.reporting.results import Results
 
 _HOMES = {
+    "Results": "benchmark.reporting.results",
     "compare": "benchmark.reporting.comparisons",
+    "draw": "benchmark.reporting.figures",
     "history_frame": "benchmark.reporting.results",
     "load_records": "benchmark.reporting.results",
     "tidy_frame": "benchmark.reporting.frame",
     "wide_frame": "benchmark.reporting.pairs",
 }
 __all__ = [
+    "Results",
     "compare",
+    "draw",
     "history_frame",
     "load_records",
     "report",

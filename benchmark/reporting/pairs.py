@@ -234,7 +234,12 @@ def _frame(
     return typed_frame(rows)
 
 
-def wide_frame(records: Iterable[Record]) -> pd.DataFrame:
-    """The same numbers as one frame: a line for each task, dataset, metric and baseline, columns by pair."""
-    frames = [table.frame.assign(table=table.stem) for table in pair_tables(Results.of(records))]
+def wide_frame(source: Results | Iterable[Record]) -> pd.DataFrame:
+    """The same numbers as one frame: a line for each task, dataset, metric and baseline, columns by pair.
+
+    Raises:
+        UserError: where two records of one run contradict each other.
+    """
+    results = source if isinstance(source, Results) else Results.of(source)
+    frames = [table.frame.assign(table=table.stem) for table in pair_tables(results)]
     return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()

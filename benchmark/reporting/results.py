@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
+from benchmark.errors import unknown
 from benchmark.records import CorruptRecord, Record, read_record
 from benchmark.reporting.frame import RUN_KEYS, columns, distinct, flat, tidy_frame
 from benchmark.reporting.grouping import task_blocks
@@ -107,7 +108,7 @@ class Results:
     """a line for each file that could not be read; grows as arrays are asked for"""
 
     @classmethod
-    def read(cls, folder: Path) -> Results:
+    def read(cls, folder: Path | str) -> Results:
         """Reads `folder/runs/`; what is broken is named in `problems` and costs nothing else."""
         records, problems = load_records(folder)
         history, broken_lines = history_frame(folder, records)
@@ -117,6 +118,40 @@ class Results:
     def of(cls, records: Iterable[Record]) -> Results:
         """Of records alone, each run once. Raises UserError where two of one run contradict each other."""
         return cls(None, distinct(records))
+
+    def __add__(self, other: Results) -> Results:
+        """Both as one, side by side: overlapping records are taken once.
+
+        Raises:
+            UserError: where two records of one run contradict each other.
+        """
+        records = distinct([*self._placed(), *other._placed()])
+        history = pd.concat([self.history, other.history], ignore_index=True)
+        if len(history):
+            history = history.drop_duplicates(["id", "epoch"])
+        return Results(self.folder or other.folder, records, history, [*self.problems, *other.problems])
+
+    def _placed(self) -> list[Record]:
+        """The records, each with the whole path of its run folder: wherever it goes, its arrays are found."""
+        if self.folder is None:
+            return self.records
+        runs = (self.folder / "runs").resolve()
+        return [replace(record, folder=str(runs / record.folder)) for record in self.records]
+
+    def where(self, **columns: Any) -> Results:
+        """Those records whose columns of `frame` have these values; a list, set or tuple: any of them.
+
+        Raises:
+            UserError: for a column that the frame doesn't have.
+        """
+        chosen = self.frame
+        for name, value in columns.items():
+            if name not in chosen:
+                raise unknown("column", name, chosen.columns)
+            values = list(value) if isinstance(value, list | set | tuple) else [value]
+            chosen = chosen[chosen[name].isin(values)]
+        ids = set(chosen["id"])
+        return self.only(record for record in self.records if record.id in ids)
 
     def only(self, records: Iterable[Record]) -> Results:
         """The same folder as if it held these records alone."""

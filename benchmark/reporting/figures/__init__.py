@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 import matplotlib
+from matplotlib.figure import Figure
 
-from benchmark.errors import UserError
+from benchmark.errors import UserError, unknown
 from benchmark.reporting.figures import (
     comparison,
     correlations,
@@ -57,6 +58,22 @@ def all_drawings(results: Results) -> Iterator[Drawing]:
     """Every figure that these records allow, and those they don't, with the reason."""
     for kind in KINDS:
         yield from kind.drawings(results)
+
+
+def draw(results: Results, kind: str) -> dict[str, Figure]:
+    """The figures of one kind, by their names, for a notebook; `figure.savefig(...)` writes one.
+
+    Args:
+        kind: `comparison`, `gains`, `curves`, ...: the name of a module of this package.
+
+    Raises:
+        UserError: for a kind that there isn't.
+    """
+    kinds = {each.__name__.rpartition(".")[2]: each for each in KINDS}
+    if kind not in kinds:
+        raise unknown("kind of figure", kind, kinds)
+    with matplotlib.rc_context(style()):  # pyright: ignore[reportArgumentType] - plain names of settings
+        return {each.name: each.draw() for each in kinds[kind].drawings(results) if each.draw}
 
 
 def save_figures(results: Results, folder: Path) -> list[Saved]:
