@@ -3,8 +3,6 @@
 import re
 from dataclasses import dataclass
 
-from benchmark.reporting.formatting import show_words
-from benchmark.reporting.frame import CONDITIONS
 from benchmark.reporting.latex_text import MINUS, em, flowing, latex_escape
 from benchmark.reporting.tables import Column
 
@@ -25,6 +23,8 @@ class SetColumn:
     """`l`, `r`, `>{...}p{...}` or `S[...]`"""
     width: float
     """estimated, in em"""
+    tells: bool = False
+    """whether it tells rows of one baseline apart"""
 
     @property
     def title(self) -> str:
@@ -33,7 +33,7 @@ class SetColumn:
     @property
     def is_key(self) -> bool:
         """Whether it says which row this is, and so leads every part of a divided table."""
-        return self.title in {"method", "differs in", *map(show_words, CONDITIONS)}
+        return self.tells or self.title == "method"
 
     def cells(self) -> list[str]:
         """The texts as the column needs them: words, or a number for siunitx with the words behind it."""
@@ -50,9 +50,8 @@ def set_column(column: Column, texts: list[str]) -> SetColumn:
     numbers = [number for number in map(_number, texts) if number] if column.numeric else []
     if not numbers:
         counts = column.numeric and all(re.match("[0-9–]", text) for text in texts if text)
-        return SetColumn(
-            header, tuple(texts), column.spare, "r" if counts else "l", max(map(em, (*header, *texts)))
-        )
+        align, width = "r" if counts else "l", max(map(em, (*header, *texts)))
+        return SetColumn(header, tuple(texts), column.spare, align, width, column.tells)
     sign = "+" * any(number[1] for number in numbers)
     whole = max(len(number[2]) for number in numbers)
     decimals = max(len(number[3] or "") for number in numbers)
@@ -65,7 +64,8 @@ def set_column(column: Column, texts: list[str]) -> SetColumn:
     )
     words = [text for text in texts if not _number(text)]
     width = max(map(em, (drawn, *header, *words)))
-    return SetColumn(header, tuple(texts), column.spare, f"S[table-format={form}{_behind(behind)}]", width)
+    align = f"S[table-format={form}{_behind(behind)}]"
+    return SetColumn(header, tuple(texts), column.spare, align, width, column.tells)
 
 
 def _number(text: str) -> re.Match[str] | None:

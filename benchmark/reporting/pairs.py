@@ -80,12 +80,14 @@ def _pair_table(stem: str, blocks: list[PairBlock], metric: str) -> TaskTable:
     columns = [Column("method", lambda line: line.title, numeric=False)]
     columns += [
         Column(
-            show_words(name), lambda line, name=name: show_value(line.condition.get(name)) * line.is_student
+            show_words(name),
+            lambda line, name=name: show_value(line.condition.get(name)) * line.is_student,
+            tells=True,
         )
         for name in conditions
     ]
     if any(line.differs_in for line in lines):
-        columns.append(Column("differs in", lambda line: line.differs_in, numeric=False))
+        columns.append(Column("differs in", lambda line: line.differs_in, numeric=False, tells=True))
     for pair in pairs:
         columns.append(
             Column(

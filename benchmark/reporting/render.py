@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 from rich import box
@@ -10,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 from tabulate import tabulate
 
-from benchmark.reporting.formatting import block_title
+from benchmark.reporting.formatting import block_title, show_value
 from benchmark.reporting.latex import to_latex
 from benchmark.reporting.output import file_name, make_folder, write
 from benchmark.reporting.rows import PairBlock, ResultRow
@@ -37,22 +38,53 @@ def save_tables(tables: Iterable[TaskTable], folder: Path) -> list[Path]:
 
 
 def print_table(table: TaskTable, console: Console) -> None:
-    """Print the table with as many columns as fit the console; a line below names the others."""
+    """Print the table with as many columns as fit the console; a line below names the others.
+
+    Where not even those fit that are always shown, what tells rows apart goes into their names and headings.
+    """
     columns = fitting_columns(table, console)
+    headed = [(block_title(block), columns) for block in table.blocks]
+    if _natural_width(_widths(table.blocks, headed)) > console.width:
+        headed = [_compacted(block, columns) for block in table.blocks]
+    widths = _widths(table.blocks, headed)
     console.print()
     console.print(Text(table.title, style="bold"))
-    widths = _widths(table, columns)
-    for block in table.blocks:
+    for block, (title, own) in zip(table.blocks, headed, strict=True):
         console.print()
-        console.print(Text(block_title(block), style="cyan"))
-        console.print(_grid(block, columns, widths, wrap=_natural_width(widths) > console.width))
+        console.print(Text(title, style="cyan"))
+        console.print(_grid(block, own, widths, wrap=_natural_width(widths) > console.width))
     for number, note in enumerate(table.notes, start=1):
         console.print(Text(f"[{number}] {note}"))
     left_out = [one_line(column.header) for column in table.columns if column not in columns]
     if left_out:
-        names = "; ".join(left_out)
-        console.print(Text(f"Too narrow for: {names}. See tables/{file_name(table.stem)}.txt.", style="dim"))
+        place = f"tables/{file_name(table.stem)}.txt"
+        console.print(Text(f"Too narrow for: {'; '.join(left_out)}. See {place}.", style="dim"))
     console.print(Text(" ".join(table.caption), style="dim"))
+
+
+def _compacted(block: PairBlock, columns: list[Column]) -> tuple[str, list[Column]]:
+    """The block's heading with the conditions that its students share, and the columns without any.
+
+    What tells its rows apart stands behind their names.
+    """
+    telling = [column for column in columns if column.tells]
+    values = {column.header: dict.fromkeys(map(column.cell, block.students)) for column in telling}
+    shared = [column for column in telling if len(values[column.header]) == 1]
+
+    def words(row: ResultRow, some: Iterable[Column]) -> list[str]:
+        """The cells that say something: text by itself, a number with its header."""
+        known = [
+            (column, column.cell(row)) for column in some if column.cell(row) not in ("", show_value(None))
+        ]
+        return [f"{one_line(column.header)} {text}" if column.numeric else text for column, text in known]
+
+    def name(row: ResultRow) -> str:
+        told = ", ".join(words(row, (column for column in telling if column not in shared)))
+        return f"{row.title} ({told})" if told and row.is_student else row.title
+
+    method, *others = (column for column in columns if not column.tells)
+    title = "; ".join([block_title(block), *(words(block.students[0], shared) if block.students else ())])
+    return title, [replace(method, cell=name), *others]
 
 
 def fitting_columns(table: TaskTable, console: Console) -> list[Column]:
@@ -60,7 +92,8 @@ def fitting_columns(table: TaskTable, console: Console) -> list[Column]:
     columns = list(table.columns)
     while True:
         spare = max(columns, key=lambda column: column.spare)
-        if _natural_width(_widths(table, columns)) <= console.width or spare.spare == 0:
+        headed = [("", columns)] * len(table.blocks)
+        if _natural_width(_widths(table.blocks, headed)) <= console.width or spare.spare == 0:
             return columns
         columns.remove(spare)
 
@@ -69,13 +102,13 @@ def _natural_width(widths: list[int]) -> int:
     return sum(widths) + 2 * (len(widths) - 1)
 
 
-def _widths(table: TaskTable, columns: list[Column]) -> list[int]:
+def _widths(blocks: list[PairBlock], headed: list[tuple[str, list[Column]]]) -> list[int]:
     """The width of each column over all blocks, so that blocks stand in line."""
-    rows = [row for block in table.blocks for row in block.rows]
-    return [
-        max(len(line) for text in (column.header, *map(column.cell, rows)) for line in text.split("\n"))
-        for column in columns
-    ]
+    widths = []
+    for block, (_, columns) in zip(blocks, headed, strict=True):
+        texts = [[column.header, *map(column.cell, block.rows)] for column in columns]
+        widths.append([max(len(line) for text in own for line in text.split("\n")) for own in texts])
+    return list(map(max, zip(*widths, strict=True)))
 
 
 def _grid(block: PairBlock, columns: list[Column], widths: list[int], wrap: bool) -> Table:
@@ -109,7 +142,8 @@ def _with_groups(rows: Iterable[ResultRow]) -> Iterable[tuple[ResultRow, bool]]:
 
 def to_text(table: TaskTable) -> str:
     """The whole table as plain text, as wide as it needs to be."""
-    natural = _natural_width(_widths(table, table.columns)) + 2
+    headed = [("", table.columns)] * len(table.blocks)
+    natural = _natural_width(_widths(table.blocks, headed)) + 2
     text = io.StringIO()
     console = Console(file=text, width=max(natural, 100), color_system=None, legacy_windows=False)
     print_table(table, console)

@@ -149,7 +149,7 @@ class Results:
             if name not in chosen:
                 raise unknown("column", name, chosen.columns)
             values = list(value) if isinstance(value, list | set | tuple) else [value]
-            chosen = chosen[chosen[name].isin(values)]
+            chosen = pd.DataFrame(chosen[chosen[name].isin(values)])
         ids = set(chosen["id"])
         return self.only(record for record in self.records if record.id in ids)
 

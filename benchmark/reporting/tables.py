@@ -55,6 +55,8 @@ class Column:
     numeric: bool = True
     value: Callable[[ResultRow], float | None] | None = None
     """the number that it sorts by, where it has one"""
+    tells: bool = False
+    """whether it tells rows of one baseline apart"""
 
 
 @dataclass(frozen=True)
@@ -130,7 +132,7 @@ def telling_columns(blocks: list[PairBlock]) -> list[Column]:
     """What tells rows of one baseline apart: the conditions that vary, and whatever else differs."""
     varying = [_condition_column(name) for name in blocks[0].conditions]
     differing = any(row.differs_in for block in blocks for row in block.rows)
-    return varying + [Column("differs in", lambda row: row.differs_in, numeric=False)] * differing
+    return varying + [Column("differs in", lambda row: row.differs_in, numeric=False, tells=True)] * differing
 
 
 def _role(row: ResultRow) -> str:
@@ -147,6 +149,7 @@ def _condition_column(name: str) -> Column:
         lambda row: show_value(row.condition[name]) if name in row.condition else "",
         numeric=name not in TEXTUAL,
         value=value,
+        tells=True,
     )
 
 

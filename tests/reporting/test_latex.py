@@ -154,7 +154,7 @@ def test_words_wrap_before_a_table_is_divided_and_parts_repeat_what_names_the_ro
     wide = [Column(f"result {k}", lambda row: "61.25 ± 0.75") for k in range(12)]
     keys = [
         Column("method", lambda row: row.title, numeric=False),
-        Column("overrides", lambda row: words, numeric=True),
+        Column("overrides", lambda row: words, numeric=True, tells=True),
     ]
     text = to_latex(made_of(*keys, *wide[:3]))
     assert text.count(r"\begin{tabular}") == 1

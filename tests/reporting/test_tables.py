@@ -232,3 +232,20 @@ def test_csv_has_mean_deviation_and_n_as_numbers():
         for part in ("mean", "sd", "n"):
             value = line[f"test@last/top1/{part}"]
             assert value == "" or float(value) >= 0
+
+
+@pytest.mark.parametrize("width", [80, 100, 120])
+def test_a_narrow_terminal_keeps_score_and_difference_and_tells_rows_apart(width):
+    records = all_records()
+    records += [make_record("kd", seed, hyperparameters={"weight": 0.1}) for seed in range(3)]
+    records += [make_record("kd", seed, overrides={"temperature": 2.0}) for seed in range(3)]
+    console = Console(file=io.StringIO(), width=width, color_system=None)
+    print_table(table_of(records), console)
+    text = console.file.getvalue()
+    assert max(map(len, text.splitlines())) <= width
+    assert "last epoch" in text
+    assert re.search(r"[+-]\d+\.\d \[[+-]\d+\.\d, [+-]\d+\.\d\]", text)
+    assert re.search(r"\d+\.\d ± \d+\.\d", text)
+    flat = "".join(text.split())
+    for words in ("temperature=2.0", "weight=0.1", "weight=0.8", "diverged", "[1] the loss", "validation"):
+        assert words.replace(" ", "") in flat
