@@ -1,5 +1,7 @@
 """The words of tables and figures: titles, numbers with their spread, and what did not finish."""
 
+from __future__ import annotations
+
 import math
 from collections.abc import Iterable
 from typing import Any
@@ -12,13 +14,39 @@ ARROWS = {"max": "↑", "min": "↓"}
 UNFINISHED: tuple[Status, ...] = (*LOST, "not_applicable")
 
 
+class Cell(str):
+    """The text of a cell and, of a number, its parts, which a renderer may align: value, deviation, words."""
+
+    number = ""
+    """`61.2`, `+1.2`; empty in a cell of words"""
+    deviation = ""
+    """`0.8` of `61.2 ± 0.8`"""
+    words = ""
+    """whatever stands behind: `[+0.3, +2.1] (n=2)`"""
+
+    @classmethod
+    def of(cls, number: str, deviation: str = "", *words: str) -> Cell:
+        """The cell of these parts."""
+        behind = " ".join(filter(None, words))
+        cell = cls(" ".join(filter(None, (number, deviation and f"± {deviation}", behind))))
+        cell.number, cell.deviation, cell.words = number, deviation, behind
+        return cell
+
+    def with_words(self, *words: str) -> Cell:
+        """The same with further words behind."""
+        return Cell.of(self.number, self.deviation, self.words, *words)
+
+
 def show_value(value: Any) -> str:
     """A condition's value as a cell; a dash for none."""
     if value is None or value == "":
         return "–"
     if isinstance(value, bool):
         return "yes" if value else "no"
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    if isinstance(value, int | float):
+        text = f"{value:g}" if isinstance(value, float) else str(value)
+        return text if "e" in text or "n" in text else Cell.of(text)
+    return str(value)
 
 
 def show_condition(row: ResultRow, names: Iterable[str]) -> str:
@@ -60,32 +88,33 @@ def decimals_of(metric: Metric) -> int:
     return 1 if metric.scale >= 10 else 3
 
 
-def show_estimate(estimate: Estimate | None, decimals: int, row_n: int | None = None, sign: str = "") -> str:
-    """`61.2 ± 0.8`, with `(n = 2)` where n is not the row's; empty where nothing was measured."""
+def show_estimate(estimate: Estimate | None, decimals: int, row_n: int | None = None) -> Cell:
+    """`61.2 ± 0.8`, with `(n=2)` where n is not the row's; empty where nothing was measured."""
     if estimate is None or estimate.n == 0:
-        return ""
-    text = f"{estimate.mean:{sign}.{decimals}f}"
-    if not math.isnan(estimate.sd):
-        text += f" ± {estimate.sd:.{decimals}f}"
-    return text if estimate.n == row_n else f"{text} (n={estimate.n})"
+        return Cell()
+    deviation = "" if math.isnan(estimate.sd) else f"{estimate.sd:.{decimals}f}"
+    return Cell.of(f"{estimate.mean:.{decimals}f}", deviation, _other_n(estimate, row_n))
 
 
-def show_difference(estimate: Estimate | None, decimals: int, row_n: int | None = None) -> str:
+def _other_n(estimate: Estimate, row_n: int | None) -> str:
+    return "" if estimate.n == row_n else f"(n={estimate.n})"
+
+
+def show_difference(estimate: Estimate | None, decimals: int, row_n: int | None = None) -> Cell:
     """`+1.2 [+0.3, +2.1]`, the 95 % t interval; below three seeds the difference alone, with its n."""
     if estimate is None or estimate.n == 0:
-        return ""
-    text = f"{estimate.mean:+.{decimals}f}"
+        return Cell()
+    mean, low, high = (f"{value:+.{decimals}f}" for value in (estimate.mean, estimate.low, estimate.high))
     if estimate.n < INTERVAL_FROM:
-        return f"{text} (n={estimate.n})"
-    text += f" [{estimate.low:+.{decimals}f}, {estimate.high:+.{decimals}f}]"
-    return text if estimate.n == row_n else f"{text} (n={estimate.n})"
+        return Cell.of(mean, "", f"(n={estimate.n})")
+    return Cell.of(mean, "", f"[{low}, {high}]", _other_n(estimate, row_n))
 
 
 def show_p(p: float) -> str:
     """`0.012`, `3e-05`; empty where nothing was tested."""
     if math.isnan(p):
         return ""
-    return f"{p:.2g}" if p >= 0.001 else f"{p:.0e}"
+    return Cell.of(f"{p:.2g}") if p >= 0.001 else f"{p:.0e}"
 
 
 def show_count(estimate: Estimate | None) -> str:
@@ -98,9 +127,9 @@ def show_count(estimate: Estimate | None) -> str:
     return f"{estimate.mean:.0f}"
 
 
-def show_mean(estimate: Estimate | None, decimals: int) -> str:
+def show_mean(estimate: Estimate | None, decimals: int) -> Cell:
     """A measurement's mean; its spread is in the CSV file."""
-    return "" if estimate is None or estimate.n == 0 else f"{estimate.mean:.{decimals}f}"
+    return Cell() if estimate is None or estimate.n == 0 else Cell.of(f"{estimate.mean:.{decimals}f}")
 
 
 def row_n(row: ResultRow) -> int:

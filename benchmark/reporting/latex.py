@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from itertools import groupby
 
-from benchmark.reporting.formatting import block_title
+from benchmark.reporting.formatting import Cell, block_title
 from benchmark.reporting.latex_columns import SetColumn, set_column
 from benchmark.reporting.latex_text import em, flowing, latex_escape
 from benchmark.reporting.tables import TaskTable
@@ -35,7 +35,7 @@ def to_latex(table: TaskTable) -> str:
     """
     rows = [row for block in table.blocks for row in block.rows]
     columns = [
-        set_column(column, [" ".join(column.cell(row).split()) for row in rows]) for column in table.columns
+        set_column(column, [_on_one_line(column.cell(row)) for row in rows]) for column in table.columns
     ]
     shown = _fitting(columns)
     parts = _parts(shown)
@@ -60,6 +60,10 @@ def to_latex(table: TaskTable) -> str:
         lines += [r"\par\smallskip", rf"\begin{{minipage}}{{\linewidth}}{SMALLEST[0]}\raggedright"]
         lines += [rf"{sentence}\par" for sentence in sentences] + [r"\end{minipage}"]
     return "\n".join([*lines, rf"\end{{{kind}}}"]) + "\n"
+
+
+def _on_one_line(text: str) -> str:
+    return text if isinstance(text, Cell) else " ".join(text.split())
 
 
 def _sentences(table: TaskTable) -> Iterator[str]:

@@ -3,11 +3,11 @@
 import re
 from dataclasses import dataclass
 
+from benchmark.reporting.formatting import Cell, show_value
 from benchmark.reporting.latex_text import MINUS, em, flowing, latex_escape
 from benchmark.reporting.tables import Column
 
-NUMBER = re.compile(r"([+-]?)([0-9]+)(?:\.([0-9]+))?(?: ± ([0-9]+)(?:\.([0-9]+))?)?( .*)?")
-"""Sign, digits, decimals, the deviation's digits and decimals, the words behind: `61.2 ± 0.8 (n=2)`."""
+NONE = show_value(None)
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,31 +47,36 @@ class SetColumn:
 def set_column(column: Column, texts: list[str]) -> SetColumn:
     """Aligned on the decimal point if it has numbers; the format reserves room for all of them."""
     header = tuple(column.header.split("\n"))
-    numbers = [number for number in map(_number, texts) if number] if column.numeric else []
+    numbers = [each for each in map(_number, texts) if each] if column.numeric else []
     if not numbers:
-        counts = column.numeric and all(re.match("[0-9–]", text) for text in texts if text)
-        align, width = "r" if counts else "l", max(map(em, (*header, *texts)))
+        align = (
+            "r"
+            if column.numeric and all(text[:1].isdigit() or text == NONE for text in texts if text)
+            else "l"
+        )
+        width = max(map(em, (*header, *texts)))
         return SetColumn(header, tuple(texts), column.spare, align, width, column.tells)
-    sign = "+" * any(number[1] for number in numbers)
-    whole = max(len(number[2]) for number in numbers)
-    decimals = max(len(number[3] or "") for number in numbers)
-    deviations = [f"{number[4]}{number[5] or ''}".lstrip("0") for number in numbers if number[4]]
+    sign = "+" * any(each.number[0] in "+-" for each in numbers)
+    parts = [each.number.lstrip("+-").partition(".") for each in numbers]
+    whole, decimals = max(len(part[0]) for part in parts), max(len(part[2]) for part in parts)
+    deviations = [each.deviation.replace(".", "").lstrip("0") for each in numbers if each.deviation]
     digits = max((len(each) or 1 for each in deviations), default=0)
-    behind = max((number[6] or "" for number in numbers), key=em)
+    behind = max((each.words for each in numbers), key=em)
     form = f"{sign}{whole}{f'.{decimals}' * (decimals > 0)}{f'({digits})' * (digits > 0)}"
-    drawn = (
-        f"{sign}{'0' * whole}.{'0' * decimals}{' ± 0.' * (digits > 0)}{'0' * max(digits, decimals)}{behind}"
-    )
+    spread = f" ± 0.{'0' * max(digits, decimals)}" * (digits > 0)
+    drawn = f"{sign}{'0' * whole}.{'0' * decimals}{spread} {behind}"
     words = [text for text in texts if not _number(text)]
-    width = max(map(em, (drawn, *header, *words)))
+    width = max(map(em, (drawn.rstrip(), *header, *words)))
     align = f"S[table-format={form}{_behind(behind)}]"
     return SetColumn(header, tuple(texts), column.spare, align, width, column.tells)
 
 
-def _number(text: str) -> re.Match[str] | None:
-    """The parts of `61.2 ± 0.8 (n=2)`, if value and deviation have the same decimals."""
-    found = NUMBER.fullmatch(text)
-    return found if found and (found[4] is None or len(found[3] or "") == len(found[5] or "")) else None
+def _number(text: str) -> Cell | None:
+    """The cell, if it is a number whose deviation, if any, has as many decimals."""
+    if not isinstance(text, Cell) or not text.number:
+        return None
+    same = len(text.number.partition(".")[2]) == len(text.deviation.partition(".")[2])
+    return text if same or not text.deviation else None
 
 
 def _aligned(text: str) -> str:
@@ -79,12 +84,12 @@ def _aligned(text: str) -> str:
     number = _number(text)
     if number is None:
         return f"{{{_words(text)}}}" if text else ""
-    behind = number[6] or ""
-    return text.removesuffix(behind).replace("±", r"\pm") + _behind(behind)
+    spread = rf" \pm {number.deviation}" if number.deviation else ""
+    return f"{number.number}{spread}{_behind(number.words)}"
 
 
-def _behind(text: str) -> str:
-    return f"{{~{_words(text[1:])}}}" if text else ""
+def _behind(words: str) -> str:
+    return f"{{~{_words(words)}}}" if words else ""
 
 
 def _words(text: str) -> str:

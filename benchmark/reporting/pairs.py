@@ -12,6 +12,7 @@ import pandas as pd
 from benchmark.records import LAST, Record
 from benchmark.reporting.comparisons import standings
 from benchmark.reporting.formatting import (
+    Cell,
     all_notes,
     decimals_of,
     metric_name,
@@ -71,11 +72,12 @@ def _pair_table(stem: str, blocks: list[PairBlock], metric: str) -> TaskTable:
         if row is None:
             return ""
         words = show_estimate(row.values.get(f"{LAST}/{metric}"), decimals, row_n(row))
-        return " ".join(part for part in (words, marks.get(row.id, ""), show_status(row, notes)) if part)
+        return words.with_words(marks.get(row.id, ""), show_status(row, notes))
 
     def theirs(line: ResultRow, pair: str) -> str:
         figure = figures.get((line.id, pair))
-        return f"{figure.value:.2f} [{len(notes) + sources.index(figure.source) + 1}]" if figure else ""
+        number = len(notes) + sources.index(figure.source) + 1 if figure else 0
+        return Cell.of(f"{figure.value:.2f}", "", f"[{number}]") if figure else ""
 
     columns = [Column("method", lambda line: line.title, numeric=False)]
     columns += [

@@ -12,6 +12,7 @@ from benchmark.records import BEST, LAST, Metric, Record, Status
 from benchmark.reporting.comparisons import BEST_MARK, TIED_MARK, against_anchor, standings
 from benchmark.reporting.formatting import (
     UNFINISHED,
+    Cell,
     all_notes,
     decimals_of,
     failures,
@@ -97,7 +98,7 @@ def _columns(blocks: list[PairBlock], metrics: dict[str, Metric], notes: list[st
     anchor = _anchor_title(rows)
     for name in first:
         columns += _primary_columns(blocks, name, metrics[name], f"{anchor}," if len(first) > 1 else anchor)
-    columns += [Column("n", lambda row: str(row_n(row)), value=row_n)]
+    columns += [Column("n", lambda row: Cell.of(f"{row_n(row)}"), value=row_n)]
     columns += telling_columns(blocks)
     columns += [Column("status", lambda row: show_status(row, notes), numeric=False)]
     columns += [

@@ -9,6 +9,7 @@ import pytest
 from fake_records import BASELINES, METRICS, all_records, altered, make_record
 
 from benchmark.records import Metric, Record
+from benchmark.reporting.formatting import Cell
 from benchmark.reporting.latex import GAP, HALF, PAGE, SMALLEST, latex_escape, to_latex
 from benchmark.reporting.latex_columns import set_column
 from benchmark.reporting.latex_text import em
@@ -16,6 +17,8 @@ from benchmark.reporting.pairs import pair_tables
 from benchmark.reporting.probes import probe_tables
 from benchmark.reporting.results import Results
 from benchmark.reporting.tables import Column, TaskTable, task_tables
+
+of = Cell.of
 
 HOSTILE = (
     "[1.5] a_b & 5% #1 $x$ {y} ~ ^ \\ <>| ±→↑↓–−●○… müßig żółć αβΩ 中文 \x00\u202e *y `z' --- ?` ½\n"
@@ -151,7 +154,7 @@ def test_a_narrow_table_fits_one_of_two_columns_and_names_no_other_column() -> N
 
 def test_words_wrap_before_a_table_is_divided_and_parts_repeat_what_names_the_row() -> None:
     words = "several words of one override, " * 6
-    wide = [Column(f"result {k}", lambda row: "61.25 ± 0.75") for k in range(12)]
+    wide = [Column(f"result {k}", lambda row: Cell.of("61.25", "0.75")) for k in range(12)]
     keys = [
         Column("method", lambda row: row.title, numeric=False),
         Column("overrides", lambda row: words, numeric=True, tells=True),
@@ -166,7 +169,7 @@ def test_words_wrap_before_a_table_is_divided_and_parts_repeat_what_names_the_ro
 
 
 def test_a_single_column_beyond_the_page_shrinks() -> None:
-    text = to_latex(made_of(Column("loss", lambda row: "0.5 " + "words " * 40)))
+    text = to_latex(made_of(Column("loss", lambda row: Cell.of("0.5", "", "words " * 40))))
     assert r"\usepackage{booktabs,siunitx,graphicx}" in text
     assert r"\resizebox{\ifdim\width>\textwidth\textwidth\else\width\fi}{!}{%" in text
 
@@ -175,25 +178,26 @@ def test_a_single_column_beyond_the_page_shrinks() -> None:
     ("texts", "align", "cells"),
     [
         (
-            ["61.2 ± 0.8", "9.3 ± 10.1", "70.5", "100.0 ± 0.0 (n=2)", ""],
+            [of("61.2", "0.8"), of("9.3", "10.1"), of("70.5"), of("100.0", "0.0", "(n=2)"), ""],
             "S[table-format=3.1(3){~(n=2)}]",
             [r"61.2 \pm 0.8", r"9.3 \pm 10.1", "70.5", r"100.0 \pm 0.0{~(n=2)}", ""],
         ),
         (
-            ["+1.2 [+0.3, +2.1]", "-0.4 [-1.5, +0.7]"],
+            [of("+1.2", "", "[+0.3, +2.1]"), of("-0.4", "", "[-1.5, +0.7]")],
             "S[table-format=+1.1{~[+0.3, +2.1]}]",
             ["+1.2{~[+0.3, +2.1]}", "-0.4{~[$-$1.5, +0.7]}"],
         ),
-        (["0.012", "3e-05", "0.5"], "S[table-format=1.3]", ["0.012", r"{$3\times10^{-5}$}", "0.5"]),
+        ([of("0.012"), "3e-05", of("0.5")], "S[table-format=1.3]", ["0.012", r"{$3\times10^{-5}$}", "0.5"]),
         (
-            ["61.2 ± 0.8 ○", "not applicable [2]", "79.4 [1]"],
+            [of("61.2", "0.8").with_words("○", ""), "not applicable [2]", of("79.4", "", "[1]")],
             "S[table-format=2.1(1){~[1]}]",
             [r"61.2 \pm 0.8{~$\circ$}", "{not applicable [2]}", "79.4{~[1]}"],
         ),
         (["83.9k", "1.27M", "–"], "r", ["83.9k", "1.27M", r"\textendash{}"]),
         (["disjoint", "shared"], "l", ["disjoint", "shared"]),
-        (["3", "12"], "S[table-format=2]", ["3", "12"]),
-        (["0.5 ± 0.25", "1.2.3"], "l", [r"0.5 $\pm$ 0.25", "1.2.3"]),
+        ([of("3"), of("12")], "S[table-format=2]", ["3", "12"]),
+        ([of("0.5", "0.25"), "1.2.3 words"], "l", [r"0.5 $\pm$ 0.25", "1.2.3 words"]),
+        (["61.2 ± 0.8 that a title says"], "l", [r"61.2 $\pm$ 0.8 that a title says"]),
     ],
 )
 def test_numbers_align_and_everything_else_is_braced_words(texts, align, cells) -> None:

@@ -8,11 +8,16 @@ from pathlib import Path
 import pytest
 
 from benchmark.errors import UserError
-from benchmark.records import Condition, Record, Run, read_record
+from benchmark.records import Condition, Metric, Record, Run, read_record
 from benchmark.running.store import RunFolder, check_writable
 
 RECORD = Record(
-    "x", Run("task", "data", "pair", "kd", 0), Condition(), "diverged", reason="not finite in epoch 1: task"
+    "x",
+    Run("task", "data", "pair", "kd", 0),
+    Condition(),
+    "diverged",
+    reason="not finite in epoch 1: task",
+    metrics={"top1": Metric("Top-1 accuracy", "top-1", "max", "%", 100.0, primary=True)},
 )
 
 
