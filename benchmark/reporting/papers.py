@@ -203,10 +203,7 @@ def _save(results: Results, item: Item, folder: Path) -> list[Path]:
             replace(table, stem=_numbered(item.stem, k), title=title) for k, table in enumerate(made, start=1)
         ]
         return render.save_tables(renamed, folder)
-    kinds = {kind.__name__.rpartition(".")[2]: kind for kind in figures.KINDS}
-    if item.shows not in kinds:
-        raise unknown("kind of figure", item.shows, [*tables, *kinds])
-    drawings = [each for each in kinds[item.shows].drawings(results) if each.draw is not None]
+    drawings = [each for each in figures.drawings_of(results, item.shows, tables) if each.draw is not None]
     return [
         path
         for k, drawing in enumerate(drawings, start=1)

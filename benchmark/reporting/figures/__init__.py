@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -60,6 +60,14 @@ def all_drawings(results: Results) -> Iterator[Drawing]:
         yield from kind.drawings(results)
 
 
+def drawings_of(results: Results, kind: str, also: Iterable[str] = ()) -> Iterator[Drawing]:
+    """The figures of one kind. Raises UserError for a kind that there isn't; `also` are names it may offer."""
+    kinds = {each.__name__.rpartition(".")[2]: each for each in KINDS}
+    if kind not in kinds:
+        raise unknown("kind of figure", kind, [*also, *kinds])
+    return kinds[kind].drawings(results)
+
+
 def draw(results: Results, kind: str) -> dict[str, Figure]:
     """The figures of one kind, by their names, for a notebook; `figure.savefig(...)` writes one.
 
@@ -69,11 +77,8 @@ def draw(results: Results, kind: str) -> dict[str, Figure]:
     Raises:
         UserError: for a kind that there isn't.
     """
-    kinds = {each.__name__.rpartition(".")[2]: each for each in KINDS}
-    if kind not in kinds:
-        raise unknown("kind of figure", kind, kinds)
     with matplotlib.rc_context(style()):  # pyright: ignore[reportArgumentType] - plain names of settings
-        return {each.name: each.draw() for each in kinds[kind].drawings(results) if each.draw}
+        return {each.name: each.draw() for each in drawings_of(results, kind) if each.draw}
 
 
 def save_figures(results: Results, folder: Path) -> list[Saved]:
