@@ -68,11 +68,9 @@ def _on_one_line(text: str) -> str:
 
 def _sentences(table: TaskTable) -> Iterator[str]:
     """The caption, then the paragraphs below: a note each, and the other sentences."""
-    # What the first sentence says behind a semicolon explains; what it says before it is what is shown.
-    shown, *more = re.split(r"; |\. |\.$", " ".join(table.caption[:1]), maxsplit=1)
-    yield flowing(f"{table.title}. {shown}.")
+    yield flowing(f"{table.title}. {' '.join(table.caption[:1])}")
     yield from (f"{{}}[{number}] {flowing(note)}" for number, note in enumerate(table.notes, start=1))
-    rest = " ".join([*(text[:1].upper() + text[1:] for text in more), *table.caption[1:]])
+    rest = " ".join(table.caption[1:])
     if rest:
         yield flowing(rest)
 

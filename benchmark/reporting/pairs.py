@@ -120,8 +120,8 @@ def _caption(blocks: list[PairBlock], metric: str, cells: Cells, figures: bool) 
     seeds = " to ".join(map(str, sorted({min(counts), max(counts)}))) if counts else "0"
     caption = [
         f"{metric_name(blocks[0].metrics[metric], metric)} on the test split, last epoch: mean ± sample"
-        f" standard deviation over {seeds} seed{'s' * (seeds != '1')}; one column for each pair, whose"
-        " recipes may differ.",
+        f" standard deviation over {seeds} seed{'s' * (seeds != '1')}.",
+        "One column for each pair, whose recipes may differ.",
         *caption_of_marks(blocks),
         "All numbers are conditional on the teacher.",
     ]

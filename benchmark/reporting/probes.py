@@ -11,8 +11,8 @@ from benchmark.reporting.tables import Column, TaskTable, estimate_column, numbe
 TITLES = {"own": "own, all labels", "linear": "linear", "knn": "k-NN"}
 
 CAPTION = (
-    "Test accuracy (%) of classifiers on frozen features: mean ± sample standard deviation over n seeds; for"
-    " the teacher, n counts distinct teachers.",
+    "Test accuracy (%) of classifiers on frozen features: mean ± sample standard deviation over n seeds.",
+    "For the teacher, n counts distinct teachers.",
     "Linear: logistic regression, its strength chosen on a fifth of its training samples; k-NN: ten nearest"
     " by cosine; K per class: logistic regression on K samples of each class, mean of five draws.",
     "On the own data all training samples have their label, also where the students had few.",

@@ -72,7 +72,7 @@ class TaskTable:
     blocks: list[PairBlock]
     columns: list[Column]
     caption: list[str]
-    """one sentence an item"""
+    """one sentence an item; the first says what is shown"""
     notes: list[str]
     """why runs diverged, failed or did not apply; note k is marked [k] in the cells"""
     frame: pd.DataFrame
@@ -220,8 +220,8 @@ def common_conditions(records: list[Record]) -> str:
 def _caption(blocks: list[PairBlock], records: list[Record]) -> list[str]:
     rows = [row for block in blocks for row in block.rows]
     sentences = [
-        "Results on the test split: mean ± sample standard deviation over n seeds; for the teacher, n counts"
-        " distinct teachers. A single run has no ±."
+        "Results on the test split: mean ± sample standard deviation over n seeds.",
+        "For the teacher, n counts distinct teachers; a single run has no ±.",
     ]
     if any(row.is_anchor for row in rows):
         sentences.append(

@@ -100,7 +100,7 @@ def made_of(*columns: Column) -> TaskTable:
         "Made",
         table.blocks,
         list(columns),
-        ["Shown; more. Most."],
+        ["Shown.", "More. Most."],
         [],
         table.frame,
     )
@@ -220,7 +220,7 @@ def test_the_caption_is_short_and_explanations_and_notes_stand_below() -> None:
     assert r"\label{tab:compression}" in above
     assert "[1] the loss is nan at epoch 3" in below
     assert r"[2] stages differ in channels: 16 \& 32\_64" in below
-    assert "For the teacher, n counts distinct teachers. A single run has no" in below
+    assert "For the teacher, n counts distinct teachers; a single run has no" in below
     for sentence in table.caption[1:]:
         assert latex_escape(sentence) in below
 

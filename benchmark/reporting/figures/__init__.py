@@ -61,7 +61,7 @@ def all_drawings(results: Results) -> Iterator[Drawing]:
 
 
 def drawings_of(results: Results, kind: str, also: Iterable[str] = ()) -> Iterator[Drawing]:
-    """The figures of one kind. Raises UserError for a kind that there isn't; `also` are names it may offer."""
+    """The figures of one kind. Raises UserError for an unknown one; `also` are names to offer then."""
     kinds = {each.__name__.rpartition(".")[2]: each for each in KINDS}
     if kind not in kinds:
         raise unknown("kind of figure", kind, [*also, *kinds])
