@@ -183,7 +183,7 @@ def test_a_record_with_any_odd_value_is_named_or_reported(tmp_path, form):
     file.parent.mkdir()
     named = reported = 0
     for path in list(places(content)):
-        for value in ODD[sum(map(len, path)) % 3 :: 3]:  # a third of the values at each place
+        for value in ODD[sum(map(len, path)) % 12 :: 12]:  # one of the values at each place
             file.write_text(json.dumps(replaced(content, path, value)))
             records, problems = load_records(tmp_path)
             if len(records) == len(good):
@@ -195,8 +195,8 @@ def test_a_record_with_any_odd_value_is_named_or_reported(tmp_path, form):
             for table in (*task_tables(results), *pair_tables(results), *probe_tables(results)):
                 to_text(table)
             compare(records)
-    assert named > 50
-    assert reported > 50
+    assert named > 15
+    assert reported > 15
 
 
 def test_a_seed_of_forty_digits_and_provenance_of_another_type_are_named(tmp_path):
