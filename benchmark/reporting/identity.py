@@ -76,51 +76,45 @@ def shared_overrides(overrides: Mapping[str, Any]) -> dict[str, Any]:
 
 # --- the same in words ---
 
-Facets = Callable[[Record], dict[str, Any]]
+Facets = Callable[[Record], dict[str, str]]
+"""Name -> the words of a thing in which records may differ."""
 
 
-def own_facets(record: Record) -> dict[str, Any]:
-    """What else than baseline and condition may keep rows of one comparison apart: name -> value."""
-    about = record.about
+def own_facets(record: Record) -> dict[str, str]:
+    """What else than baseline and condition may keep rows of one comparison apart."""
+    about, code = record.about, record.provenance.code_checksum
     return {
-        **_dotted(record.hyperparameters),
+        **_assigned(dotted(record.hyperparameters)),
         "hyper-parameters": f"hyper-parameters {'recorded' if record.hyperparameters else 'unknown'}",
-        "code": f"code {record.provenance.code_checksum[:DIGITS]}",
-        "role": f"{about.role}{' (anchor)' * about.anchor} {about.companion}".strip(),
+        "code": f"code {code[:DIGITS] or 'unknown'}",
+        "role": " ".join(filter(None, ("role", about.role, "(anchor)" * about.anchor, about.companion))),
     }
 
 
-def shared_facets(record: Record) -> dict[str, Any]:
+def shared_facets(record: Record) -> dict[str, str]:
     """What may keep comparisons under one condition apart; causes first, consequences behind."""
-    about = record.about
-    return {
-        **teacher_facets(record),
-        "recipe": f"recipe {'recorded' if record.recipe else 'unknown'}",
-        **{f"recipe.{name}": value for name, value in record.recipe.items()},
-        "student": " ".join((about.student, *about.student_modalities)),
-        **{name: getattr(about, name) for name in ("num_classes", "num_train", "num_test", "synthetic")},
-        **{name: getattr(about, name) for name in ("num_labelled", "num_validation")},
-    }
-
-
-def teacher_facets(record: Record) -> dict[str, Any]:
-    """What may keep teachers under one condition apart."""
-    teacher = record.teacher
+    about, teacher = record.about, record.teacher
+    names = ("num_teacher", "num_classes", "num_train", "num_test", "num_labelled", "num_validation")
     return {
         "data": f"data {record.provenance.data_fingerprint[:DIGITS] or 'unknown'}",
         "weights": f"teacher's weights {teacher.checksum[:DIGITS] or 'unknown'}",
         "teacher": f"teacher {teacher.id[:DIGITS] or 'unknown'}",
-        "architecture": " ".join((teacher.architecture, *teacher.modalities)),
-        "num_teacher": record.about.num_teacher,
-        "teacher's scores": teacher.test,
+        "architecture": " ".join(("teacher", teacher.architecture, *teacher.modalities)),
+        "recipe": f"recipe {'recorded' if record.recipe else 'unknown'}",
+        **_assigned({f"recipe.{name}": value for name, value in record.recipe.items()}),
+        "student": " ".join(("student", about.student, *about.student_modalities)),
+        **_assigned({name: getattr(about, name) for name in (*names, "synthetic")}),
     }
 
 
-CONSEQUENCES = {
-    "weights": ("data",),
-    "teacher": ("data", "weights"),
-    "teacher's scores": ("data", "weights"),
-}
+def teacher_facets(record: Record) -> dict[str, str]:
+    """What may keep teachers under one condition apart."""
+    shared = shared_facets(record)
+    names = ("data", "weights", "teacher", "architecture", "num_teacher")
+    return {**{name: shared[name] for name in names}, "scores": f"teacher's scores {record.teacher.test}"}
+
+
+CONSEQUENCES = {"weights": ("data",), "teacher": ("data", "weights"), "scores": ("data", "weights")}
 """What other data brings with it, say: not named where its cause is."""
 
 
@@ -129,22 +123,22 @@ def telling(facets: Facets, records: Iterable[Record], siblings: Iterable[Record
     own, others = (list(map(facets, some)) for some in (records, siblings))
     names = dict.fromkeys(name for found in others for name in found)
     # A record that tells nothing of a hyper-parameter (its run did not begin) does not differ in it.
-    varying = [name for name in names if len({repr(found[name]) for found in others if name in found}) > 1]
-    parts = []
-    for name in varying:
-        if not any(cause in varying for cause in CONSEQUENCES.get(name, ())):
-            value = next((found[name] for found in own if name in found), None)
-            in_words = isinstance(value, str) and value.startswith((name, "teacher's"))
-            parts += [] if value is None else [value if in_words else f"{name}={value}"]
-    return ", ".join(parts)
+    varying = [name for name in names if len({found[name] for found in others if name in found}) > 1]
+    told = [name for name in varying if not any(cause in varying for cause in CONSEQUENCES.get(name, ()))]
+    words = (next((found[name] for found in own if name in found), "") for name in told)
+    return ", ".join(filter(None, words))
 
 
-def _dotted(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+def _assigned(values: Mapping[str, Any]) -> dict[str, str]:
+    return {name: f"{name}={value}" for name, value in values.items()}
+
+
+def dotted(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """`{"kd": {"weight": 1}}` as `{"kd.weight": 1}`: the hyper-parameters of a composition's parts."""
     found = {}
     for name, value in tree.items():
         inner = isinstance(value, Mapping)
-        found |= _dotted(value, f"{prefix}{name}.") if inner else {f"{prefix}{name}": value}
+        found |= dotted(value, f"{prefix}{name}.") if inner else {f"{prefix}{name}": value}
     return found
 
 

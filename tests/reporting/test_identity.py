@@ -14,10 +14,8 @@ import pytest
 from fake_records import altered, make_record, write_run
 
 from benchmark.errors import UserError
-from benchmark.records import About, Condition, Measurements, Metric, Provenance, Record, Run, Teacher
-from benchmark.records import Results as RecordResults
+from benchmark.records import About, Condition, Metric, Provenance, Record, Run, Teacher
 from benchmark.reporting import compare, tidy_frame, wide_frame
-from benchmark.reporting.figures import comparison, gains, label_fractions
 from benchmark.reporting.identity import identity, stable_id
 from benchmark.reporting.probes import probe_tables
 from benchmark.reporting.results import Results
@@ -119,13 +117,6 @@ def test_every_field_of_a_record_is_classified():
         assert (getattr(own, name) if name else own) != value, field
 
 
-def test_what_is_averaged_are_the_outcomes():
-    frame = tidy_frame([make_record()])
-    averaged = {each.name for kind in (RecordResults, Measurements) for each in dataclasses.fields(kind)}
-    assert averaged - {"scores", "probes", "untrained_probes"} >= {"parameters", "macs", "step_ms"}
-    assert {"row", "comparison", "block"} <= set(frame)
-
-
 def runs(baseline: str, field: str | None, seeds=(0, 2, 4), **parts) -> list[Record]:
     """A baseline over seeds, in the plain form or with the one field changed; scores tell the forms apart."""
     records = []
@@ -174,10 +165,6 @@ def test_nothing_averages_over_what_decides_numbers(field):
             assert any(math.isclose(value, mean) for mean in (*means, *(100 * mean for mean in means))), value
     for _, own in tidy_frame(records).groupby("row"):
         assert own["test@last/top1"].max() - own["test@last/top1"].min() < 0.1
-    # The same in figures: what is drawn as one row, one line or one bar.
-    for kind in (comparison, gains, label_fractions):
-        for drawing in kind.drawings(results):
-            assert drawing.draw is not None
 
 
 @pytest.mark.parametrize("field", [name for name, (_, effect) in FIELDS.items() if effect == APART])
