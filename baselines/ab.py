@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Annotated
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any
 
 import torch
 from torch import Tensor, nn
@@ -64,6 +64,10 @@ class AB(Distiller):
         self.weight, self.margin, self.share = weight, margin, share
         shapes = zip(context.student.preactivations[1:], context.teacher.preactivations[1:], strict=True)
         self.connectors = nn.ModuleList(connector(*pair) for pair in shapes)
+
+    @classmethod
+    def stage_shares(cls, hyperparameters: Mapping[str, Any]) -> tuple[float, ...]:
+        return (hyperparameters["share"],)
 
     def first_stages(self) -> tuple[Stage, ...]:
         trained = tuple(self.connectors.parameters())

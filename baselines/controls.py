@@ -80,7 +80,7 @@ class RandomTeacher(KD):
     arxiv="1805.04770",
 )
 class SelfDistillation(KD):
-    """KD from a teacher of the student's architecture and modalities, trained by the student's recipe.
+    """KD from a teacher of the student's architecture and modalities, trained by the teacher's recipe.
 
     Tells how much of a gain needs a better teacher (born-again networks, one generation, with KD's weights).
     """

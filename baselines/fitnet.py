@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, Any
 
 from torch import Tensor
 
@@ -58,6 +59,10 @@ class FitNet(Distiller):
         self.weight, self.hint_layer = weight, hint_layer
         self.two_stages, self.share = stages == 2, share
         self.regressor = ConvReg(context.student.maps[hint_layer], context.teacher.maps[hint_layer])
+
+    @classmethod
+    def stage_shares(cls, hyperparameters: Mapping[str, Any]) -> tuple[float, ...]:
+        return (hyperparameters["share"],) if hyperparameters["stages"] == 2 else ()
 
     def first_stages(self) -> tuple[Stage, ...]:
         trained = tuple(self.regressor.parameters())

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
-from typing import Annotated
+from typing import Annotated, Any
 
 import torch
 from torch import Tensor
@@ -54,6 +54,10 @@ class FSP(Distiller):
         check_same_stages(context)
         check_same_channels(context)
         self.weight, self.share = weight, share
+
+    @classmethod
+    def stage_shares(cls, hyperparameters: Mapping[str, Any]) -> tuple[float, ...]:
+        return (hyperparameters["share"],)
 
     def first_stages(self) -> tuple[Stage, ...]:
         return (Stage("flow", self.share, self._flow, trains_student=True),)

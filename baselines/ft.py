@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from itertools import pairwise
-from typing import Annotated
+from typing import Annotated, Any
 
 import torch
 from torch import Tensor, nn
@@ -78,6 +79,10 @@ class FT(Distiller):
         axes, width = len(theirs) - 1, max(1, int(theirs[0] * compression))
         self.translator = encoder(axes, (ours[0], ours[0], width, width), norm=True)
         self.paraphraser = Paraphraser(axes, theirs[0], width)
+
+    @classmethod
+    def stage_shares(cls, hyperparameters: Mapping[str, Any]) -> tuple[float, ...]:
+        return (hyperparameters["share"],)
 
     def first_stages(self) -> tuple[Stage, ...]:
         return (Stage("paraphraser", self.share, self._reconstruct, tuple(self.paraphraser.parameters())),)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, Any
 
 from torch import Tensor
 from torch.nn import functional as F
@@ -44,6 +45,10 @@ class SupervisionTransfer(Distiller):
         super().__init__(context, **options)
         self.weight, self.share = weight, share
         self.hint = Hint(context, layer)
+
+    @classmethod
+    def stage_shares(cls, hyperparameters: Mapping[str, Any]) -> tuple[float, ...]:
+        return (hyperparameters["share"],)
 
     def first_stages(self) -> tuple[Stage, ...]:
         trained = tuple(self.hint.parameters())

@@ -56,6 +56,7 @@ class Run:
 class Condition:
     """Whatever else decides the numbers: always a column, never averaged over.
 
+    updates     steps of the optimisers, first stages included; None in records that are older than it
     overrides   what --set changed, as far as it reaches the run: "weight" or "part.weight" -> value for its
                 own hyper-parameters, "recipe.FIELD" and "teacher_recipe.FIELD" for the recipes
     """
@@ -69,6 +70,7 @@ class Condition:
     teacher_samples: int | None = None
     teacher_seed: WholeNumber = 0
     epochs: int = 1
+    updates: int | None = None
     batch_size: int = 1
     teacher_epochs: int | None = None
     teacher_checkpoint: str = ""

@@ -134,7 +134,7 @@ class Progress:
 class Stage:
     """A first stage of a baseline, before the students train together.
 
-    share             its length as a share of the run's epochs
+    share             its length as a share of the run's epochs, one of `Distiller.stage_shares`
     parameters        the baseline's own parameters that train in it
     trains_student    whether the student's body (everything but its classifier) trains too
     loss              (teacher, student, batch, progress) -> named loss terms
@@ -189,6 +189,14 @@ class Distiller(nn.Module):
 
     def first_stages(self) -> tuple[Stage, ...]:
         """First stages, in order; most baselines have none."""
+        return ()
+
+    @classmethod
+    def stage_shares(cls, hyperparameters: Mapping[str, Any]) -> tuple[float, ...]:
+        """The shares of its first stages, told before it is built: a plan counts updates with them.
+
+        hyperparameters   its own, every one resolved
+        """
         return ()
 
     def diagnostics(self, teacher: Activations, student: Activations, batch: Batch) -> dict[str, np.ndarray]:

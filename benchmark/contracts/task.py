@@ -23,6 +23,8 @@ def check_choice(what: str, value: object, kind: Any) -> None:
 class Recipe:
     """How a network is trained; milestones and warm-up are shares of it, so that epochs may change.
 
+    first_stage_rate   the constant rate of a baseline's first stages; None: the learning rate
+
     Raises ValueError for a value that no training could have.
     """
 
@@ -37,6 +39,7 @@ class Recipe:
     milestones: tuple[float, ...] = (150 / 240, 180 / 240, 210 / 240)
     decay: float = 0.1
     warmup: float = 0.0
+    first_stage_rate: float | None = None
 
     def __post_init__(self) -> None:
         for name, kind in (("optimizer", Optimizer), ("schedule", Schedule)):
@@ -56,6 +59,11 @@ class Recipe:
             if not isinstance(value, int | float) or not low <= value <= high:
                 raise ValueError(f"{name} of a recipe is {value!r}: give a number from {low:g} to {high:g}")
             object.__setattr__(self, name, float(value))  # 0 and 0.0 are one recipe, and one id
+        rate = self.first_stage_rate
+        if rate is not None:
+            if isinstance(rate, bool) or not isinstance(rate, int | float) or not 0 <= rate < float("inf"):
+                raise ValueError(f"first_stage_rate of a recipe is {rate!r}: give a number from 0, or none")
+            object.__setattr__(self, "first_stage_rate", float(rate))
         if not all(isinstance(each, int | float) and 0 <= each <= 1 for each in self.milestones):
             raise ValueError(
                 f"milestones of a recipe are {self.milestones!r}: give shares of the training, from 0 to 1"

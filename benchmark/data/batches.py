@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from benchmark.contracts import IGNORE, Batch, Data, Modality, Samples
+from benchmark.data.split_settings import steps_per_epoch
 from benchmark.seeds import generator
 
 MINIMUM_LABELLED = 0.25
@@ -45,13 +46,12 @@ class TrainStream:
 
     @property
     def steps_per_epoch(self) -> int:
-        """Full batches of one pass; a last partial batch is left out (the next epoch's order is another).
+        """As many full batches as the samples fill, however few of them have a label: updates are equal.
 
-        With few labels it is a pass over the unlabelled samples, the labelled ones coming round more often.
+        A last partial batch is left out (the next epoch's order is another). With few labels the labelled
+        samples come round more often in an epoch, and the unlabelled ones not all of them.
         """
-        if self._quota and float(self.labelled.float().mean()) < MINIMUM_LABELLED:
-            return max(1, int((~self.labelled).sum()) // (self.batch_size - self._quota))
-        return len(self.samples) // self.batch_size
+        return steps_per_epoch(len(self.samples), self.batch_size)
 
     def epoch(self, number: int) -> Iterator[Batch]:
         """The batches of epoch `number`."""

@@ -28,6 +28,11 @@ class SplitSettings:
     teacher_samples: int | None = None
 
 
+def steps_per_epoch(samples: int, batch_size: int) -> int:
+    """The full batches that `samples` fill; one where they don't fill any."""
+    return samples // min(batch_size, samples)
+
+
 @dataclass(frozen=True)
 class SplitFacts:
     """What ids and records need of drawn splits.

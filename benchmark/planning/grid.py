@@ -21,7 +21,13 @@ from benchmark.planning.datasets import (
     pairs_of,
     request_of,
 )
-from benchmark.planning.hyperparameters import baseline_names, learns_from, resolve_hyperparameters
+from benchmark.planning.hyperparameters import (
+    baseline_names,
+    learns_from,
+    resolve_hyperparameters,
+    stage_epochs,
+    stage_shares,
+)
 from benchmark.planning.overrides import Overrides, parse_overrides
 from benchmark.planning.specs import CohortSpec, DataSpec, NetworkSpec, RunSpec, Storage, TeacherSpec
 from benchmark.plugins import Registry
@@ -135,11 +141,27 @@ class PairPlanner:
                 kinds.append(kind)
         for teacher_seed in self.settings.teacher_seeds:
             for seed in seeds:
+                cohorts = []
                 for kind in kinds:
-                    teacher = self._teacher(kind, teacher_seed, recipe)
+                    teacher = self._teacher(kind, teacher_seed)
                     mates = [name for name in names if learns_from(registry.parts(name)) == kind]
                     runs = tuple(self._run(name, seed, teacher, recipe, registry) for name in mates)
-                    yield CohortSpec(runs, self.settings.probes)
+                    cohorts.append(CohortSpec(runs, self.settings.probes))
+                yield from cohorts
+                yield from self._longer_anchors(cohorts, registry)
+
+    def _longer_anchors(self, cohorts: list[CohortSpec], registry: Registry) -> Iterator[CohortSpec]:
+        """The anchors of one seed again, with as many updates as baselines with first stages have."""
+        runs = [run for cohort in cohorts for run in cohort.runs]
+        anchors = [run for run in runs if any(part.anchor for part in registry.parts(run.baseline))]
+        for stages in sorted({run.stage_epochs for run in runs} - {0}):
+            longer = [
+                replace(run, recipe=replace(run.recipe, epochs=run.recipe.epochs + stages))
+                for run in anchors
+                if not run.stage_epochs
+            ]
+            if longer:
+                yield CohortSpec(tuple(longer), self.settings.probes)
 
     def _recipe(self, prefix: str, recipe: Recipe, asked: int | None, preset: int | None) -> Recipe:
         if asked is None and self.choice.known:
@@ -151,12 +173,12 @@ class PairPlanner:
         recipe = replace(recipe, **{name: value for name, value in given.items() if value is not None})
         return replace(recipe, **self.overrides.of_recipe(prefix))
 
-    def _teacher(self, kind: LearnsFrom, seed: int, student_recipe: Recipe) -> TeacherSpec:
+    def _teacher(self, kind: LearnsFrom, seed: int) -> TeacherSpec:
         pair, settings, data = self.pair, self.settings, self.data
         own = kind == "student_architecture"
-        recipe = student_recipe if own else self._recipe(
+        recipe = self._recipe(
             "teacher_recipe", pair.teacher_recipe, settings.teacher_epochs, self.choice.preset.teacher_epochs
-        )  # fmt: skip
+        )
         checkpoint = settings.teacher_checkpoint if kind == "trained" else None
         if kind != "untrained" and checkpoint is None and not data.splits.taught:
             raise UserError(
@@ -178,9 +200,11 @@ class PairPlanner:
         )
 
     def _run(self, name: str, seed: int, teacher: TeacherSpec, recipe: Recipe, registry: Registry) -> RunSpec:
+        parts = registry.parts(name)
         hyperparameters = resolve_hyperparameters(
-            registry.parts(name), self.pair.hyperparameters, self.overrides.of_baseline(name)
+            parts, self.pair.hyperparameters, self.overrides.of_baseline(name)
         )
+        stages = [stage_epochs(share, recipe.epochs) for share in stage_shares(parts, hyperparameters)]
         return RunSpec(
             self.data,
             self.pair_name,
@@ -191,6 +215,7 @@ class PairPlanner:
             hyperparameters,
             seed,
             self.settings.precision,
+            sum(stages),
             self.overrides.reaching(name),
         )
 

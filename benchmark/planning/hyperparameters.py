@@ -44,6 +44,24 @@ def learns_from(parts: tuple[Baseline, ...]) -> LearnsFrom:
     return next(iter(others)) if len(others) == 1 else "trained"
 
 
+def stage_epochs(share: float, epochs: int) -> int:
+    """How many epochs a first stage takes before `epochs` of joint training; at least one."""
+    return max(1, round(share * epochs))
+
+
+def stage_shares(parts: tuple[Baseline, ...], hyperparameters: Mapping[str, Any]) -> tuple[float, ...]:
+    """The shares of all first stages of a baseline made of `parts`, in order."""
+    shares: list[float] = []
+    for part in parts:
+        prefix = f"{part.name}." if len(parts) > 1 else ""
+        # In a composition `task_weight` is the whole's: a part sees its own default.
+        own = {
+            name: hyperparameters.get(prefix + name, x.default) for name, x in part.hyperparameters.items()
+        }
+        shares += part.distiller.stage_shares(own)
+    return tuple(shares)
+
+
 def resolve_hyperparameters(
     parts: tuple[Baseline, ...],
     published: Mapping[str, Mapping[str, Any]],

@@ -1,4 +1,7 @@
-"""--set NAME.FIELD=VALUE: hyper-parameters of baselines and fields of the recipes, checked and typed."""
+"""--set NAME.FIELD=VALUE: hyper-parameters of baselines and fields of the recipes, checked and typed.
+
+`NAME.own_recipe.FIELD=VALUE` changes the recipe for one baseline alone.
+"""
 
 from __future__ import annotations
 
@@ -11,9 +14,12 @@ import yaml
 
 from benchmark.contracts import Choice, Recipe
 from benchmark.errors import UserError, unknown
+from benchmark.planning.specs import OWN_RECIPE
 from benchmark.plugins import Baseline, Hyperparameter, Registry
 
 RECIPES = ("recipe", "teacher_recipe")
+SHARED_FIELDS = ("epochs", "batch_size")
+"""What students that train in lockstep have in common."""
 
 
 @dataclass(frozen=True)
@@ -28,14 +34,17 @@ class Overrides:
         return {field: value for (who, field), value in self.values.items() if who == owner}
 
     def of_baseline(self, name: str) -> dict[str, Any]:
-        """The overridden hyper-parameters of a baseline; a composition inherits those of its parts."""
+        """The overridden hyper-parameters of a baseline; a composition inherits those of its parts.
+
+        `own_recipe.FIELD` is among them where --set changes the recipe for this baseline alone.
+        """
         if "+" not in name:
             return self.of_recipe(name)
         inherited = {
             f"{part}.{field}": value
             for part in name.split("+")
             for field, value in self.of_recipe(part).items()
-            if field != "task_weight"
+            if field != "task_weight" and not field.startswith(OWN_RECIPE)
         }
         return inherited | self.of_recipe(name)
 
@@ -65,6 +74,9 @@ def parse_overrides(entries: tuple[str, ...], registry: Registry) -> Overrides:
         value = _read(entry, text)
         if owner in RECIPES:
             values[owner, field] = _recipe_value(entry, field, value)
+        elif field.startswith(OWN_RECIPE):
+            registry.parts(owner)
+            values[owner, field] = _own_recipe_value(entry, field.removeprefix(OWN_RECIPE), value)
         else:
             values[owner, field] = _typed(entry, _find(owner, field, registry), value)
     return Overrides(values)
@@ -117,6 +129,14 @@ def _read(entry: str, text: str) -> Any:
         raise UserError(f"--set {entry}: the value can't be read ({' '.join(str(error).split())})") from error
 
 
+def _own_recipe_value(entry: str, field: str, value: Any) -> Any:
+    if field in SHARED_FIELDS:
+        raise UserError(
+            f"--set {entry}: students train in lockstep, and {field} is one for all: set recipe.{field}"
+        )
+    return _recipe_value(entry, field, value)
+
+
 def _recipe_value(entry: str, field: str, value: Any) -> Any:
     """The value in the field's own type. A recipe made with it tells whether a training could have it."""
     fields = {each.name: each for each in dataclasses.fields(Recipe)}
@@ -128,9 +148,9 @@ def _recipe_value(entry: str, field: str, value: Any) -> Any:
         value = tuple(_number(each) if isinstance(each, str) else each for each in value)
     else:
         hint = typing.get_type_hints(Recipe)[field]
-        choices = typing.get_args(hint)
+        choices = typing.get_args(hint) if typing.get_origin(hint) is typing.Literal else ()
         search = Choice(choices) if choices else None
-        kind = str if choices else hint
+        kind = str if choices else next(iter(typing.get_args(hint)), hint)  # `float | None` takes a float
         value = _typed(entry, Hyperparameter(field, fields[field].default, kind, search), value)
     try:
         return getattr(Recipe(**{"epochs": 1, field: value}), field)

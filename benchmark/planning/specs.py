@@ -10,7 +10,7 @@ import dataclasses
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -19,11 +19,14 @@ import msgspec
 
 from benchmark import records
 from benchmark.contracts import BadSamples, Recipe
-from benchmark.data.split_settings import SplitFacts, SplitSettings
+from benchmark.data.split_settings import SplitFacts, SplitSettings, steps_per_epoch
 from benchmark.settings import Precision
 
-NUMBERS = 1
+NUMBERS = 2
 """Raised when a change of the engine changes the numbers: old records are not taken for new ones."""
+
+OWN_RECIPE = "own_recipe."
+"""Prefix of a baseline's own departures from the recipe, among its hyper-parameters."""
 
 TeacherKind = Literal["trained", "untrained"]
 
@@ -110,7 +113,9 @@ class TeacherSpec:
 class RunSpec:
     """One student to train and evaluate: a baseline on a pair, under a condition, with a seed.
 
-    hyperparameters   all of them, resolved
+    recipe            what every run of its comparison trains by
+    hyperparameters   all of them, resolved; `own_recipe.FIELD` where this baseline departs from the recipe
+    stage_epochs      how long its first stages train, before the epochs of the recipe
     overrides         what the user changed of them and of the recipes, as records show it; not in the id,
                       which holds the resolved values
     """
@@ -124,7 +129,30 @@ class RunSpec:
     hyperparameters: dict[str, Any]
     seed: int
     precision: Precision
+    stage_epochs: int = 0
     overrides: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def own_recipe(self) -> Recipe:
+        """The recipe with the fields in which this baseline departs from it."""
+        own = {
+            n.removeprefix(OWN_RECIPE): x for n, x in self.hyperparameters.items() if n.startswith(OWN_RECIPE)
+        }
+        return replace(self.recipe, **own)
+
+    @property
+    def distiller_arguments(self) -> dict[str, Any]:
+        """The hyper-parameters that its distiller takes."""
+        return {name: x for name, x in self.hyperparameters.items() if not name.startswith(OWN_RECIPE)}
+
+    @property
+    def updates(self) -> int | None:
+        """How many steps its optimisers take, first stages included; None where the data is not here."""
+        samples = self.data.splits.sizes.get("train")
+        if samples is None:
+            return None
+        epochs = self.recipe.epochs + self.stage_epochs
+        return epochs * steps_per_epoch(samples, self.recipe.batch_size)
 
     @cached_property
     def id(self) -> str:
@@ -165,6 +193,7 @@ class RunSpec:
             **asdict(self.data.split),
             teacher_seed=teacher.seed,
             epochs=self.recipe.epochs,
+            updates=self.updates,
             batch_size=self.recipe.batch_size,
             teacher_epochs=None if loaded or teacher.kind == "untrained" else teacher.recipe.epochs,
             teacher_checkpoint=teacher.checkpoint.replace("\\", "/").rpartition("/")[2],

@@ -2,8 +2,8 @@
 
 Three ids, each a hash of plain values. Runs of one `row` differ in nothing but the seed and in how they were
 made (times, commit, machine): they may be averaged. Runs of one `comparison` had the same data, teacher,
-recipe and condition, whatever their baseline: they may be subtracted from one another. Runs of one `block`
-answer one question: they may stand under one heading.
+recipe, condition and number of updates, whatever their baseline: they may be subtracted from one another. Runs
+of one `block` answer one question: they may stand under one heading.
 """
 
 from __future__ import annotations
@@ -46,6 +46,10 @@ def identity(record: Record) -> Identity:
     about, run, teacher = record.about, record.run, record.teacher
     condition = {each.name: getattr(record.condition, each.name) for each in fields(Condition)}
     overrides = condition.pop("overrides")
+    epochs, updates = condition.pop("epochs"), condition.pop("updates")
+    # Equal work makes rows comparable: an anchor trained longer, say, with a baseline of a first stage.
+    work = ("epochs", epochs) if updates is None else ("updates", updates)
+    recipe = {name: value for name, value in record.recipe.items() if name != "epochs"}
     block = stable_id((run.task, run.dataset, run.pair, record.metrics))
     sizes = (about.num_classes, about.num_train, about.num_test)
     data = stable_id((record.provenance.data_fingerprint, about.synthetic, sizes))
@@ -54,10 +58,10 @@ def identity(record: Record) -> Identity:
     own_teacher = {name: condition.pop(name) for name in OF_OWN_TEACHER}
     taught = stable_id((own_teacher, kin, teacher.id, teacher.checksum))
     student = (about.student, about.student_modalities)
-    same = stable_id((block, condition, shared_overrides(overrides), record.recipe, data, student))
+    same = stable_id((block, condition, work, shared_overrides(overrides), recipe, data, student))
     comparison = stable_id((same, labels, taught))
     roles = (about.role, about.anchor, about.companion)
-    own = (run.baseline, overrides, record.hyperparameters, record.provenance.code_checksum, roles)
+    own = (run.baseline, epochs, overrides, record.hyperparameters, record.provenance.code_checksum, roles)
     return Identity(
         block=block,
         comparison=comparison,

@@ -167,12 +167,12 @@ class CohortTraining:
         network = self.materials.student_network(device)
         context = self._context(network)
         with RandomStream(derive(run.seed, "distiller weights"), torch.device("cpu")).active():
-            distiller = build_distiller(self._registry.parts(run.baseline), context, run.hyperparameters)
+            distiller = build_distiller(self._registry.parts(run.baseline), context, run.distiller_arguments)
         learner = Learner(network, distiller)
         learner.to(device=device, memory_format=network.memory_format)  # pyright: ignore[reportCallIssue]
         stream = RandomStream(derive(run.seed, "learner"), device)
         state = RunState(
-            run.baseline, learner, run.recipe, stream,
+            run.baseline, learner, run.own_recipe, stream,
             announce=lambda ended: self._announce(ended.name, ended.status, ended.reason),
         )  # fmt: skip
         if run.baseline in self.snapshots:

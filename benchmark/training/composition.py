@@ -9,6 +9,7 @@ import numpy as np
 from torch import Tensor, nn
 
 from benchmark.contracts import Activations, Batch, Context, Distiller, NotApplicable, Progress, Stage
+from benchmark.planning.hyperparameters import stage_shares
 from benchmark.plugins import Baseline
 
 
@@ -77,11 +78,25 @@ class Composition(Distiller):
 def build_distiller(
     parts: tuple[Baseline, ...], context: Context, hyperparameters: Mapping[str, Any]
 ) -> Distiller:
-    """The distiller of a baseline. Raises NotApplicable where a part can't work with these networks."""
+    """The distiller of a baseline. Raises NotApplicable where a part can't work with these networks.
+
+    ValueError where its first stages are not as long as it told the plan.
+    """
     for part in parts:
         check_needs(part.distiller.needs, context)
     if len({part.distiller.learns_from for part in parts} - {"trained"}) > 1:
         raise NotApplicable("its parts ask for different teachers")
+    distiller = _built(parts, context, hyperparameters)
+    stages, declared = distiller.first_stages(), stage_shares(parts, hyperparameters)
+    if tuple(stage.share for stage in stages) != declared:
+        raise ValueError(
+            f"first_stages() take the shares {[stage.share for stage in stages]} of the epochs: "
+            f"stage_shares() must tell them beforehand, and tells {list(declared)}"
+        )
+    return distiller
+
+
+def _built(parts: tuple[Baseline, ...], context: Context, hyperparameters: Mapping[str, Any]) -> Distiller:
     if len(parts) == 1:
         return parts[0].distiller(context, **hyperparameters)
     built = {}

@@ -10,6 +10,7 @@ from torch import nn
 
 from benchmark.contracts import Stage
 from benchmark.models import Network
+from benchmark.planning.hyperparameters import stage_epochs
 from benchmark.training.loop import DATA_PASS, TEACHER_PASS, BatchSource, Loop, RunState
 
 
@@ -17,13 +18,19 @@ def run_stages(state: RunState, batches: Callable[[], BatchSource], teacher: Net
     """Runs a baseline's first stages in order; one that diverges retires the run.
 
     Their batches come from streams of their own, so that the common batches stay common. The rate is the
-    recipe's first one throughout, as in the CRD benchmark.
+    recipe's for first stages throughout, as in the CRD benchmark.
     """
-    learner = state.learner
-    recipe = replace(state.recipe, schedule="steps", milestones=(), warmup=0.0)
+    learner, rate = state.learner, state.recipe.first_stage_rate
+    recipe = replace(
+        state.recipe,
+        schedule="steps",
+        milestones=(),
+        warmup=0.0,
+        learning_rate=state.recipe.learning_rate if rate is None else rate,
+    )
     for stage in learner.distiller.first_stages():
         training = RunState(state.name, learner, recipe, state.stream, _trained(stage, learner.network))
-        epochs = max(1, round(stage.share * recipe.epochs))
+        epochs = stage_epochs(stage.share, recipe.epochs)
         learner.stage = stage
         watch = Loop(fabric, batches(), epochs, teacher).run([training])
         learner.stage = None

@@ -12,6 +12,9 @@ PUBLISHED = Recipe(epochs=240)
 LOW_RATE = ("MobileNetV2", "ShuffleV1", "ShuffleV2")
 """Students that the CRD benchmark trains from a learning rate of 0.01."""
 
+LOW_STAGE_RATE = ("resnet", "wrn")
+"""Students whose first stages the CRD benchmark trains at 0.01; the others' run at the learning rate."""
+
 CRD_BENCHMARK = (
     ("wrn_40_2", "wrn_16_2"),
     ("wrn_40_2", "wrn_40_1"),
@@ -56,6 +59,8 @@ def custom(teacher: str, student: str) -> Pair:
 
 def _pair(teacher: str, student: str, recipe: Recipe) -> Pair:
     own = recipe
-    if recipe is PUBLISHED and student in LOW_RATE:
-        own = dataclasses.replace(recipe, learning_rate=0.01)
+    if recipe is PUBLISHED:
+        rate = {"learning_rate": 0.01} if student in LOW_RATE else {}
+        stages = {"first_stage_rate": 0.01} if student.startswith(LOW_STAGE_RATE) else {}
+        own = dataclasses.replace(recipe, **rate, **stages)
     return Pair(teacher, student, own, recipe, ("rgb",), ("rgb",))

@@ -40,6 +40,7 @@ FIELDS = {
     "condition.teacher_samples": (300, APART),
     "condition.teacher_seed": (3, APART),
     "condition.epochs": (99, APART),
+    "condition.updates": (999, APART),
     "condition.batch_size": (32, APART),
     "condition.teacher_epochs": (9, APART),
     "condition.teacher_checkpoint": ("teacher.pt", APART),

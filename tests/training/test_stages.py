@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 import torch
+from safetensors.torch import load_file
 from torch import nn
 
 from benchmark import Distiller, Stage, baseline
+from benchmark.reporting import compare
+from benchmark.reporting.identity import identity
 from tests.command import numbers, records, run
 
 SEEN: list[tuple[str, list[int]]] = []
@@ -23,12 +27,16 @@ def register() -> None:
             self.project = nn.Linear(context.student.embedding[0], context.teacher.embedding[0])
             self.untouched = nn.Parameter(torch.ones(3))
 
+        @classmethod
+        def stage_shares(cls, hyperparameters):
+            return (0.5,)
+
         def first_stages(self):
             return (Stage("hint", 0.5, self.hint, tuple(self.project.parameters()), trains_student=True),)
 
         def hint(self, teacher, student, batch, progress):
             SEEN.append(("prelude", batch["index"].tolist()))
-            assert progress.epochs == 1
+            assert progress.epochs in (1, 2)  # of two epochs and of four
             return {"hint": (self.project(student.embedding) - teacher.embedding).square().mean()}
 
         def forward(self, teacher, student, batch, progress):
@@ -52,6 +60,10 @@ def test_a_first_stage_takes_its_share_of_the_epochs_on_batches_of_its_own(tmp_p
 def test_a_first_stage_that_fails_ends_its_run_only(tmp_path: Path) -> None:
     @baseline("stumbles", title="Stumbles")
     class Stumbles(Distiller):
+        @classmethod
+        def stage_shares(cls, hyperparameters):
+            return (0.5,)
+
         def first_stages(self):
             return (Stage("first", 0.5, self.explode, trains_student=True),)
 
@@ -61,3 +73,51 @@ def test_a_first_stage_that_fails_ends_its_run_only(tmp_path: Path) -> None:
     assert run(tmp_path, baselines=("stumbles", "kd")) == 0
     status = {record.run.baseline: record.status for record in records(tmp_path).values()}
     assert status == {"stumbles": "diverged", "kd": "finished"}
+
+
+def test_a_first_stage_that_the_plan_was_not_told_of_fails_and_names_the_remedy(tmp_path: Path) -> None:
+    @baseline("silent", title="Silent")
+    class Silent(Distiller):
+        def first_stages(self):
+            return (Stage("first", 0.5, lambda *_: {}, trains_student=True),)
+
+    assert run(tmp_path, baselines=("silent", "kd")) == 1
+    reasons = {record.run.baseline: record.reason for record in records(tmp_path).values()}
+    assert "stage_shares() must tell them beforehand" in reasons["silent"]
+
+
+def test_a_first_stage_has_a_rate_of_its_own(tmp_path: Path) -> None:
+    """With a rate of 0 afterwards, ten times the rate moves its weights ten times as far."""
+    register()
+    weights = {}
+    for rate in (0, 1e-4, 1e-3):
+        still = ["recipe.learning_rate=0", "recipe.momentum=0", "recipe.weight_decay=0"]
+        options = ("--epochs", "1", "--set", *still, f"recipe.first_stage_rate={rate}")
+        assert run(tmp_path / str(rate), *options, baselines=("prepares",)) == 0
+        (folder,) = records(tmp_path / str(rate))
+        file = tmp_path / str(rate) / "t" / "runs" / folder / "weights.safetensors"
+        weights[rate] = load_file(file)["distiller.project.weight"]
+    moved = [(weights[rate] - weights[0]).norm() for rate in (1e-4, 1e-3)]
+    assert moved[0] > 0
+    assert float(moved[1] / moved[0]) == pytest.approx(10, rel=0.1)
+
+
+def test_baselines_with_first_stages_stand_beside_an_anchor_of_as_many_updates(tmp_path: Path) -> None:
+    register()
+    assert run(tmp_path, "--epochs", "4", baselines=("scratch", "prepares", "kd")) == 0
+    found = {(r.run.baseline, r.condition.epochs): r for r in records(tmp_path).values()}
+    assert sorted(found) == [("kd", 4), ("prepares", 4), ("scratch", 4), ("scratch", 6)]
+    updates = {key: record.condition.updates for key, record in found.items()}
+    assert updates["prepares", 4] == updates["scratch", 6] == 6 * updates["kd", 4] / 4
+    kin = {key: identity(record).comparison for key, record in found.items()}
+    assert kin["prepares", 4] == kin["scratch", 6] != kin["scratch", 4] == kin["kd", 4]
+    frame = compare(tmp_path / "t")
+    assert set(frame["baseline"]) == {"prepares", "kd"}
+    assert set(frame["n"]) == {1}
+
+
+def test_few_labels_and_all_of_them_make_as_many_updates(tmp_path: Path) -> None:
+    assert run(tmp_path, "--label-fraction", "0.25", baselines=("scratch", "kd")) == 0
+    found = {(r.run.baseline, r.condition.label_fraction): r for r in records(tmp_path).values()}
+    assert {("scratch", 1.0), ("scratch", 0.25)} <= found.keys()
+    assert len({record.condition.updates for record in found.values()}) == 1
