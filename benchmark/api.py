@@ -45,10 +45,12 @@ def train(settings: Settings, console: Console) -> list[str]:
     registry = load_plugins(settings)
     # Imported here, as below: torch takes seconds, and a misspelt name must not.
     from benchmark.planning.grid import make_plan, storage_of
+    from benchmark.planning.tuning import tuned
     from benchmark.running.device import make_fabric
     from benchmark.running.display import make_display
     from benchmark.running.local import Executor, Ledger
     from benchmark.running.store import check_writable
+    from benchmark.running.tuning import Tuner
     from benchmark.training.materials import Workbench
 
     fabric = make_fabric(settings.device, settings.precision)
@@ -58,7 +60,11 @@ def train(settings: Settings, console: Console) -> list[str]:
         plan = make_plan(settings, registry, display.say, workbench.load)
         ledger = Ledger(settings.folder, registry)
         executor = Executor(ledger, settings.results_dir / "teachers", fabric, display, workbench, registry)
-        executor.execute(plan.cohorts)
+        cohorts = plan.cohorts
+        if plan.tuning:
+            chosen = Tuner(settings.folder, executor).tune(plan.tuning)
+            cohorts = tuple(tuned(cohort, chosen) for cohort in cohorts)
+        executor.execute(cohorts)
     return executor.failures
 
 

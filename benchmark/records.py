@@ -22,7 +22,9 @@ from benchmark.migration import migrated
 SCHEMA = 2
 """Raised when the shape of a record changes; `migration` brings older ones along."""
 
-Status = Literal["finished", "diverged", "not_applicable", "failed"]
+Status = Literal["finished", "stopped", "diverged", "not_applicable", "failed"]
+"""stopped: a trial of tuning that was not among the better half."""
+Tuning = Literal["default", "tuned", "trial"]
 Role = Literal["method", "control", "reference"]
 Direction = Literal["max", "min"]
 Scores = dict[str, float | None]
@@ -56,6 +58,7 @@ class Run:
 class Condition:
     """Whatever else decides the numbers: always a column, never averaged over.
 
+    tuning      whether hyper-parameters are the default ones, those chosen on validation, or those of a trial
     updates     steps of the optimisers, first stages included; None in records that are older than it
     overrides   what --set changed, as far as it reaches the run: "weight" or "part.weight" -> value for its
                 own hyper-parameters, "recipe.FIELD" and "teacher_recipe.FIELD" for the recipes
@@ -75,6 +78,7 @@ class Condition:
     teacher_epochs: int | None = None
     teacher_checkpoint: str = ""
     precision: str = "32"
+    tuning: Tuning = "default"
     overrides: dict[str, Any] = field(default_factory=dict)
 
 
@@ -178,6 +182,36 @@ class Measurements:
 
 
 @dataclass(frozen=True)
+class Trial:
+    """What a trial of tuning adds: which configuration it is (0: the default one) and how it went.
+
+    validation   the primary metric after each epoch
+    """
+
+    number: int = 0
+    validation: tuple[float | None, ...] = ()
+
+
+@dataclass(frozen=True)
+class Selection:
+    """How the hyper-parameters of a tuned run were chosen, and what that cost.
+
+    number         of the chosen configuration (0: the default one), out of `trials`
+    score          its primary metric on `num_validation` samples; default_score: the default one's, where it
+                   got to the end
+    seconds        of all trials of this baseline, their shares of common passes included
+    """
+
+    number: int = 0
+    trials: int = 0
+    seed: int = 0
+    score: float | None = None
+    default_score: float | None = None
+    num_validation: int = 0
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True)
 class Provenance:
     """Where a record comes from.
 
@@ -214,10 +248,17 @@ class Record:
     recipe: dict[str, Any] = field(default_factory=dict)
     measurements: Measurements = field(default_factory=Measurements)
     provenance: Provenance = field(default_factory=Provenance)
+    trial: Trial | None = None
+    selection: Selection | None = None
     folder: str = ""
 
+    @property
+    def primary_metric(self) -> str:
+        """The name of the metric that the task is judged by first."""
+        return next((n for n, each in self.metrics.items() if each.primary), next(iter(self.metrics), ""))
+
     def __post_init__(self) -> None:
-        if self.status == "finished" and LAST not in self.results.scores:
+        if self.status == "finished" and self.trial is None and LAST not in self.results.scores:
             raise ValueError("finished without test results")
 
 

@@ -67,6 +67,8 @@ class Settings:
     """Folder that holds the real datasets."""
     bad_samples: BadSamples = "stop"
     """What to do with a sample that can't be used: stop and name it, or skip it with a counted warning."""
+    tune: int = 0
+    """Trials of tuning per baseline, the default among them; chosen on validation, run beside the default."""
     probes: bool = True
     """Probe the frozen features of every network: linear, k-NN, few-shot, transfer."""
     results_dir: Path = Path("results")
@@ -121,6 +123,8 @@ class Settings:
             raise UserError(
                 f"--validation {self.validation}: give a share from 0 to below 1 (0: no validation split)"
             )
+        if self.tune < 0 or self.tune == 1:
+            raise UserError(f"--tune {self.tune}: give 2 or more trials (the default is one), or 0")
         for name in ("seeds", "teacher_seeds"):
             seeds = getattr(self, name)
             if seeds is not None and (len(set(seeds)) < len(seeds) or not seeds or min(seeds) < 0):

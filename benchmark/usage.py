@@ -23,6 +23,7 @@ GROUPS = {
         "label_fraction",
         "validation",
         "split_seed",
+        "tune",
         "set",
     ),
     "Teacher": (

@@ -25,13 +25,15 @@ def print_plan(settings: Settings, console: Console) -> None:
 
     plan = make_plan(settings, registry, say, without_data=True)
     ledger = Ledger(settings.folder, registry)
-    pending = {id(cohort): {run.baseline for run in ledger.pending(cohort)} for cohort in plan.cohorts}
+    pending = {id(cohort): {run.name for run in ledger.pending(cohort)} for cohort in plan.cohorts}
     for line in (_cohorts if settings.verbose else _sums)(plan, pending):
         say(line)
     for line in (*ledger.problems, *ledger.outdated()):
         say(line)
     for line in plan.missing:
         say(f"missing: {line}")
+    if plan.tuning:
+        say(_trials(plan))
     say(_total(plan, pending))
 
 
@@ -65,7 +67,7 @@ def _condition(cohort: CohortSpec) -> str:
 def _cohorts(plan: Plan, pending: dict[int, set[str]]) -> Iterator[str]:
     for cohort in plan.cohorts:
         to_do = pending[id(cohort)]
-        names = [run.baseline for run in cohort.runs]
+        names = [run.name for run in cohort.runs]
         teacher = cohort.teacher
         yield f"{cohort.title}: {_condition(cohort)}, teacher {teacher.architecture} seed {teacher.seed}"
         for what, chosen in (
@@ -74,6 +76,15 @@ def _cohorts(plan: Plan, pending: dict[int, set[str]]) -> Iterator[str]:
         ):
             if chosen:
                 yield f"  {what}: {' '.join(chosen)}"
+
+
+def _trials(plan: Plan) -> str:
+    trials = sum(len(cohort.runs) for cohort in plan.tuning)
+    further = sum(len(cohort.runs) for cohort in plan.cohorts)
+    return (
+        f"before: {_count(trials, 'trial')} of tuning in {_count(len(plan.tuning), 'cohort')}; "
+        f"after: {_count(further, 'run')} more with what they choose"
+    )
 
 
 def _total(plan: Plan, pending: dict[int, set[str]]) -> str:

@@ -38,11 +38,15 @@ class Evaluation:
         """Whether there is anything to validate with."""
         return bool(len(self._validation) and len(self._metrics))
 
+    @property
+    def higher_is_better(self) -> bool:
+        """Whether more of the primary metric is better."""
+        return bool(next(iter(self._metrics.values(copy_state=False))).higher_is_better)
+
     def validate(self, predictor: Predictor) -> tuple[dict[str, float], bool]:
         """Scores on the validation samples, the primary metric first, and whether more of that is better."""
-        primary = next(iter(self._metrics.values(copy_state=False)))
         logits = self._predict(predictor, self._validation, 0).logits
-        return score(self._metrics, logits, self._validation.labels), bool(primary.higher_is_better)
+        return score(self._metrics, logits, self._validation.labels), self.higher_is_better
 
     def test(
         self, predictor: Predictor, teacher_logits: Tensor | None = None, keep: int = 0

@@ -30,6 +30,7 @@ from benchmark.planning.hyperparameters import (
 )
 from benchmark.planning.overrides import Overrides, parse_overrides
 from benchmark.planning.specs import CohortSpec, DataSpec, NetworkSpec, RunSpec, Storage, TeacherSpec
+from benchmark.planning.tuning import SEED, trials_of
 from benchmark.plugins import Registry
 from benchmark.settings import Settings
 
@@ -39,11 +40,13 @@ class Plan:
     """What a command consists of.
 
     cohorts   in the order in which they run
+    tuning    cohorts of trials, which run before; what they choose is run by `planning.tuning.tuned`
     missing   a line for each dataset that is not there; the specs of its cohorts have no ids
     """
 
     cohorts: tuple[CohortSpec, ...]
     missing: tuple[str, ...] = field(default=())
+    tuning: tuple[CohortSpec, ...] = field(default=())
 
 
 def make_plan(
@@ -69,6 +72,7 @@ def make_plan(
     cache = FactsCache(storage_of(settings).facts, load)
     cohorts: list[CohortSpec] = []
     missing: list[str] = []
+    tuning: list[CohortSpec] = []
     for choice in choices:
         try:
             facts = cache.facts(choice.task, choice.name, request_of(settings, choice, say))
@@ -88,8 +92,10 @@ def make_plan(
                 data = _data(settings, choice, facts, pair, split, splits)
                 planner = PairPlanner(settings, choice, data, pair_name, pair, overrides)
                 cohorts += planner.cohorts(wanted, registry)
+                if settings.tune:
+                    tuning += planner.trials(wanted, registry)
     _check_checkpoint(settings, cohorts)
-    return Plan(tuple(cohorts), tuple(missing))
+    return Plan(tuple(cohorts), tuple(missing), tuple(tuning))
 
 
 def storage_of(settings: Settings) -> Storage:
@@ -133,22 +139,40 @@ class PairPlanner:
 
     def cohorts(self, names: tuple[str, ...], registry: Registry) -> Iterator[CohortSpec]:
         preset = self.choice.preset
-        recipe = self._recipe("recipe", self.pair.recipe, self.settings.epochs, preset.epochs)
         seeds = preset.seeds if self.settings.seeds is None else self.settings.seeds
-        kinds: list[LearnsFrom] = []
-        for name in names:
-            if (kind := learns_from(registry.parts(name))) not in kinds:
-                kinds.append(kind)
         for teacher_seed in self.settings.teacher_seeds:
             for seed in seeds:
-                cohorts = []
-                for kind in kinds:
-                    teacher = self._teacher(kind, teacher_seed)
-                    mates = [name for name in names if learns_from(registry.parts(name)) == kind]
-                    runs = tuple(self._run(name, seed, teacher, recipe, registry) for name in mates)
-                    cohorts.append(CohortSpec(runs, self.settings.probes))
+                cohorts = list(self._by_teacher(names, seed, teacher_seed, registry))
                 yield from cohorts
                 yield from self._longer_anchors(cohorts, registry)
+
+    def trials(self, names: tuple[str, ...], registry: Registry) -> Iterator[CohortSpec]:
+        """The trials of every baseline: those of one teacher in one cohort."""
+        splits = self.data.splits
+        if splits.sizes and not (splits.labelled and splits.sizes["validation"]):
+            raise UserError(
+                f"--tune chooses on validation, and {self.data.dataset} has no labelled validation sample: "
+                "raise --validation (or --label-fraction)"
+            )
+        for cohort in self._by_teacher(names, SEED, self.settings.teacher_seeds[0], registry):
+            runs = [
+                trial
+                for run in cohort.runs
+                for trial in trials_of(run, registry.parts(run.baseline), self.settings.tune)
+            ]
+            yield CohortSpec(tuple(runs), probes=False)
+
+    def _by_teacher(
+        self, names: tuple[str, ...], seed: int, teacher_seed: int, registry: Registry
+    ) -> Iterator[CohortSpec]:
+        """The cohorts of one seed: a cohort for each teacher that baselines ask for."""
+        recipe = self._recipe("recipe", self.pair.recipe, self.settings.epochs, self.choice.preset.epochs)
+        kinds: dict[LearnsFrom, None] = dict.fromkeys(learns_from(registry.parts(name)) for name in names)
+        for kind in kinds:
+            teacher = self._teacher(kind, teacher_seed)
+            mates = [name for name in names if learns_from(registry.parts(name)) == kind]
+            runs = tuple(self._run(name, seed, teacher, recipe, registry) for name in mates)
+            yield CohortSpec(runs, self.settings.probes)
 
     def _longer_anchors(self, cohorts: list[CohortSpec], registry: Registry) -> Iterator[CohortSpec]:
         """The anchors of one seed again, with as many updates as baselines with first stages have."""

@@ -116,6 +116,8 @@ class RunSpec:
     recipe            what every run of its comparison trains by
     hyperparameters   all of them, resolved; `own_recipe.FIELD` where this baseline departs from the recipe
     stage_epochs      how long its first stages train, before the epochs of the recipe
+    tuning            where its hyper-parameters come from; `trial` numbers those of a trial, `selection` says
+                      how those of a tuned run were chosen
     overrides         what the user changed of them and of the recipes, as records show it; not in the id,
                       which holds the resolved values
     """
@@ -131,6 +133,16 @@ class RunSpec:
     precision: Precision
     stage_epochs: int = 0
     overrides: dict[str, Any] = field(default_factory=dict)
+    tuning: records.Tuning = "default"
+    trial: int = 0
+    selection: records.Selection | None = None
+
+    @property
+    def name(self) -> str:
+        """What it is called among the runs of its cohort."""
+        return {"default": "", "tuned": "tuned ", "trial": f"trial {self.trial} "}[
+            self.tuning
+        ] + self.baseline
 
     @property
     def own_recipe(self) -> Recipe:
@@ -156,9 +168,19 @@ class RunSpec:
 
     @cached_property
     def id(self) -> str:
-        """The hash of what decides the numbers; empty where the data is not here to tell."""
+        """The hash of what decides the numbers and what they are for; empty where the data is not here."""
+        return content_hash(self._identity | {"tuning": self.tuning}) if self.data.fingerprint else ""
+
+    @property
+    def training_id(self) -> str:
+        """The same for runs that train alike: a tuned one that was left at the default, and the default."""
+        return content_hash(self._identity)
+
+    @property
+    def _identity(self) -> dict[str, Any]:
+        """What decides the numbers."""
         data = self.data
-        identity = {
+        return {
             "numbers": NUMBERS,
             "task": data.task,
             "dataset": data.dataset,
@@ -172,11 +194,11 @@ class RunSpec:
             "seed": self.seed,
             "precision": self.precision,
         }
-        return content_hash(identity) if data.fingerprint else ""
 
     @property
     def slug(self) -> str:
-        return f"{self.data.dataset}-{plain_name(self.pair)}-{self.baseline}-seed{self.seed}-{self.id[:8]}"
+        name = self.name.replace(" ", "_")
+        return f"{self.data.dataset}-{plain_name(self.pair)}-{name}-seed{self.seed}-{self.id[:8]}"
 
     @property
     def key(self) -> records.Run:
@@ -198,6 +220,7 @@ class RunSpec:
             teacher_epochs=None if loaded or teacher.kind == "untrained" else teacher.recipe.epochs,
             teacher_checkpoint=teacher.checkpoint.replace("\\", "/").rpartition("/")[2],
             precision=self.precision,
+            tuning=self.tuning,
             overrides=dict(self.overrides),
         )
 

@@ -2,8 +2,8 @@
 
 Three ids, each a hash of plain values. Runs of one `row` differ in nothing but the seed and in how they were
 made (times, commit, machine): they may be averaged. Runs of one `comparison` had the same data, teacher,
-recipe, condition and number of updates, whatever their baseline: they may be subtracted from one another. Runs
-of one `block` answer one question: they may stand under one heading.
+recipe, condition and number of updates, whatever their baseline: they may be subtracted from one another.
+Runs of one `block` answer one question: they may stand under one heading.
 """
 
 from __future__ import annotations

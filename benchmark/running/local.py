@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -109,20 +109,25 @@ class Executor:
                 done += len(runs)
         self._display.grid(done, total)
 
-    def _cohort(self, cohort: CohortSpec, runs: tuple[RunSpec, ...]) -> None:
+    def companies(
+        self, cohort: CohortSpec, runs: tuple[RunSpec, ...], folders: Mapping[str, RunFolder]
+    ) -> Iterator[tuple[CohortTraining, Snapshots]]:
+        """Trainings of some runs of a cohort, begun or gone on with; `folders` by the run's name.
+
+        Runs that were stopped at different epochs go on in companies of their own: it makes no difference.
+        """
         materials = self._workbench.materials(cohort)
         teacher = self._teachers.get(materials)
         if self._fabric.device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(self._fabric.device)
         snapshots = Snapshots(
-            {run.baseline: self._ledger.run_folder(run).snapshot for run in runs},
-            {run.baseline: f"{run.id} {code_checksum(run, self._registry)}" for run in runs},
+            {run.name: folders[run.name].snapshot for run in runs},
+            {run.name: f"{run.id} {code_checksum(run, self._registry)}" for run in runs},
             self._display.say,
         )
-        found = {run.baseline: snapshots.load(run.baseline) for run in runs}
-        # Runs that were stopped at different epochs go on in companies of their own: it makes no difference.
+        found = {run.name: snapshots.load(run.name) for run in runs}
         for first_epoch in sorted({epoch for epoch, _ in found.values()}):
-            company = tuple(run for run in runs if found[run.baseline][0] == first_epoch)
+            company = tuple(run for run in runs if found[run.name][0] == first_epoch)
             training = CohortTraining(
                 materials,
                 company,
@@ -130,24 +135,41 @@ class Executor:
                 self._fabric,
                 self._registry,
                 first_epoch,
-                {run.baseline: found[run.baseline][1] for run in company if first_epoch},
+                {run.name: found[run.name][1] for run in company if first_epoch},
                 self._memory,
                 self._display.say,
             )
-            self._train(training, company, snapshots)
+            for run in company:
+                history = training.snapshots.get(run.name, {}).get("history", ())
+                folders[run.name].begin({"id": run.id, **asdict(run)}, history)
+            yield training, snapshots
 
-    def _train(self, training: CohortTraining, runs: tuple[RunSpec, ...], snapshots: Snapshots) -> None:
-        folders = {run.id: self._ledger.run_folder(run) for run in runs}
-        for run in runs:
-            history = training.snapshots.get(run.baseline, {}).get("history", ())
-            folders[run.id].begin({"id": run.id, **asdict(run)}, history)
+    def record(self, training: CohortTraining, outcome: Outcome) -> records.Record:
+        """The record of an outcome."""
+        return make_record(training.materials, outcome, training.teacher, self._registry, self._fabric.device)
 
-        def log(run: RunSpec, epoch: Mapping[str, Any]) -> None:
-            folders[run.id].log_epoch(epoch)
+    def display(self, title: str) -> PlainDisplay:
+        """Where the epochs of a cohort are shown."""
+        return self._display.training(title, counts=True)
 
-        title = f"{training.materials.spec.title}: {len(runs)} runs"
-        for outcome in training.train(self._display.training(title, counts=True), log, snapshots.keep):
-            self._write(training, outcome, folders[outcome.run.id])
+    def _cohort(self, cohort: CohortSpec, runs: tuple[RunSpec, ...]) -> None:
+        # A tuned run that was left at the default is the default run: trained once, recorded as both.
+        twins = {
+            run.training_id: [each for each in runs if each.training_id == run.training_id] for run in runs
+        }
+        leaders = tuple(alike[0] for alike in twins.values())
+        folders = {run.name: self._ledger.run_folder(run) for run in runs}
+        for training, snapshots in self.companies(cohort, leaders, folders):
+            title = f"{cohort.title}: {len(training.runs)} runs"
+
+            def log(run: RunSpec, epoch: Mapping[str, Any]) -> None:
+                folders[run.name].log_epoch(epoch)
+
+            for outcome in training.train(self.display(title), log, snapshots.keep):
+                for run in twins[outcome.run.training_id]:
+                    if run is not outcome.run:
+                        folders[run.name].begin({"id": run.id, **asdict(run)}, outcome.history)
+                    self._write(training, replace(outcome, run=run), folders[run.name])
 
     def _write(self, training: CohortTraining, outcome: Outcome, folder: RunFolder) -> None:
         if outcome.status == "failed":
@@ -159,9 +181,7 @@ class Executor:
             save_weights(outcome.learner.finished_weights(), folder.weights)
         if outcome.arrays:
             folder.save_arrays(outcome.arrays)
-        folder.finish(
-            make_record(training.materials, outcome, training.teacher, self._registry, self._fabric.device)
-        )
+        folder.finish(self.record(training, outcome))
 
 
 def make_record(
@@ -195,6 +215,8 @@ def make_record(
             data_fingerprint=materials.data.fingerprint,
             code_checksum=code_checksum(run, registry),
         ),
+        trial=outcome.trial,
+        selection=run.selection,
     )
 
 

@@ -36,8 +36,11 @@ class Snapshots:
 
     def keep(self, epoch: int, states: Iterable[RunState]) -> None:
         """Writes snapshots of the runs after `epoch` epochs, if the last time is long enough ago."""
-        if time.monotonic() - self._last < SNAPSHOT_SECONDS:
-            return
+        if time.monotonic() - self._last >= SNAPSHOT_SECONDS:
+            self.write(epoch, states)
+
+    def write(self, epoch: int, states: Iterable[RunState]) -> None:
+        """Writes snapshots of the runs after `epoch` epochs, now."""
         for state in states:
             content = {"identity": self._identities[state.name], "epoch": epoch, "state": state.snapshot()}
             file = self._files[state.name]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
@@ -34,6 +34,7 @@ from benchmark.training.loop import (
     RunState,
     describe_error,
     guard,
+    summary,
 )
 from benchmark.training.materials import Materials
 from benchmark.training.stages import run_stages
@@ -45,6 +46,7 @@ from benchmark.training.teacher import Teacher
 class Outcome:
     """What became of a run; `reason` says why one that did not finish didn't (a traceback, for an error).
 
+    history   its epochs
     learner   what was trained; None where nothing was
     """
 
@@ -55,13 +57,15 @@ class Outcome:
     teacher_probes: records.Probes = field(default_factory=dict)
     measurements: records.Measurements = field(default_factory=records.Measurements)
     arrays: dict[str, np.ndarray] = field(default_factory=dict)
+    history: Sequence[Mapping[str, Any]] = ()
+    trial: records.Trial | None = None
     learner: Learner | None = None
 
 
 class CohortTraining:
     """One cohort at work: `runs` (some or all of the cohort's) on one teacher pass.
 
-    first_epoch   how many epochs these runs have behind them; `snapshots` (baseline -> `RunState.snapshot`)
+    first_epoch   how many epochs these runs have behind them; `snapshots` (run's name -> `RunState.snapshot`)
                   are from there
     memory        what evaluation keeps between cohorts (see `Probing` and `Evaluation`)
     say           is told of a run that ends early, at once
@@ -82,6 +86,8 @@ class CohortTraining:
         memory = {} if memory is None else memory
         self.materials, self.teacher, self.fabric = materials, teacher, fabric
         self.first_epoch, self.snapshots = first_epoch, snapshots or {}
+        self.epochs_done = first_epoch
+        self._watch = Stopwatch(fabric.device)
         self._registry, self._say = registry, say
         data = materials.data
         self.probing = Probing(data, materials.splits.train, materials.targets, fabric, memory)
@@ -108,29 +114,47 @@ class CohortTraining:
 
         `log` gets each epoch of each run as it ends; `keep` is that of `Loop`.
         """
-        for state in self.states if not self.first_epoch else ():
+        self.advance(None, display, log, keep)
+        yield from self.unsuited
+        for state in self.states:
+            yield self._outcome(state)
+
+    def advance(
+        self,
+        until: int | None,
+        display: Display | None,
+        log: Callable[[RunSpec, Mapping[str, Any]], None],
+        keep: Callable[[int, list[RunState]], None] | None = None,
+        summarise: Callable[[Sequence[RunState]], str] = summary,
+    ) -> None:
+        """Trains everyone to the end of `until` epochs in all, or of the training; evaluates nothing.
+
+        `summarise` says in a line where runs stand, for the display.
+        """
+        for state in self.states if not self.epochs_done else ():
             guard(state, lambda: run_stages(state, self._stage_batches, self.teacher.network, self.fabric))  # noqa: B023
+        epochs = self.materials.spec.recipe.epochs
         loop = Loop(
             self.fabric,
             self.stream,
-            self.materials.spec.recipe.epochs,
+            epochs,
             self.teacher.network,
             self.evaluation.validate if self.evaluation.validates else None,
             display,
             lambda state: self._close_epoch(state, log),
-            self.first_epoch,
+            self.epochs_done,
+            until,
             keep,
+            summarise,
         )
-        watch = loop.run(self.states)
-        yield from self.unsuited
-        for state in self.states:
-            yield self._outcome(state, watch)
+        loop.run(self.states, self._watch)
+        self.epochs_done = max(self.epochs_done, epochs if until is None else min(until, epochs))
 
     def _add(self, run: RunSpec) -> None:
         """Makes a run ready to train, or an outcome of it where that can't be."""
         try:
             self.states.append(self._state(run))
-            self.runs[run.baseline] = run
+            self.runs[run.name] = run
         except NotApplicable as reason:
             self.unsuited.append(Outcome(run, "not_applicable", str(reason)))
         except UserError:
@@ -138,7 +162,7 @@ class CohortTraining:
         except Exception as error:
             outcome = Outcome(run, "failed", describe_error(error))
             self.unsuited.append(outcome)
-            self._announce(run.baseline, outcome.status, outcome.reason)
+            self._announce(run.name, outcome.status, outcome.reason)
 
     def _announce(self, name: str, status: str, reason: str) -> None:
         if self._say is not None:
@@ -172,11 +196,11 @@ class CohortTraining:
         learner.to(device=device, memory_format=network.memory_format)  # pyright: ignore[reportCallIssue]
         stream = RandomStream(derive(run.seed, "learner"), device)
         state = RunState(
-            run.baseline, learner, run.own_recipe, stream,
+            run.name, learner, run.own_recipe, stream,
             announce=lambda ended: self._announce(ended.name, ended.status, ended.reason),
         )  # fmt: skip
-        if run.baseline in self.snapshots:
-            state.restore(self.snapshots[run.baseline])
+        if run.name in self.snapshots:
+            state.restore(self.snapshots[run.name])
         return state
 
     def _context(self, student: Network) -> Context:
@@ -185,10 +209,10 @@ class CohortTraining:
             self.teacher.network, student, self.batch, len(materials.data.classes), materials.train_labels
         )
 
-    def _outcome(self, state: RunState, watch: Stopwatch) -> Outcome:
-        outcome = Outcome(self.runs[state.name], "failed", learner=state.learner)
+    def _outcome(self, state: RunState) -> Outcome:
+        outcome = Outcome(self.runs[state.name], "failed", history=state.history, learner=state.learner)
         if state.status != "failed":
-            outcome.measurements = self._measurements(state, watch)
+            outcome.measurements = self.measurements(state)
             guard(state, lambda: self._evaluate(state, outcome))
         assert state.status != "training"
         outcome.status, outcome.reason = state.status, state.reason
@@ -249,15 +273,23 @@ class CohortTraining:
         )
         outcome.teacher_probes = self.probing.shared_scores(self.teacher.checksum, self.teacher.network)
 
-    def _measurements(self, state: RunState, watch: Stopwatch) -> records.Measurements:
-        epochs = max(1, len(state.history) - self.first_epoch)
-        steps, mates = epochs * self.stream.steps_per_epoch, len(self.states)
+    def measurements(self, state: RunState) -> records.Measurements:
+        """What a run has cost so far; common passes are shared by those that took part, epoch by epoch."""
+        watch, steps = self._watch, self.stream.steps_per_epoch
+        epochs = {each.name: len(each.history) - self.first_epoch for each in self.states}
+        own, everyones = (max(1, count) * steps for count in (epochs[state.name], sum(epochs.values())))
+        per_step = {
+            "step": watch.seconds(state.name) / own,
+            "teacher": watch.seconds(TEACHER_PASS) / everyones,
+            "data": watch.seconds(DATA_PASS) / everyones,
+        }
         return records.Measurements(
-            step_ms=1000 * watch.seconds(state.name) / steps,
-            teacher_share_ms=1000 * watch.seconds(TEACHER_PASS) / steps / mates,
-            data_share_ms=1000 * watch.seconds(DATA_PASS) / steps / mates,
+            step_ms=1000 * per_step["step"],
+            teacher_share_ms=1000 * per_step["teacher"],
+            data_share_ms=1000 * per_step["data"],
             own_s=watch.seconds(state.name),
             first_stages_s=state.first_stages_s,
+            total_s=sum(per_step.values()) * len(state.history) * steps + state.first_stages_s,
             peak_memory_mb=peak_memory_mb(self.fabric.device),
-            cohort_size=mates,
+            cohort_size=len(self.states),
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import math
 import traceback
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Literal, Protocol
@@ -53,7 +53,7 @@ class Best:
     weights: dict[str, Tensor]
 
 
-Status = Literal["training", "finished", "diverged", "failed"]
+Status = Literal["training", "finished", "stopped", "diverged", "failed"]
 
 
 @dataclass
@@ -61,8 +61,8 @@ class RunState:
     """One learner on its way through a training: its optimiser, schedule and random stream, and what it
     leaves behind.
 
-    status          "training", then "finished", "diverged" (a loss that is not finite) or "failed" (an error
-                    of its own code)
+    status          "training", then "finished", "stopped" (from outside), "diverged" (a loss that is not
+                    finite) or "failed" (an error of its own code)
     first_stages_s  what its first stages took, the teacher's passes and the data included
     early_arrays    small arrays that were taken on the way, for figures
     announce        is told when it ends early, at once
@@ -148,10 +148,10 @@ class RunState:
         self.first_stages_s = snapshot.get("first_stages_s", 0.0)
         self.early_arrays = snapshot.get("early_arrays", {})
 
-    def retire(self, status: Literal["diverged", "failed"], reason: str) -> None:
-        """Ends its training early. `announce` is told, while the others go on."""
+    def retire(self, status: Literal["stopped", "diverged", "failed"], reason: str) -> None:
+        """Ends its training early. `announce` is told of trouble, while the others go on."""
         self.status, self.reason = status, reason
-        if self.announce is not None:
+        if self.announce is not None and status != "stopped":
             self.announce(self)
 
 
@@ -161,7 +161,9 @@ class Loop:
 
     validate   learner -> scores (the first one decides) and whether higher is better
     log        gets every run after each of its epochs
+    until      after how many epochs to pause; None: at the end
     keep       gets the number of finished epochs and the runs that go on
+    summarise  says in a line where the runs stand, for the display
     """
 
     fabric: Fabric
@@ -172,24 +174,30 @@ class Loop:
     display: Display | None = None
     log: Callable[[RunState], None] | None = None
     first_epoch: int = 0
+    until: int | None = None
     keep: Callable[[int, list[RunState]], None] | None = None
+    summarise: Callable[[Sequence[RunState]], str] = lambda states: summary(states)
 
-    def run(self, states: Iterable[RunState]) -> Stopwatch:
-        """Trains everyone in lockstep; returns what the shared passes and each run (by name) cost."""
-        states, watch = list(states), Stopwatch(self.fabric.device)
+    def run(self, states: Iterable[RunState], watch: Stopwatch | None = None) -> Stopwatch:
+        """Trains everyone in lockstep; returns what the shared passes and each run (by name) cost.
+
+        watch   goes on with what was measured before a pause
+        """
+        states, watch = list(states), watch or Stopwatch(self.fabric.device)
+        last = self.epochs if self.until is None else min(self.until, self.epochs)
         for state in states:
             state.learner.train()
-        for epoch in range(self.first_epoch, self.epochs):
+        for epoch in range(self.first_epoch, last):
             active = [state for state in states if state.status == "training"]
             if not active:
                 break
             self._one_epoch(epoch, active, watch)
             if self.display is not None:
-                self.display.epoch_done(epoch, self.epochs, summary(active))
+                self.display.epoch_done(epoch, self.epochs, self.summarise(active))
             if self.keep is not None and epoch + 1 < self.epochs:
                 self.keep(epoch + 1, [state for state in active if state.status == "training"])
         for state in states:
-            if state.status == "training":
+            if state.status == "training" and last == self.epochs:
                 state.status = "finished"
         return watch
 

@@ -1,0 +1,207 @@
+"""Runs the trials of tuning in lockstep, halves them, and keeps what was chosen.
+
+Nothing here opens the test split for a student: a trial is judged on validation alone.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from benchmark.planning.specs import CohortSpec, RunSpec, plain_name
+from benchmark.planning.tuning import (
+    FIRM_LABELS,
+    Chosen,
+    Contestant,
+    Winner,
+    choose,
+    rungs,
+    survivors,
+    tuning_key,
+)
+from benchmark.records import (
+    VALIDATION,
+    CorruptRecord,
+    Record,
+    Results,
+    Trial,
+    read_record,
+    write_whole,
+)
+from benchmark.running.local import Executor
+from benchmark.running.store import RunFolder
+from benchmark.training.checkpoint import Snapshots
+from benchmark.training.cohort import CohortTraining, Outcome
+from benchmark.training.loop import RunState
+
+
+class Tuner:
+    """Tunes into a results folder: a record for each trial in `trials/`, the chosen settings in `tuned/`."""
+
+    def __init__(self, folder: Path, executor: Executor):
+        self._folder, self._executor = folder, executor
+
+    def tune(self, cohorts: Sequence[CohortSpec]) -> Chosen:
+        """Runs every trial that has no record; returns what is chosen, by `tuning_key`."""
+        chosen: dict[str, Winner] = {}
+        for cohort in cohorts:
+            ended = _Trials(self._folder / "trials", cohort, self._executor).run()
+            own = _chosen(cohort, ended)
+            if own:
+                self._save(cohort, own)
+            chosen |= {tuning_key(run): choice for run, choice in own}
+        return chosen
+
+    def _save(self, cohort: CohortSpec, chosen: list[tuple[RunSpec, Winner]]) -> None:
+        """The chosen settings as a file that --config takes; every value is written out."""
+        folder = self._folder / "tuned"
+        folder.mkdir(parents=True, exist_ok=True)
+        first = chosen[0][1][0]
+        lines = [
+            f"# {cohort.title}: the best of {first.trials} trials per baseline on {first.num_validation} "
+            "validation samples",
+            *(["# so few that the choice is mostly noise"] if first.num_validation < FIRM_LABELS else []),
+        ]
+        lines += [
+            f"# {run.baseline}: trial {choice.number}, {choice.score} (default {choice.default_score})"
+            for run, (choice, _) in chosen
+        ]
+        content = {"set": {run.baseline: dict(values) for run, (_, values) in chosen}}
+        text = "\n".join(lines) + "\n" + yaml.safe_dump(content, sort_keys=False)
+        write_whole(folder / f"{_file_name(cohort)}.yaml", text.encode())
+
+
+def _file_name(cohort: CohortSpec) -> str:
+    split = cohort.data.split
+    words = [cohort.data.dataset, cohort.data.fold, cohort.pair, cohort.teacher.kind, split.teacher_data]
+    words += [f"labels{split.label_fraction:g}"] if split.label_fraction < 1 else []
+    return plain_name("-".join(filter(None, words)))
+
+
+def _chosen(cohort: CohortSpec, ended: Mapping[str, Record]) -> list[tuple[RunSpec, Winner]]:
+    """For each baseline of which a trial got to the end: the chosen trial, and how it was chosen."""
+    found = []
+    for name in dict.fromkeys(run.baseline for run in cohort.runs):
+        own = [run for run in cohort.runs if run.baseline == name]
+        selection = choose(ended[run.name] for run in own)
+        if selection is not None:
+            best = next(run for run in own if run.trial == selection.number)
+            found.append((best, (selection, best.hyperparameters)))
+    return found
+
+
+class _Trials:
+    """The trials of one cohort: trained from rung to rung, recorded as they end."""
+
+    def __init__(self, folder: Path, cohort: CohortSpec, executor: Executor):
+        self._cohort, self._executor = cohort, executor
+        self._runs = {run.name: run for run in cohort.runs}
+        self._folders = {run.name: RunFolder(folder / run.slug) for run in cohort.runs}
+        self._ended: dict[str, Record] = {}
+        self._higher_is_better = True
+
+    def run(self) -> Mapping[str, Record]:
+        """A record for every trial, by name. Trials of other code or settings have other folders."""
+        for name, folder in self._folders.items():
+            record = _recorded(folder, self._runs[name])
+            if record is not None:
+                self._ended[name] = record
+        going = tuple(run for name, run in self._runs.items() if name not in self._ended)
+        if going:
+            companies = list(self._executor.companies(self._cohort, going, self._folders))
+            self._higher_is_better = companies[0][0].evaluation.higher_is_better
+            epochs = self._cohort.recipe.epochs
+            for rung, halt in enumerate((*rungs(epochs), epochs), start=1):
+                for training, snapshots in companies:
+                    self._advance(training, snapshots, halt)
+                if halt < epochs:
+                    self._halve(rung, halt, [training for training, _ in companies])
+                for training, _ in companies:
+                    self._record_ended(training)
+        return self._ended
+
+    def _advance(self, training: CohortTraining, snapshots: Snapshots, halt: int) -> None:
+        if training.epochs_done >= halt:
+            return
+        going = sum(state.status == "training" for state in training.states)
+        title = f"{self._cohort.title}: {going} trials, to epoch {halt}"
+        training.advance(halt, self._executor.display(title), self._log, snapshots.keep, self._summary)
+        # At a rung everyone has a snapshot of it: a command that is stopped while it halves goes on alike.
+        snapshots.write(halt, [state for state in training.states if state.status == "training"])
+
+    def _summary(self, states: Sequence[RunState]) -> str:
+        """The best of each baseline's trials so far, or how many there are."""
+        words = []
+        for own in self._by_baseline():
+            names = {run.name for run in own}
+            scores = [validation_of(state.history)[-1] for state in states if state.name in names]
+            known = [score for score in scores if score is not None]
+            best = (max if self._higher_is_better else min)(known) if known else math.nan
+            words.append(f"{own[0].baseline} {best:.3f} (best of {len(scores)})")
+        return "  ".join(words)
+
+    def _log(self, run: RunSpec, epoch: Mapping[str, Any]) -> None:
+        self._folders[run.name].log_epoch(epoch)
+
+    def _halve(self, rung: int, halt: int, companies: Sequence[CohortTraining]) -> None:
+        """Stops the worse half of each baseline's trials: of all that got to the rung, ended since or not."""
+        histories = {name: record.trial.validation for name, record in self._ended.items() if record.trial}
+        states = {state.name: state for training in companies for state in training.states}
+        histories |= {name: validation_of(state.history) for name, state in states.items()}
+        for own in self._by_baseline():
+            at_rung = {
+                run.name: Contestant(run.trial, histories[run.name][halt - 1])
+                for run in own
+                if len(histories.get(run.name, ())) >= halt
+            }
+            count = math.ceil(len(own) / 2**rung)
+            going = survivors(at_rung.values(), count, self._higher_is_better)
+            for name, contestant in at_rung.items():
+                state = states.get(name)
+                if contestant.number not in going and state is not None and state.status == "training":
+                    state.retire("stopped", f"not among the better half after {halt} epochs")
+
+    def _by_baseline(self) -> list[list[RunSpec]]:
+        names = dict.fromkeys(run.baseline for run in self._cohort.runs)
+        return [[run for run in self._cohort.runs if run.baseline == name] for name in names]
+
+    def _record_ended(self, training: CohortTraining) -> None:
+        """Writes the records of the trials that have ended since the last time."""
+        outcomes = list(training.unsuited)
+        for state in training.states:
+            if state.status != "training":
+                scores = {VALIDATION: state.history[-1].get("validation", {})} if state.history else {}
+                outcomes.append(
+                    Outcome(
+                        training.runs[state.name],
+                        state.status,
+                        state.reason,
+                        Results(scores=scores),
+                        measurements=training.measurements(state),
+                        history=state.history,
+                    )
+                )
+        for outcome in outcomes:
+            name, folder = outcome.run.name, self._folders[outcome.run.name]
+            if name not in self._ended:
+                outcome.trial = Trial(outcome.run.trial, validation_of(outcome.history))
+                self._ended[name] = self._executor.record(training, outcome)
+                folder.finish(self._ended[name])
+
+
+def _recorded(folder: RunFolder, run: RunSpec) -> Record | None:
+    """The record of a trial; None where it has none that is whole, or one of a failure: it is tried again."""
+    try:
+        record = read_record(folder.record)
+    except CorruptRecord:
+        return None
+    return record if record is not None and record.id == run.id and record.status != "failed" else None
+
+
+def validation_of(history: Sequence[Mapping[str, Any]]) -> tuple[float | None, ...]:
+    """The primary metric on validation after each epoch; None after the one in which a trial diverged."""
+    return tuple(next(iter(epoch.get("validation", {}).values()), None) for epoch in history)
