@@ -137,11 +137,13 @@ class PairPlanner:
     pair: Pair
     overrides: Overrides
 
+    @property
+    def _seeds(self) -> tuple[int, ...]:
+        return self.choice.preset.seeds if self.settings.seeds is None else self.settings.seeds
+
     def cohorts(self, names: tuple[str, ...], registry: Registry) -> Iterator[CohortSpec]:
-        preset = self.choice.preset
-        seeds = preset.seeds if self.settings.seeds is None else self.settings.seeds
         for teacher_seed in self.settings.teacher_seeds:
-            for seed in seeds:
+            for seed in self._seeds:
                 cohorts = list(self._by_teacher(names, seed, teacher_seed, registry))
                 yield from cohorts
                 yield from self._longer_anchors(cohorts, registry)
@@ -154,6 +156,8 @@ class PairPlanner:
                 f"--tune chooses on validation, and {self.data.dataset} has no labelled validation sample: "
                 "raise --validation (or --label-fraction)"
             )
+        if SEED in self._seeds:
+            raise UserError(f"--seeds: seed {SEED} is that of the trials of --tune: leave it out")
         for cohort in self._by_teacher(names, SEED, self.settings.teacher_seeds[0], registry):
             runs = [
                 trial

@@ -1,0 +1,311 @@
+"""Tuning as a command: lockstep, halving, resumption, and that nothing but validation is looked at."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from benchmark.data.split_settings import SplitSettings
+from benchmark.data.splits import splits_of
+from benchmark.records import VALIDATION, Record, read_record
+from benchmark.reporting import compare
+from benchmark.running import tuning
+from benchmark.training import artifacts
+from benchmark.training import checkpoint as checkpoints
+from benchmark.training import teacher as teachers
+from tests.command import records, run
+from tests.tiny_task import TinyTask, tiny_data
+
+NAMES = ("scratch", "kd", "fitnet")
+TUNE = ("--tune", "4", "--epochs", "8", "--validation", "0.3")
+
+
+def trials(results: Path) -> dict[str, Record]:
+    """Trial name -> its record; with few labels those of the companion with all labels stay out."""
+    found = {}
+    for file in sorted((results / "t" / "trials").glob("*/record.json")):
+        record = read_record(file)
+        assert record is not None
+        assert record.trial is not None
+        found.setdefault(record.condition.label_fraction, {})[
+            f"{record.run.baseline} {record.trial.number}"
+        ] = record
+    return found[min(found)]
+
+
+def outcome(record: Record) -> tuple:
+    """What of a trial must not depend on company, interruption or hidden labels."""
+    return record.status, record.trial, record.results, record.hyperparameters
+
+
+def tuned(results: Path) -> dict[str, Record]:
+    return {r.run.baseline: r for r in records(results).values() if r.condition.tuning == "tuned"}
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One tuned command, left alone."""
+    folder = tmp_path_factory.mktemp("tuned")
+    assert run(folder, *TUNE, "--seeds", "0", "1", "2", baselines=NAMES) == 0
+    return folder
+
+
+def test_every_baseline_has_as_many_trials_and_half_of_them_go_on(whole: Path) -> None:
+    found = trials(whole)
+    for name in NAMES:
+        own = {each.trial.number: each for key, each in found.items() if key.startswith(f"{name} ")}  # pyright: ignore
+        assert sorted(own) == [0, 1, 2, 3]
+        lengths = sorted(len(each.trial.validation) for each in own.values())  # pyright: ignore
+        assert lengths in ([2, 2, 4, 8], [0, 2, 4, 8])  # FitNet's hint layer 3 may not be there
+        ends = [each for each in own.values() if each.status == "finished"]
+        assert len(ends) == 1
+        for stopped in (each for each in own.values() if each.status == "stopped"):
+            epochs = len(stopped.trial.validation)  # pyright: ignore
+            at_rung = [e for e in own.values() if len(e.trial.validation) > epochs]  # pyright: ignore
+            assert at_rung
+            for better in at_rung:
+                ours, theirs = (e.trial.validation[epochs - 1] for e in (better, stopped))  # pyright: ignore
+                assert ours >= theirs  # pyright: ignore
+
+
+def test_trials_are_judged_on_validation_alone_and_leave_no_test_score(whole: Path) -> None:
+    for record in trials(whole).values():
+        assert set(record.results.scores) <= {VALIDATION}
+        assert record.condition.tuning == "trial"
+        assert record.run.seed not in (0, 1, 2)
+
+
+def test_the_chosen_runs_stand_beside_the_default_ones(whole: Path) -> None:
+    kinds = pd.Series([(r.run.baseline, r.condition.tuning) for r in records(whole).values()])
+    assert dict(kinds.value_counts()) == {(n, kind): 3 for n in NAMES for kind in ("default", "tuned")}
+    for name, record in tuned(whole).items():
+        selection = record.selection
+        assert selection is not None
+        chosen = trials(whole)[f"{name} {selection.number}"]
+        assert record.hyperparameters == chosen.hyperparameters
+        assert selection.trials == 4
+        assert selection.num_validation == record.about.num_validation
+        assert selection.seconds == pytest.approx(
+            sum(each.measurements.total_s or 0 for key, each in trials(whole).items() if key.startswith(name))
+        )
+
+
+def test_a_comparison_takes_tuned_to_tuned_and_default_to_default(whole: Path) -> None:
+    frame = compare(whole / "t")
+    assert sorted(zip(frame["baseline"], frame["tuning"], strict=True)) == sorted(
+        (name, kind) for name in ("kd", "fitnet") for kind in ("default", "tuned")
+    )
+    kin = {(r.run.baseline, r.condition.tuning, r.run.seed): r for r in records(whole).values()}
+    for _, row in frame.iterrows():
+        mine, anchor = (
+            sum(kin[name, row["tuning"], seed].results.scores["test@last"]["top1"] for seed in (0, 1, 2)) / 3  # pyright: ignore
+            for name in (row["baseline"], "scratch")
+        )
+        assert row["difference"] == pytest.approx(100 * (mine - anchor), abs=1e-4)
+
+
+def test_a_choice_that_is_the_default_is_trained_once_and_recorded_twice(whole: Path) -> None:
+    left = [name for name, record in tuned(whole).items() if record.selection.number == 0]  # pyright: ignore
+    if not left:
+        pytest.fail("pick other settings: this test needs a baseline that is left at its default")
+    for name in left:
+        alike = [r for r in records(whole).values() if r.run.baseline == name and r.run.seed == 0]
+        assert {r.condition.tuning for r in alike} == {"default", "tuned"}
+        assert alike[0].results == alike[1].results
+        assert alike[0].measurements == alike[1].measurements
+        assert alike[0].id != alike[1].id
+
+
+def test_the_settings_file_gives_the_tuned_numbers_again(whole: Path, tmp_path: Path) -> None:
+    (file,) = (whole / "t" / "tuned").glob("*.yaml")
+    options = ("--config", str(file), "--epochs", "8", "--validation", "0.3", "--seeds", "0")
+    assert run(tmp_path, *options, baselines=NAMES) == 0
+    again = {record.run.baseline: record for record in records(tmp_path).values()}
+    for name in NAMES:
+        record = next(
+            r
+            for r in records(whole).values()
+            if (r.run.baseline, r.condition.tuning, r.run.seed) == (name, "tuned", 0)
+        )
+        assert again[name].results == record.results
+        assert again[name].hyperparameters == record.hyperparameters
+
+
+def test_a_trial_is_the_same_in_smaller_company(whole: Path, tmp_path: Path) -> None:
+    assert run(tmp_path, *TUNE, "--seeds", "0", baselines=("kd",)) == 0
+    for name, record in trials(tmp_path).items():
+        assert outcome(record) == outcome(trials(whole)[name])
+
+
+@pytest.mark.parametrize("epochs_before", [1, 2, 3, 5])
+def test_a_stopped_command_goes_on_and_chooses_alike(
+    whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, epochs_before: int
+) -> None:
+    """Killed in the middle of the third trial's epoch, before and after rungs; snapshots at every epoch."""
+    log, seen = tuning._Trials._log, []
+    monkeypatch.setattr(checkpoints, "SNAPSHOT_SECONDS", 0.0)
+
+    def killed(self, trial, epoch):
+        seen.append(epoch["epoch"])
+        if seen.count(epochs_before) == 2:
+            raise KeyboardInterrupt
+        log(self, trial, epoch)
+
+    monkeypatch.setattr(tuning._Trials, "_log", killed)
+    assert run(tmp_path, *TUNE, "--seeds", "0", baselines=NAMES) == 130
+    monkeypatch.setattr(tuning._Trials, "_log", log)
+    assert run(tmp_path, *TUNE, "--seeds", "0", baselines=NAMES) == 0
+    found = trials(tmp_path)
+    assert found.keys() == trials(whole).keys()
+    for name, record in found.items():
+        assert outcome(record) == outcome(trials(whole)[name])
+    for name, record in tuned(tmp_path).items():
+        assert record.hyperparameters == tuned(whole)[name].hyperparameters
+
+
+def test_a_command_that_is_stopped_while_it_records_goes_on_alike(
+    whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed with some of the stopped trials recorded and others not: the same half goes on."""
+    finish, count = tuning.RunFolder.finish, 0
+
+    def killed(self, record):
+        nonlocal count
+        count += self.path.parent.name == "trials"
+        if count == 4:
+            raise KeyboardInterrupt
+        finish(self, record)
+
+    monkeypatch.setattr(tuning.RunFolder, "finish", killed)
+    assert run(tmp_path, *TUNE, "--seeds", "0", baselines=NAMES) == 130
+    monkeypatch.setattr(tuning.RunFolder, "finish", finish)
+    assert run(tmp_path, *TUNE, "--seeds", "0", baselines=NAMES) == 0
+    for name, record in trials(tmp_path).items():
+        assert outcome(record) == outcome(trials(whole)[name])
+
+
+def test_recorded_trials_are_not_run_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ("--tune", "2", "--epochs", "2", "--seeds", "0")
+    assert run(tmp_path, *options, baselines=("kd",)) == 0
+    capsys.readouterr()
+    assert run(tmp_path, *options, baselines=("kd",)) == 0
+    assert "trials, to epoch" not in capsys.readouterr().out
+
+
+def test_hidden_labels_and_test_data_decide_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wrong hidden labels, wrong test labels, other test images: trials, choice and weights stay."""
+    options = ["--tune", "4", "--epochs", "4", "--seeds", "0", "--validation", "0.3"]
+    options += ["--label-fraction", "0.5", "--teacher-data", "disjoint"]
+    sides = {side: tmp_path / side for side in ("true", "false")}
+    assert run(sides["true"], *options, baselines=NAMES) == 0
+    cards = TinyTask.datasets
+    hidden = hidden_samples(next(iter(trials(sides["true"]).values())))
+
+    def falsified(request):
+        data = tiny_data()
+        labels = data.train.labels.clone()
+        labels[hidden] = (labels[hidden] + 1) % len(data.classes)
+        test = dataclasses.replace(
+            data.test,
+            modalities={name: 255 - x for name, x in data.test.modalities.items()},
+            labels=(data.test.labels + 1) % len(data.classes),
+        )
+        return dataclasses.replace(data, train=dataclasses.replace(data.train, labels=labels), test=test)
+
+    monkeypatch.setattr(
+        TinyTask,
+        "datasets",
+        lambda task: {n: dataclasses.replace(card, load=falsified) for n, card in cards(task).items()},
+    )
+    # Splits are stratified by the true labels: those stay, and so do the facts that the first command kept.
+    sides["false"].mkdir()
+    (sides["true"] / "cache").rename(sides["false"] / "cache")
+    monkeypatch.setattr(
+        "benchmark.training.materials.splits_of", lambda _, split: splits_of(tiny_data(), split)
+    )
+    assert run(sides["false"], *options, baselines=NAMES) == 0
+    true, false = (trials(folder) for folder in sides.values())
+    assert true.keys() == false.keys()
+    for name in true:
+        assert outcome(true[name]) == outcome(false[name])
+    runs = {side: few_labels(folder) for side, folder in sides.items()}
+    assert runs["true"].keys() == runs["false"].keys()
+    for slug, record in runs["true"].items():
+        assert record.hyperparameters == runs["false"][slug].hyperparameters
+        kept = [load_file(folder / "t" / "runs" / slug / "weights.safetensors") for folder in sides.values()]
+        assert all(torch.equal(kept[0][key], kept[1][key]) for key in kept[0])
+
+
+def few_labels(results: Path) -> dict[str, Record]:
+    """The finished runs without those that may use all labels, by folder."""
+    return {
+        slug: record
+        for slug, record in records(results).items()
+        if record.condition.label_fraction < 1 and record.status == "finished"
+    }
+
+
+def hidden_samples(record: Record) -> torch.Tensor:
+    """Places of the training samples of which nobody may use the label, under the condition of a record."""
+    condition = {
+        each.name: getattr(record.condition, each.name) for each in dataclasses.fields(SplitSettings)
+    }
+    splits = splits_of(tiny_data(), SplitSettings(**condition))
+    hidden = splits.train[~splits.labelled]
+    assert len(hidden) > 20
+    assert not torch.isin(hidden, splits.teacher).any()
+    return hidden
+
+
+def test_no_trial_opens_the_test_split(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened = []
+    for module in (artifacts, teachers):
+        monkeypatch.setattr(module, "open_test", _spy(module.open_test, opened))
+    from benchmark.evaluation import evaluation
+
+    monkeypatch.setattr(evaluation, "open_test", _spy(evaluation.open_test, opened))
+    stop = tuning.Tuner.tune
+
+    def then_stop(self, cohorts):
+        stop(self, cohorts)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(tuning.Tuner, "tune", then_stop)
+    assert run(tmp_path, "--tune", "2", "--epochs", "2", baselines=("scratch", "kd")) == 130
+    assert len(opened) == 2  # for the teacher: its batch and its labels, and its scores
+
+
+def _spy(function, opened: list):
+    def spy(data):
+        opened.append(data.name)
+        return function(data)
+
+    return spy
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("--tune", "1"), "--tune 1: give 2 or more trials"),
+        (("--tune", "4", "--validation", "0"), "no labelled validation sample: raise --validation"),
+        (("--tune", "4", "--seeds", "1000"), "seed 1000 is that of the trials"),
+    ],
+)
+def test_what_can_not_be_tuned_is_said_in_one_line(
+    tmp_path: Path, options: tuple[str, ...], words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(tmp_path, *options, baselines=("kd",)) == 2
+    line = " ".join(capsys.readouterr().err.split())
+    assert words in line
+
+
+def test_a_dry_run_counts_trials(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(tmp_path, "--tune", "4", "--dry-run", baselines=("kd", "scratch")) == 0
+    assert "before: 8 trials of tuning in 1 cohort; after: 2 runs more" in capsys.readouterr().out
