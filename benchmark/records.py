@@ -131,6 +131,8 @@ class Teacher:
 
     checksum     of its weights; empty in records that are older than it
     test         its scores on the test split
+    train        its scores on samples that it learnt from (of a checkpoint: that it would have); a teacher
+                 that shares its samples with students hands as many of their hidden labels over
     parameters   and multiply-accumulates of one sample
     """
 
@@ -142,6 +144,7 @@ class Teacher:
     parameters: int | None = None
     macs: int | None = None
     probes: Probes = field(default_factory=dict)
+    train: Scores = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -167,7 +170,11 @@ class Results:
 
 @dataclass(frozen=True)
 class Measurements:
-    """Times and memory: they depend on the machine and on who trained beside."""
+    """Times and memory: they depend on the machine and on who trained beside.
+
+    total_s     of the whole training: own steps, shares of the common passes, first stages
+    teacher_s   that the teacher's own training took, where it was trained
+    """
 
     step_ms: float | None = None
     teacher_share_ms: float | None = None
@@ -179,6 +186,7 @@ class Measurements:
     cohort_size: int | None = None
     evaluation_s: float | None = None
     total_s: float | None = None
+    teacher_s: float | None = None
 
 
 @dataclass(frozen=True)

@@ -210,7 +210,7 @@ def measure(
     """
     materials = make_materials(speed, registry)
     network = materials.teacher_network(fabric.device).eval().requires_grad_(False)
-    teacher = Teacher(materials.spec.teacher, network, "", {}, torch.empty(0), Cost(0, 0))
+    teacher = Teacher(materials.spec.teacher, network, "", {}, {}, torch.empty(0), Cost(0, 0))
     bench = Bench(materials, teacher, fabric, registry)
     runs = _suited(bench, say)
     together: list[Timing] = []

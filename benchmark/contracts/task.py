@@ -89,7 +89,10 @@ class Pair:
 
 @dataclass(frozen=True)
 class Preset:
-    """What a task runs when the command line leaves it open."""
+    """What a task runs when the command line leaves it open.
+
+    teacher_data   None: "disjoint" where labels are few, so that the teacher can't hand hidden ones over
+    """
 
     datasets: tuple[str, ...]
     pairs: tuple[str, ...]
@@ -101,7 +104,7 @@ class Preset:
     teacher_samples: int | None = None
     label_fraction: float = 1.0
     validation: float = 0.1
-    teacher_data: TeacherData = "shared"
+    teacher_data: TeacherData | None = None
 
 
 class Task(ABC):

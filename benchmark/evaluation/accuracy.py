@@ -18,6 +18,9 @@ KNOWN = {
     "miou": records.Metric("Mean intersection over union", "mIoU", "max", "%", 100),
     "pixel_accuracy": records.Metric("Pixel accuracy", "pixel acc.", "max", "%", 100),
     "agreement": records.Metric("Agreement with the teacher", "agreement", "max", "%", 100),
+    "nll": records.Metric("Negative log-likelihood", "NLL", "min", "nats"),
+    "brier": records.Metric("Brier score", "Brier", "min"),
+    "ece": records.Metric("Expected calibration error", "ECE", "min", "%", 100),
     "kl_to_teacher": records.Metric("KL divergence from teacher to student", "KL", "min", "nats"),
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from lightning_fabric import Fabric
 from torch import Tensor
 from torchmetrics import MetricCollection
@@ -10,9 +11,13 @@ from benchmark.contracts import Batch, Data, Samples
 from benchmark.data.batches import in_order
 from benchmark.data.splits import open_test
 from benchmark.evaluation.accuracy import score
+from benchmark.evaluation.calibration import calibration
 from benchmark.evaluation.cost import Cost, inference_cost, latency_ms
 from benchmark.evaluation.fidelity import fidelity
 from benchmark.evaluation.predictor import Predictions, Predictor, predict
+
+MOST_TRAINING = 2000
+"""Training samples that a network is scored on at most; splits are in stratified order."""
 
 
 class Evaluation:
@@ -51,16 +56,23 @@ class Evaluation:
     def test(
         self, predictor: Predictor, teacher_logits: Tensor | None = None, keep: int = 0
     ) -> tuple[dict[str, float], Predictions]:
-        """Opens the test split: scores, with fidelity to a teacher where there is one, and predictions.
+        """Opens the test split: scores, calibration, fidelity to a teacher where there is one, predictions.
 
         keep   of how many samples, the first ones, the embeddings are kept
         """
         test = open_test(self._data)
         seen = self._predict(predictor, test, keep)
         scores = score(self._metrics, seen.logits, test.labels)
+        if scores:
+            scores |= calibration(seen.logits, test.labels)
         if teacher_logits is not None:
             scores |= fidelity(seen.logits, teacher_logits)
         return scores, seen
+
+    def training_scores(self, predictor: Predictor, samples: Samples) -> dict[str, float]:
+        """Scores on samples that it was trained on, unaugmented: the first `MOST_TRAINING` of them."""
+        some = samples.subset(torch.arange(min(len(samples), MOST_TRAINING)))
+        return score(self._metrics, self._predict(predictor, some, 0).logits, some.labels)
 
     def cost(self, predictor: Predictor, batch: Batch) -> Cost:
         """What one prediction costs."""

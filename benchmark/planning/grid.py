@@ -265,13 +265,14 @@ def _conditions(
         asked = getattr(settings, name)
         return getattr(preset, name) if asked is None and (choice.known or not sized) else asked
 
-    teacher_data = choose("teacher_data")
+    label_fraction = choose("label_fraction")
+    teacher_data = choose("teacher_data") or ("disjoint" if label_fraction < 1 else "shared")
     # A preset's size of the teacher's pool is meant for the whole of the data, not for a half of it.
     whole_half = teacher_data == "disjoint" and preset.teacher_data != "disjoint"
     split = SplitSettings(
         split_seed=settings.split_seed,
         validation=choose("validation"),
-        label_fraction=choose("label_fraction"),
+        label_fraction=label_fraction,
         train_samples=choose("train_samples", sized=True),
         teacher_data=teacher_data,
         teacher_samples=settings.teacher_samples if whole_half else choose("teacher_samples", sized=True),

@@ -13,6 +13,7 @@ from lightning_fabric import Fabric
 
 from benchmark import records
 from benchmark.evaluation.accuracy import information
+from benchmark.evaluation.calibration import CALIBRATION
 from benchmark.evaluation.fidelity import FIDELITY
 from benchmark.planning.hyperparameters import order_of
 from benchmark.planning.specs import CohortSpec, RunSpec
@@ -196,7 +197,7 @@ def make_record(
         status=outcome.status,
         reason=outcome.reason,
         about=_about(materials, run, registry),
-        metrics=information(materials.metrics, FIDELITY),
+        metrics=information(materials.metrics, (*CALIBRATION, *FIDELITY)),
         results=outcome.results,
         teacher=records.Teacher(
             id=teacher.spec.id,
@@ -206,10 +207,11 @@ def make_record(
             test={**teacher.test},
             **asdict(teacher.cost),
             probes=outcome.teacher_probes,
+            train={**teacher.train},
         ),
         hyperparameters=run.hyperparameters,
         recipe=asdict(run.recipe),
-        measurements=outcome.measurements,
+        measurements=replace(outcome.measurements, teacher_s=teacher.seconds),
         provenance=provenance(
             device,
             data_fingerprint=materials.data.fingerprint,

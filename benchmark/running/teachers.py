@@ -37,14 +37,15 @@ class Teachers:
             self._pair = (spec.data.dataset, spec.pair)
             self._ready.clear()
         if spec.teacher.id not in self._ready:
-            teacher = evaluated(materials, self._obtain(materials), self._fabric)
-            self._announce(teacher)
+            network, seconds = self._obtain(materials)
+            teacher = evaluated(materials, network, self._fabric, seconds)
+            self._announce(teacher, materials)
             self._ready[spec.teacher.id] = teacher
         return self._ready[spec.teacher.id]
 
-    def _announce(self, teacher: Teacher) -> None:
+    def _announce(self, teacher: Teacher, materials: Materials) -> None:
         spec = teacher.spec
-        shown = "  ".join(f"{name} {value:.3f}" for name, value in teacher.test.items())
+        shown = "  ".join(f"{name} {teacher.test[str(name)]:.3f}" for name in materials.metrics)
         scores = f"test {shown}" if shown else "no test labels"
         self._say(f"teacher {spec.architecture} on {spec.dataset}: {scores}")
         if teacher.at_chance and spec.kind == "trained":
@@ -57,33 +58,33 @@ class Teachers:
                 )
             )
 
-    def _obtain(self, materials: Materials) -> Network:
+    def _obtain(self, materials: Materials) -> tuple[Network, float | None]:
+        """The teacher's network, and the seconds of its training where that is known."""
         spec, network = materials.spec.teacher, materials.teacher_network(self._fabric.device)
         if spec.kind == "untrained":
-            return network
+            return network, None
         if spec.checkpoint:
             load_checkpoint(network, spec.checkpoint)
-            return network
+            return network, None
         folder = RunFolder(self._folder / spec.slug)
-        if not self._restore(folder, network):
-            self._train(materials, network, folder)
-        return network
+        record = self._restored(folder, network) or self._train(materials, network, folder)
+        return network, record.measurements.total_s
 
-    def _restore(self, folder: RunFolder, network: Network) -> bool:
+    def _restored(self, folder: RunFolder, network: Network) -> TeacherRecord | None:
         """Loads a teacher that was trained before; a damaged one is named and trained again."""
         try:
             record = read_teacher_record(folder.record)
         except CorruptRecord as problem:
             self._say(f"{problem}; training this teacher again")
-            return False
+            return None
         if record is None:
-            return False
-        intact = load_weights(network, folder.weights) and checksum(network) == record.checksum
-        if not intact:
-            self._say(f"{folder.weights} is damaged; training this teacher again")
-        return intact
+            return None
+        if load_weights(network, folder.weights) and checksum(network) == record.checksum:
+            return record
+        self._say(f"{folder.weights} is damaged; training this teacher again")
+        return None
 
-    def _train(self, materials: Materials, network: Network, folder: RunFolder) -> None:
+    def _train(self, materials: Materials, network: Network, folder: RunFolder) -> TeacherRecord:
         spec, training = materials.spec.teacher, TeacherTraining(materials, network, self._fabric)
         state = training.state
         snapshots = Snapshots({state.name: folder.snapshot}, {state.name: spec.id}, self._say)
@@ -100,7 +101,9 @@ class Teachers:
                 f"--set teacher_recipe.learning_rate={spec.recipe.learning_rate / 5:g}"
             )
         save_weights(network.state_dict(), folder.weights)
-        folder.finish(self._record(spec, network, seconds))
+        record = self._record(spec, network, seconds)
+        folder.finish(record)
+        return record
 
     def _record(self, spec: TeacherSpec, network: Network, seconds: float) -> TeacherRecord:
         return TeacherRecord(

@@ -29,6 +29,7 @@ from benchmark.training.materials import Materials
 class Teacher:
     """A teacher that is ready: frozen, in eval mode, evaluated on the test split.
 
+    train       its scores on samples that it learnt from
     at_chance   whether its answers on the test split are no better than always naming one class
     """
 
@@ -36,9 +37,11 @@ class Teacher:
     network: Network
     checksum: str
     test: dict[str, float]
+    train: dict[str, float]
     test_logits: Tensor
     cost: Cost
     at_chance: bool = False
+    seconds: float | None = None
 
 
 class TeacherTraining:
@@ -79,8 +82,10 @@ class TeacherTraining:
         return loop.run([self.state]).seconds(self.state.name)
 
 
-def evaluated(materials: Materials, network: Network, fabric: Fabric) -> Teacher:
-    """Freezes a network and evaluates it on the test split."""
+def evaluated(
+    materials: Materials, network: Network, fabric: Fabric, seconds: float | None = None
+) -> Teacher:
+    """Freezes a network and evaluates it on the test split; its training took `seconds`."""
     spec, data = materials.spec.teacher, materials.data
     evaluation = Evaluation(data, materials.validation, materials.metrics, fabric, {})
     test = open_test(data)
@@ -88,8 +93,17 @@ def evaluated(materials: Materials, network: Network, fabric: Fabric) -> Teacher
     cost = evaluation.cost(network, next(in_order(data, test, spec.modalities, fabric.device)))
     network.requires_grad_(False)
     scores, seen = evaluation.test(network)
+    taught = spec.kind == "trained"
     return Teacher(
-        spec, network, checksum(network), scores, seen.logits, cost, _at_chance(seen.logits, test.labels)
+        spec,
+        network,
+        checksum(network),
+        scores,
+        evaluation.training_scores(network, data.train.subset(materials.splits.teacher)) if taught else {},
+        seen.logits,
+        cost,
+        _at_chance(seen.logits, test.labels),
+        seconds,
     )
 
 

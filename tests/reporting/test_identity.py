@@ -41,6 +41,7 @@ FIELDS = {
     "condition.teacher_seed": (3, APART),
     "condition.epochs": (99, APART),
     "condition.updates": (999, APART),
+    "condition.tuning": ("tuned", APART),
     "condition.batch_size": (32, APART),
     "condition.teacher_epochs": (9, APART),
     "condition.teacher_checkpoint": ("teacher.pt", APART),
@@ -72,6 +73,7 @@ FIELDS = {
     "teacher.test": ({"top1": 0.1, "top5": 0.2}, TOGETHER),
     "teacher.parameters": (1, TOGETHER),
     "teacher.macs": (1, TOGETHER),
+    "teacher.train": ({"top1": 0.99}, TOGETHER),
     "teacher.probes": ({"own": {"linear": 0.1}}, TOGETHER),
     "hyperparameters": ({"weight": 0.4}, ROW),
     "recipe": ({"learning_rate": 0.2}, APART),
@@ -87,7 +89,7 @@ FIELDS = {
     "provenance.finished": ("2027-01-01T00:00:00", TOGETHER),
 }
 # How a run went, in numbers and words: what is averaged, not what decides whether it may be.
-OUTCOMES = ("id", "status", "reason", "folder", "results", "measurements")
+OUTCOMES = ("id", "status", "reason", "folder", "results", "measurements", "trial", "selection")
 # Mixed, these are said in every caption.
 WARNED = {
     "provenance.commit": "mix 2 commits",
