@@ -51,8 +51,8 @@ class Settings:
     """Share of the pool whose labels may be used, validation included."""
     validation: float | None = None
     """Share of the pool held out for validation; 0 trains on everything."""
-    split_seed: int = 0
-    """Seed of the splits, apart from the seeds of the runs."""
+    split_seeds: tuple[int, ...] = (0,)
+    """Seeds of the splits, and so of which labels may be used; apart from the seeds of the runs."""
     teacher_data: TeacherData | None = None
     """Whether the teacher learns from the students' samples or from a half of its own."""
     teacher_epochs: int | None = None
@@ -125,7 +125,7 @@ class Settings:
             )
         if self.tune < 0 or self.tune == 1:
             raise UserError(f"--tune {self.tune}: give 2 or more trials (the default is one), or 0")
-        for name in ("seeds", "teacher_seeds"):
+        for name in ("seeds", "teacher_seeds", "split_seeds"):
             seeds = getattr(self, name)
             if seeds is not None and (len(set(seeds)) < len(seeds) or not seeds or min(seeds) < 0):
                 raise UserError(

@@ -22,7 +22,7 @@ GROUPS = {
         "train_samples",
         "label_fraction",
         "validation",
-        "split_seed",
+        "split_seeds",
         "tune",
         "set",
     ),

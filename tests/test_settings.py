@@ -26,7 +26,7 @@ def test_a_list_may_be_given_at_once_or_piece_by_piece(arguments: str) -> None:
 def test_every_flag_that_is_promised_is_there() -> None:
     promised = """
         tasks datasets folds pairs baselines seeds preset epochs batch_size train_samples label_fraction
-        validation split_seed tune teacher_data teacher_epochs teacher_samples teacher_seeds
+        validation split_seeds tune teacher_data teacher_epochs teacher_samples teacher_seeds
         teacher_checkpoint
         data_dir bad_samples probes results_dir report name device precision set config plugin download list
         dry_run verbose report_only figures

@@ -92,7 +92,7 @@ def make_plan(
                 data = _data(settings, choice, facts, pair, split, splits)
                 planner = PairPlanner(settings, choice, data, pair_name, pair, overrides)
                 cohorts += planner.cohorts(wanted, registry)
-                if settings.tune:
+                if settings.tune and split.split_seed == settings.split_seeds[0]:
                     tuning += planner.trials(wanted, registry)
     _check_checkpoint(settings, cohorts)
     return Plan(tuple(cohorts), tuple(missing), tuple(tuning))
@@ -255,7 +255,7 @@ def _conditions(
     names: tuple[str, ...],
     registry: Registry,
 ) -> Iterator[tuple[SplitSettings, tuple[str, ...]]]:
-    """The conditions of a dataset with their baselines; few labels bring their companions along.
+    """The conditions of a dataset with their baselines, split by split; few labels bring companions along.
 
     Where there is no label at all, there is no share of them, and no teacher that would need a half.
     """
@@ -270,7 +270,6 @@ def _conditions(
     # A preset's size of the teacher's pool is meant for the whole of the data, not for a half of it.
     whole_half = teacher_data == "disjoint" and preset.teacher_data != "disjoint"
     split = SplitSettings(
-        split_seed=settings.split_seed,
         validation=choose("validation"),
         label_fraction=label_fraction,
         train_samples=choose("train_samples", sized=True),
@@ -279,16 +278,18 @@ def _conditions(
     )
     if not labelled:
         split = replace(split, label_fraction=1.0, teacher_data="shared", teacher_samples=None)
-    if split.label_fraction == 1 and labelled:
-        yield split, names
-        return
     beside = {
         kind: [b.name for b in registry.baselines.values() if b.companion == kind]
         for kind in ("few_labels", "all_labels")
     }
-    yield split, tuple(dict.fromkeys([*names, *beside["few_labels"]]))
-    if beside["all_labels"] and labelled:
-        yield replace(split, label_fraction=1.0), tuple(beside["all_labels"])
+    for seed in settings.split_seeds:
+        split = replace(split, split_seed=seed)
+        if split.label_fraction == 1 and labelled:
+            yield split, names
+            continue
+        yield split, tuple(dict.fromkeys([*names, *beside["few_labels"]]))
+        if beside["all_labels"] and labelled:
+            yield replace(split, label_fraction=1.0), tuple(beside["all_labels"])
 
 
 def _check_checkpoint(settings: Settings, cohorts: list[CohortSpec]) -> None:

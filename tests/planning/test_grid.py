@@ -45,7 +45,7 @@ def loads(monkeypatch: pytest.MonkeyPatch) -> Loads:
 def test_a_plan_over_known_data_reads_none(tmp_path: Path, loads: Loads, capsys) -> None:
     assert run(tmp_path, "--dry-run", baselines=("scratch", "kd")) == 0
     assert loads.count == 1
-    for further in ((), ("--split-seed", "7"), ("--label-fraction", "0.25"), ("--seeds", "4", "5")):
+    for further in ((), ("--split-seeds", "7"), ("--label-fraction", "0.25"), ("--seeds", "4", "5")):
         assert run(tmp_path, "--dry-run", *further, baselines=("scratch", "kd")) == 0
     assert loads.count == 1
     assert "2 cohorts, 1 teacher, 4 runs: 0 recorded, 4 to do" in capsys.readouterr().out
@@ -134,3 +134,19 @@ def test_the_published_presets_are_planned_without_any_data(
     assert printed.count("missing: ") == 3
     assert "690 runs: 0 recorded, 690 to do" in printed
     assert all(len(line) <= 80 for line in printed.splitlines() if not line.startswith("missing: "))
+
+
+def test_split_seeds_make_splits_and_teachers_of_their_own(tmp_path: Path) -> None:
+    seeds = ("--split-seeds", "0", "1", "--seeds", "0", "1")
+    assert run(tmp_path, *seeds, "--label-fraction", "0.25", baselines=("kd",)) == 0
+    found = [r for r in records(tmp_path).values() if r.run.baseline == "kd"]
+    assert sorted((r.condition.split_seed, r.run.seed) for r in found) == [(0, 0), (0, 1), (1, 0), (1, 1)]
+    teachers = {r.condition.split_seed: r.teacher.id for r in found}
+    assert len(set(teachers.values())) == 2
+    alone = tmp_path / "alone"
+    assert (
+        run(alone, "--split-seeds", "1", "--seeds", "1", "--label-fraction", "0.25", baselines=("kd",)) == 0
+    )
+    (again,) = (r for r in records(alone).values() if r.run.baseline == "kd")
+    (before,) = (r for r in found if (r.condition.split_seed, r.run.seed) == (1, 1))
+    assert again.results == before.results

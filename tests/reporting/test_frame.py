@@ -155,8 +155,8 @@ def test_the_frame_has_the_columns_that_readers_of_it_know():
     )
     names = (
         "task dataset pair baseline seed fold split_seed validation label_fraction train_samples"
-        " teacher_data teacher_samples teacher_seed epochs updates batch_size teacher_epochs teacher_checkpoint"
-        " precision tuning overrides"
+        " teacher_data teacher_samples teacher_seed epochs updates batch_size teacher_epochs"
+        " teacher_checkpoint precision tuning overrides"
         " status reason task_title dataset_title baseline_title role paper arxiv anchor companion order"
         " synthetic num_classes num_train num_labelled num_validation num_test num_teacher teacher student"
         " teacher_modalities student_modalities teacher/test/top1 teacher/test/top5 parameters macs"
