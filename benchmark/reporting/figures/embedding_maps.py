@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from benchmark.reporting.figures.drawing import LINE, Drawing, Found, each_panel, square_axes, wrapped
+from benchmark.reporting.figures.tsne import planar
 from benchmark.reporting.panels import Panel
 from benchmark.reporting.results import Results
 from benchmark.reporting.style import CLASS_COLOURS
@@ -118,19 +119,3 @@ def embedding_figure(networks: dict[str, np.ndarray], labels: np.ndarray, title:
         spacing = {"columnspacing": 0.8, "handletextpad": 0.0, "borderaxespad": 0.1}
         figure.legend(handles=dots, loc="lower center", ncols=8, title="class", title_fontsize=7, **spacing)
     return figure
-
-
-def planar(embedding: np.ndarray) -> np.ndarray:
-    """The t-SNE [N, 2] of an embedding [N, D] that has some spread, the same on every call."""
-    from sklearn.manifold import TSNE  # a second to import
-    from threadpoolctl import threadpool_limits
-
-    values = embedding.astype(np.float64)
-    values = (values - values.mean(0)) / values.std()
-    perplexity = min(30.0, (len(values) - 1) / 3)
-    start = "pca" if min(values.shape) >= 2 else "random"
-    # So few samples cost several threads more in waiting for each other than they save; and a coarse force of
-    # far points (`angle`) moves none of these maps' groups.
-    with threadpool_limits(1):
-        maker = TSNE(init=start, perplexity=perplexity, max_iter=300, angle=0.8, random_state=0)
-        return maker.fit_transform(values)
