@@ -28,59 +28,61 @@ COST_AXES = {
 }
 
 
-def comparison(panel: Panel, baselines: dict[str, str], looks: Mapping[str, Look]) -> dict[str, Any]:
+def comparison(panel: Panel, looks: Mapping[str, Look]) -> dict[str, Any]:
     """The rows of one panel with their seeds, mean and interval; lines for the teachers and the anchor."""
-    metric = panel.primary_metric
-    key = f"test@last/{metric}"
-    decimals = decimals_of(panel.metric)
-    teachers = [value for value in panel.teachers() if math.isfinite(value)]
-    anchor = None if panel.anchor is None else _number(panel.anchor.values[key].mean)
-    rows = [_compared_row(row, panel, key, decimals, baselines, looks[row.baseline]) for row in panel.rows]
-    lines = [{"kind": "teacher", "value": value} for value in teachers]
+    lines = [{"kind": "teacher", "value": value} for value in panel.teachers() if math.isfinite(value)]
+    anchor = None if panel.anchor is None else _number(panel.anchor.values[panel.key].mean)
     lines += [{"kind": "anchor", "value": anchor}] if anchor is not None else []
+    rows = [_compared_row(row, panel, looks[row.baseline]) for row in panel.rows]
     return {
         "title": panel.heading,
         "axis": f"Test {axis_name(panel)}",
-        "decimals": decimals,
         "anchor": "" if panel.anchor is None else panel.label(panel.anchor),
         "rows": rows,
         "lines": lines,
-        **_range(rows, [line["value"] for line in lines], decimals),
+        **_range(rows, [line["value"] for line in lines], decimals_of(panel.metric)),
     }
 
 
-def _compared_row(
-    row: ResultRow, panel: Panel, key: str, decimals: int, baselines: dict[str, str], look: Look
-) -> dict[str, Any]:
-    estimate = row.values[key]
-    seeds = row.by_seed(key)
-    interval = estimate.n >= INTERVAL_FROM and math.isfinite(estimate.low)
-    if estimate.n == 0 or not math.isfinite(estimate.mean):
-        words = show_status(row) or "not finished"
-    else:
-        words = f"{estimate.mean:.{decimals}f}"
-        words += f" [{estimate.low:.{decimals}f}, {estimate.high:.{decimals}f}]" if interval else ""
-    count = f"{len(seeds)} of {len(row.records)}" if row.lost else str(len(seeds))
+def _row(row: ResultRow, panel: Panel, look: Look) -> dict[str, Any]:
+    """What every chart shows of a row."""
+    estimate = row.values[panel.key]
+    interval = estimate.n >= INTERVAL_FROM
     return {
         "label": panel.label(row),
-        "baseline": baselines[row.baseline],
+        "baseline": row.baseline,
         "role": row.about.role,
         "look": look,
+        "n": estimate.n,
         "mean": _number(estimate.mean),
         "low": _number(estimate.low) if interval else None,
         "high": _number(estimate.high) if interval else None,
+    }
+
+
+def _compared_row(row: ResultRow, panel: Panel, look: Look) -> dict[str, Any]:
+    estimate, decimals = row.values[panel.key], decimals_of(panel.metric)
+    seeds, shown = row.by_seed(panel.key), _row(row, panel, look)
+    words = show_status(row) or "not finished"
+    if shown["mean"] is not None:
+        words = f"{estimate.mean:.{decimals}f}"
+        words += (
+            "" if shown["low"] is None else f" [{estimate.low:.{decimals}f}, {estimate.high:.{decimals}f}]"
+        )
+    return {
+        **shown,
         "seeds": [
             (seed, round(value, 4), f"{value:.{decimals}f}")
             for seed, value in seeds.items()
             if math.isfinite(value)
         ],
         "words": words,
-        "n": count,
+        "n": f"{len(seeds)} of {len(row.records)}" if row.lost else str(len(seeds)),
     }
 
 
 def _range(rows: list[dict], lines: list[float], decimals: int) -> dict[str, Any]:
-    """The ends of the scale and its ticks; the page takes narrower ones when baselines are hidden."""
+    """The ends of the scale; the page takes narrower ones when baselines are hidden."""
     values = [value for _, value, _ in (seed for row in rows for seed in row["seeds"])] + lines
     values += [row[end] for row in rows for end in ("low", "high", "mean") if row[end] is not None]
     if not values:
@@ -90,41 +92,27 @@ def _range(rows: list[dict], lines: list[float], decimals: int) -> dict[str, Any
     return {"low": low - margin, "high": high + margin}
 
 
-def chart_data(
-    panels: list[Panel], history: pd.DataFrame, baselines: dict[str, str], looks: Mapping[str, Look]
-) -> dict[str, Any]:
+def chart_data(panels: list[Panel], history: pd.DataFrame, looks: Mapping[str, Look]) -> dict[str, Any]:
     """The panels of a task for curves and scatter, and each run's curves."""
     by_run = {str(name): frame for name, frame in history.groupby("id")} if len(history) else {}
     by_label = {panel.label(row): looks[row.baseline] for panel in panels for row in panel.rows}
-    drawn = [_drawn_panel(panel, by_run, baselines, looks_of_labels(by_label)) for panel in panels]
+    drawn = [_drawn_panel(panel, by_run, looks_of_labels(by_label)) for panel in panels]
     return {"panels": drawn, "runs": _run_curves(panels, by_run)}
 
 
-def _drawn_panel(
-    panel: Panel, by_run: dict[str, pd.DataFrame], baselines: dict[str, str], looks: Mapping[str, Look]
-) -> dict[str, Any]:
-    metric = panel.primary_metric
-    records = [record for row in panel.rows for record in row.records]
-    validated = any(_column(by_run.get(r.id), f"validation/{metric}") is not None for r in records)
-    rows = []
-    for row in panel.rows:
-        estimate = row.values[f"test@last/{metric}"]
-        interval = estimate.n >= INTERVAL_FROM
-        rows.append(
-            {
-                "label": panel.label(row),
-                "baseline": baselines[row.baseline],
-                "role": row.about.role,
-                "look": looks[panel.label(row)],
-                "anchor": row.is_anchor,
-                "runs": [record.id for record in row.records if record.id in by_run],
-                "n": estimate.n,
-                "mean": _number(estimate.mean),
-                "low": _number(estimate.low) if interval else None,
-                "high": _number(estimate.high) if interval else None,
-                "costs": _costs(panel, row),
-            }
-        )
+def _drawn_panel(panel: Panel, by_run: dict[str, pd.DataFrame], looks: Mapping[str, Look]) -> dict[str, Any]:
+    validation = f"validation/{panel.primary_metric}"
+    runs = [by_run.get(record.id) for row in panel.rows for record in row.records]
+    validated = any(_column(run, validation) is not None for run in runs)
+    rows = [
+        {
+            **_row(row, panel, looks[panel.label(row)]),
+            "anchor": row.is_anchor,
+            "runs": [record.id for record in row.records if record.id in by_run],
+            "costs": _costs(panel, row),
+        }
+        for row in panel.rows
+    ]
     costs = [name for name in COST_AXES if len({row["costs"][name] for row in rows} - {None}) > 1]
     return {
         "title": panel.heading,
@@ -132,7 +120,7 @@ def _drawn_panel(
         "part": "v" if validated else "t",
         "axis": f"Test {axis_name(panel)}",
         "decimals": decimals_of(panel.metric),
-        "best": -1 if panel.metric.direction == "min" else 1,
+        "best": 1 if panel.higher_is_better else -1,
         "teachers": [_number(value) for value in panel.teachers() if math.isfinite(value)],
         "costs": [[name, *COST_AXES[name]] for name in costs],
         "rows": rows,
