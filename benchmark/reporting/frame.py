@@ -11,7 +11,7 @@ import pandas as pd
 
 from benchmark.errors import UserError
 from benchmark.records import BEST, LAST, VALIDATION, Condition, Record, Run
-from benchmark.reporting.identity import RECIPES, identity
+from benchmark.reporting.identity import RECIPES, flat, identity
 
 RUN_KEYS = tuple(each.name for each in fields(Run))
 CONDITIONS = tuple(each.name for each in fields(Condition))
@@ -141,14 +141,6 @@ def _results(record: Record) -> dict[str, Any]:
 def known(values: Mapping[str, Any]) -> dict[str, Any]:
     """Those that are not None."""
     return {name: value for name, value in values.items() if value is not None}
-
-
-def flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """`{"a": {"b": 1}}` as `{"a/b": 1}`."""
-    found = {}
-    for key, value in tree.items():
-        found |= flat(value, f"{prefix}{key}/") if isinstance(value, dict) else {f"{prefix}{key}": value}
-    return found
 
 
 def _cell(value: Any) -> Any:

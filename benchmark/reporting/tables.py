@@ -290,9 +290,10 @@ def numbers_frame(blocks: list[PairBlock], records: list[Record]) -> pd.DataFram
     Metrics are in the unit of the printed table. All conditions are columns, varying or not.
     """
     # That a baseline's code fails is rare: a column for it stands only where it happened.
-    shown: list[Status] = [
-        s for s in UNFINISHED if s != "failed" or any(record.status == s for record in records)
-    ]
+    failed = any(record.status == "failed" for record in records)
+    shown: list[Status] = [status for status in UNFINISHED if status != "failed" or failed]
+    rows = [row for block in blocks for row in block.rows]
+    measured = {key for row in rows for key, estimate in row.values.items() if estimate.n}
     lines = []
     for block in blocks:
         for row in block.rows:
@@ -314,15 +315,7 @@ def numbers_frame(blocks: list[PairBlock], records: list[Record]) -> pd.DataFram
                 "reasons": "; ".join(reason for _, reason in failures(row) if reason),
             }
             for key, estimate in row.values.items():
-                line |= {f"{key}/{part}": value for part, value in vars(estimate).items()}
+                if key in measured:
+                    line |= {f"{key}/{part}": value for part, value in vars(estimate).items()}
             lines.append(line)
-    # A key that no row has a value for says nothing; its columns go.
-    return typed_frame(lines).drop(columns=_empty_keys(lines))
-
-
-def _empty_keys(lines: list[dict]) -> list[str]:
-    names = dict.fromkeys(name for line in lines for name in line)
-    empty = [
-        n.removesuffix("/n") for n in names if n.endswith("/n") and not any(line.get(n) for line in lines)
-    ]
-    return [f"{key}/{part}" for key in empty for part in Estimate.__dataclass_fields__]
+    return typed_frame(lines)

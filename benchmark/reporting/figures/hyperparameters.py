@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from benchmark.reporting.figures.drawing import LINE, Drawing, file_stem, panel_axes, score_axis
-from benchmark.reporting.identity import dotted
+from benchmark.reporting.identity import flat
 from benchmark.reporting.panels import Panel
 from benchmark.reporting.results import Results
 from benchmark.reporting.rows import ResultRow, grouped
@@ -69,7 +69,7 @@ def sweeps(panel: Panel) -> list[Sweep]:
 
 def _numbers(row: ResultRow) -> dict[str, Any]:
     """The row's hyper-parameters that are numbers, those of a composition's parts as `part.name`."""
-    values = dotted(row.finished[0].hyperparameters)
+    values = flat(row.finished[0].hyperparameters, ".")
     return {k: v for k, v in values.items() if isinstance(v, int | float) and not isinstance(v, bool)}
 
 

@@ -79,14 +79,10 @@ page.charts = {};
     list.addEventListener("pointerover", (event) => { const row = event.target.closest("li"); if (row) read(row); });
     list.addEventListener("pointerleave", () => read(null));
     plot.addEventListener("blur", () => read(null));
-    plot.addEventListener("keydown", (event) => {
-      const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
-      const shown = [...list.children].filter((row) => !row.hidden);
-      if (!step || !shown.length) return;
-      event.preventDefault();
-      const place = shown.indexOf(current);
-      read(shown[place < 0 ? (step > 0 ? 0 : shown.length - 1) : Math.min(shown.length - 1, Math.max(0, place + step))]);
-      current.scrollIntoView({ block: "nearest" });
+    const shownRows = () => [...list.children].filter((row) => !row.hidden);
+    page.walk(plot, { ArrowDown: 1, ArrowUp: -1 }, shownRows, () => current, (row) => {
+      read(row);
+      row.scrollIntoView({ block: "nearest" });
     });
     chart.querySelector("[data-order]").addEventListener("change", (event) => {
       const value = (row) => (row.dataset.mean === "" ? -Infinity : Number(row.dataset.mean));
@@ -229,13 +225,8 @@ page.charts = {};
     };
     surface.addEventListener("pointermove", nearest);
     surface.addEventListener("pointerdown", nearest);
-    surface.addEventListener("keydown", (event) => {
-      const all = epochs();
-      const to = { ArrowRight: 1, ArrowLeft: -1, Home: -Infinity, End: Infinity }[event.key];
-      if (!to || !all.length) return;
-      event.preventDefault();
-      readAt(all[Math.max(0, Math.min(all.length - 1, all.indexOf(epoch) + to))], true);
-    });
+    const keys = { ArrowRight: 1, ArrowLeft: -1, Home: -Infinity, End: Infinity };
+    page.walk(surface, keys, epochs, () => epoch, (chosen) => readAt(chosen, true));
 
     const boxes = new Map();
     for (const line of lines) {
@@ -342,13 +333,7 @@ page.charts = {};
       const far = (row) => Math.hypot(drawn.px(row.costs[axisChoice.value]) - (event.clientX - box.left), drawn.py(row.mean) - (event.clientY - box.top));
       read(points.reduce((a, b) => (far(b) < far(a) ? b : a)));
     });
-    surface.addEventListener("keydown", (event) => {
-      const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
-      if (!step || !points.length) return;
-      event.preventDefault();
-      const place = points.indexOf(current);
-      read(points[place < 0 ? 0 : Math.max(0, Math.min(points.length - 1, place + step))], true);
-    });
+    page.walk(surface, { ArrowRight: 1, ArrowLeft: -1 }, () => points, () => current, (row) => read(row, true));
     axisChoice.addEventListener("change", draw);
     const roles = [...new Set(panel.rows.map((row) => row.role).filter(Boolean))];
     const key = page.make("p", { class: "key", "aria-hidden": "true" }, ...roles.map((role) => {

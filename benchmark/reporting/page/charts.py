@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
@@ -97,13 +97,16 @@ def chart_data(panels: list[Panel], history: pd.DataFrame, looks: Mapping[str, L
     by_run = {str(name): frame for name, frame in history.groupby("id")} if len(history) else {}
     by_label = {panel.label(row): looks[row.baseline] for panel in panels for row in panel.rows}
     drawn = [_drawn_panel(panel, by_run, looks_of_labels(by_label)) for panel in panels]
-    return {"panels": drawn, "runs": _run_curves(panels, by_run)}
+    runs = {record.id: (record, panel) for panel in panels for row in panel.rows for record in row.records}
+    curves = {
+        id: _run_curve(record, by_run[id], panel) for id, (record, panel) in runs.items() if id in by_run
+    }
+    return {"panels": drawn, "runs": curves}
 
 
 def _drawn_panel(panel: Panel, by_run: dict[str, pd.DataFrame], looks: Mapping[str, Look]) -> dict[str, Any]:
-    validation = f"validation/{panel.primary_metric}"
-    runs = [by_run.get(record.id) for row in panel.rows for record in row.records]
-    validated = any(_column(run, validation) is not None for run in runs)
+    runs = [by_run[record.id] for row in panel.rows for record in row.records if record.id in by_run]
+    validated = any(_has(run, _validation(panel)) for run in runs)
     rows = [
         {
             **_row(row, panel, looks[panel.label(row)]),
@@ -133,36 +136,25 @@ def _costs(panel: Panel, row: ResultRow) -> dict[str, float | None]:
     return costs | {"latency_ms": None if latency is None else _number(latency)}
 
 
-def _run_curves(panels: Iterable[Panel], by_run: dict[str, pd.DataFrame]) -> dict[str, dict[str, Any]]:
-    """Run id -> seed, status, epochs, validation metric (scaled) and training loss, one value an epoch."""
-    curves = {}
-    for panel in panels:
-        name = f"validation/{panel.primary_metric}"
-        for record in (record for row in panel.rows for record in row.records):
-            frame = by_run.get(record.id)
-            if frame is not None and record.id not in curves:
-                curves[record.id] = _run_curve(record, frame, name, panel.metric.scale)
-    return curves
-
-
-def _run_curve(record: Record, frame: pd.DataFrame, validation: str, scale: float) -> dict[str, Any]:
+def _run_curve(record: Record, frame: pd.DataFrame, panel: Panel) -> dict[str, Any]:
+    """Seed, whether it finished, epochs if some are missing; validation metric and training loss by epoch."""
     curve: dict[str, Any] = {"s": record.run.seed, "f": record.status == "finished"}
     epochs = [int(epoch) + 1 for epoch in frame["epoch"]]
     if epochs != list(range(1, len(epochs) + 1)):
         curve["e"] = epochs
-    for key, name, factor in (("v", validation, scale), ("t", "train/loss", 1)):
-        values = _column(frame, name)
-        if values is not None:
-            curve[key] = [_number(float(value) * factor) for value in values]
+    for key, name, scale in (("v", _validation(panel), panel.metric.scale), ("t", "train/loss", 1)):
+        if _has(frame, name):
+            curve[key] = [_number(value * scale) for value in frame[name]]
     return curve
 
 
-def _column(frame: pd.DataFrame | None, name: str) -> pd.Series | None:
-    """The column as numbers; None where it is missing or empty."""
-    if frame is None or name not in frame:
-        return None
-    values = pd.Series(pd.to_numeric(frame[name], errors="coerce"))
-    return None if values.isna().all() else values
+def _validation(panel: Panel) -> str:
+    return f"validation/{panel.primary_metric}"
+
+
+def _has(frame: pd.DataFrame, name: str) -> bool:
+    """Whether a run's history has values of this name."""
+    return name in frame and bool(frame[name].notna().any())
 
 
 def _number(value: float) -> float | None:

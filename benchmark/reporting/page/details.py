@@ -13,10 +13,10 @@ from benchmark.reporting.frame import (
     columns,
     condition_columns,
     cost_columns,
-    flat,
     known,
     provenance_columns,
 )
+from benchmark.reporting.identity import flat
 from benchmark.reporting.rows import ResultRow
 
 
@@ -82,7 +82,7 @@ def _run(record: Record) -> dict[str, Any]:
 
 def _entries(part: dict[str, Any]) -> list[tuple[str, str]]:
     """`{"a": {"b": 1}}` as `[("a, b", "1")]`; keys as words."""
-    return [(show_words(name.replace("/", ", ")), _shown(value)) for name, value in flat(part).items()]
+    return [(show_words(name), _shown(value)) for name, value in flat(part, ", ").items()]
 
 
 def _shown(value: Any) -> str:
