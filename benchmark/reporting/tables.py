@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
+from itertools import groupby
 from typing import Literal
 
 import pandas as pd
@@ -58,6 +59,24 @@ class Column:
     """the number that it sorts by, where it has one"""
     tells: bool = False
     """whether it tells rows of one baseline apart"""
+
+    @property
+    def title(self) -> str:
+        """The header without its line breaks."""
+        return self.header.replace("-\n", "-").replace("\n", " ")
+
+
+def fitting(columns: Iterable[Column], fits: Callable[[list[Column]], bool]) -> list[Column]:
+    """As many columns as fit, those that are always shown in any case."""
+    shown = list(columns)
+    while not fits(shown) and (spare := max(shown, key=lambda column: column.spare)).spare:
+        shown.remove(spare)
+    return shown
+
+
+def row_groups(block: PairBlock) -> list[list[ResultRow]]:
+    """The rows between which a rule goes: the teachers, and each condition's students."""
+    return [list(group) for _, group in groupby(block.rows, key=lambda row: row.comparison)]
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ from benchmark.reporting.panels import Panel
 from benchmark.reporting.results import Results
 from benchmark.reporting.rows import ResultRow, grouped, merge_metrics
 from benchmark.reporting.summary import Summary, summaries
-from benchmark.reporting.tables import Column, TaskTable, provenance_warnings
+from benchmark.reporting.tables import Column, TaskTable, provenance_warnings, row_groups
 
 TABLE_FILES = {"CSV": "csv", "LaTeX": "tex", "Markdown": "md", "text": "txt"}
 DRAWN_BY_THE_PAGE = ("comparison", "curves", "costs")
@@ -126,18 +126,17 @@ def _table(table: TaskTable) -> dict[str, Any]:
     ]
     blocks = []
     for block in table.blocks:
-        rows, previous = [], None
-        for row in block.rows:
-            rows.append(
-                {
-                    "baseline": row.baseline,
-                    "detail": row.id if row.is_student else "",
-                    "rule": bool(rows) and row.comparison != previous,
-                    "end": not row.is_student,
-                    "cells": [_cell(column, row) for column in table.columns],
-                }
-            )
-            previous = row.comparison
+        rows = [
+            {
+                "baseline": row.baseline,
+                "detail": row.id if row.is_student else "",
+                "rule": number > 0 and row is group[0],
+                "end": not row.is_student,
+                "cells": [_cell(column, row) for column in table.columns],
+            }
+            for number, group in enumerate(row_groups(block))
+            for row in group
+        ]
         blocks.append({"title": block_title(block), "rows": rows})
     return {
         "title": table.title,
