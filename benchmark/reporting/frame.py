@@ -165,9 +165,7 @@ def typed_frame(rows: list[dict[str, Any]]) -> pd.DataFrame:
     for name in frame.columns:
         present = frame[name].dropna()
         kinds = {bool if isinstance(v, bool) else type(v) for v in present}
-        if kinds == {int}:
-            frame[name] = frame[name].astype("Int64")
-        elif kinds and kinds <= {int, float}:
+        if float in kinds and kinds <= {int, float}:
             frame[name] = frame[name].astype(float)
         elif len(kinds) > 1:
             frame[name] = frame[name].map(str, na_action="ignore").astype("string")

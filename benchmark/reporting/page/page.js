@@ -24,6 +24,13 @@ page.walk = (element, steps, items, current, read) => {
   });
 };
 
+page.whenResized = (element, redraw) => {
+  let width = element.clientWidth;
+  new ResizeObserver(() => {
+    if (element.clientWidth !== width) { width = element.clientWidth; redraw(); }
+  }).observe(element);
+};
+
 page.announce = (text) => { document.getElementById("announce").textContent = text; };
 
 {
