@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from benchmark.reporting.formatting import Cell, show_value
 from benchmark.reporting.latex_text import MINUS, em, flowing, latex_escape
-from benchmark.reporting.tables import Column
+from benchmark.reporting.tables import METHOD, Column
 
 NONE = show_value(None)
 
@@ -30,7 +30,7 @@ class SetColumn:
     @property
     def is_key(self) -> bool:
         """Whether it says which row this is, and so leads every part of a divided table."""
-        return self.column.tells or self.column.title == "method"
+        return self.column.tells or self.column.title == METHOD.title
 
     def cells(self) -> list[str]:
         """The texts as the column needs them: words, or a number for siunitx with the words behind it."""

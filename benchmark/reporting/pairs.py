@@ -28,7 +28,7 @@ from benchmark.reporting.published import TEACHER, Published, published
 from benchmark.reporting.results import Results
 from benchmark.reporting.rows import PairBlock, ResultRow, grouped
 from benchmark.reporting.statistics import estimate_of
-from benchmark.reporting.tables import Column, TaskTable, caption_of_marks, provenance_warnings
+from benchmark.reporting.tables import METHOD, Column, TaskTable, caption_of_marks, provenance_warnings
 
 Cells = dict[str, dict[str, ResultRow]]
 """Id of a line -> pair -> the row whose numbers stand there."""
@@ -80,7 +80,7 @@ def _pair_table(stem: str, blocks: list[PairBlock], metric: str) -> TaskTable:
         number = len(notes) + sources.index(figure.source) + 1 if figure else 0
         return Cell.of(f"{figure.value:.2f}", "", f"[{number}]") if figure else ""
 
-    columns = [Column("method", lambda line: line.title, numeric=False)]
+    columns = [METHOD]
     columns += [
         Column(
             show_words(name),

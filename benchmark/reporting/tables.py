@@ -66,6 +66,10 @@ class Column:
         return self.header.replace("-\n", "-").replace("\n", " ")
 
 
+METHOD = Column("method", lambda row: row.title, numeric=False)
+N = Column("n", lambda row: Cell.of(f"{row_n(row)}"), value=row_n)
+
+
 def fitting(columns: Iterable[Column], fits: Callable[[list[Column]], bool]) -> list[Column]:
     """As many columns as fit, those that are always shown in any case."""
     shown = list(columns)
@@ -112,13 +116,12 @@ def task_tables(results: Results) -> list[TaskTable]:
 
 def _columns(blocks: list[PairBlock], metrics: dict[str, Metric], notes: list[str]) -> list[Column]:
     rows = [row for block in blocks for row in block.rows]
-    columns = [Column("method", lambda row: row.title, numeric=False)]
+    columns = [METHOD]
     first = primary_metrics(metrics)
     anchor = _anchor_title(rows)
     for name in first:
         columns += _primary_columns(blocks, name, metrics[name], f"{anchor}," if len(first) > 1 else anchor)
-    columns += [Column("n", lambda row: Cell.of(f"{row_n(row)}"), value=row_n)]
-    columns += telling_columns(blocks)
+    columns += [N, *telling_columns(blocks)]
     columns += [Column("status", lambda row: show_status(row, notes), numeric=False)]
     columns += [
         estimate_column(
@@ -140,8 +143,7 @@ def _columns(blocks: list[PairBlock], metrics: dict[str, Metric], notes: list[st
         _value_column("teacher's\nshare (ms)", "teacher_share_ms", partial(show_mean, decimals=1), spare + 1),
         _value_column("peak\nmemory (MB)", "peak_memory_mb", partial(show_mean, decimals=0), spare + 4),
     ]
-    kept = {"method", "n"}
-    return [column for column in columns if column.header in kept or any(column.cell(row) for row in rows)]
+    return [column for column in columns if column in (METHOD, N) or any(column.cell(row) for row in rows)]
 
 
 def _value_column(header: str, key: str, show: Callable[[Estimate | None], str], spare: int = 0) -> Column:

@@ -99,15 +99,14 @@ def _draw(axes: Axes, sweep: Sweep, panel: Panel) -> None:
     positive = [value for value in values if value > 0]
     if positive and max(positive) >= 10 * min(positive):
         # Zero has no logarithm: it stands one step left of the smallest value.
-        axes.set_xscale("symlog" if min(values) <= 0 else "log", **_threshold(values, positive))
+        if min(values) <= 0:
+            axes.set_xscale("symlog", linthresh=min(positive))
+        else:
+            axes.set_xscale("log")
     axes.set_xticks(values, _legible(axes, values), minor=False)
     axes.minorticks_off()
     axes.set_xlabel(sweep.parameter)
     axes.set_ylabel(score_axis(panel))
-
-
-def _threshold(values: list[float], positive: list[float]) -> dict[str, float]:
-    return {"linthresh": min(positive)} if min(values) <= 0 else {}
 
 
 def _legible(axes: Axes, values: list[float]) -> list[str]:
