@@ -31,8 +31,9 @@ DRAWN_BY_THE_PAGE = ("comparison", "curves", "costs")
 
 
 def page_content(results: Results, tables: list[TaskTable], saved: list[Saved]) -> dict[str, Any]:
-    """Every variable of the template."""
+    """Every variable of the template, and the functions that it calls."""
     return {
+        **{function.__name__: function for function in CALLED},
         "name": results.folder.resolve().name if results.folder else "",
         # Arrays that can't be read are found while figures are drawn: by now all of them are known.
         "problems": [*results.problems, *provenance_warnings(results.records)],
@@ -88,11 +89,11 @@ def _task(
         "has_curves": any(row["runs"] for panel in data["panels"] for row in panel["rows"]),
         "has_costs": any(panel["costs"] for panel in data["panels"]),
         "panels": [panel["title"] for panel in data["panels"]],
-        "tables": [_table(table) for table in tables if table.task == task],
+        "tables": [table for table in tables if table.task == task],
         "pictures": pictures(shown),
         "files": {kind: _files(own, kind) for kind in DRAWN_BY_THE_PAGE},
         "unfinished": _unfinished(panels),
-        "rows": _rows(panels),
+        "details": _details(panels),
     }
 
 
@@ -119,41 +120,16 @@ def _panel_heading(summary: Summary, metrics: dict[str, Metric]) -> str:
     return f"{title}: {metric_name(metrics[summary.metric], summary.metric)}" if several else title
 
 
-def _table(table: TaskTable) -> dict[str, Any]:
-    heads = [
-        {"lines": column.header.replace("-\n", "-").split("\n"), "numeric": column.numeric}
-        for column in table.columns
-    ]
-    blocks = []
-    for block in table.blocks:
-        rows = [
-            {
-                "baseline": row.baseline,
-                "detail": row.id if row.is_student else "",
-                "rule": number > 0 and row is group[0],
-                "end": not row.is_student,
-                "cells": [_cell(column, row) for column in table.columns],
-            }
-            for number, group in enumerate(row_groups(block))
-            for row in group
-        ]
-        blocks.append({"title": block_title(block), "rows": rows})
-    return {
-        "title": table.title,
-        "files": [
-            (title, f"tables/{quote(file_name(table.stem))}.{ending}")
-            for title, ending in TABLE_FILES.items()
-        ],
-        "heads": heads,
-        "blocks": blocks,
-        "caption": table.caption,
-        "notes": table.notes,
-    }
+def table_files(table: TaskTable) -> list[tuple[str, str]]:
+    """Kind and link of each form of a table."""
+    stem = quote(file_name(table.stem))
+    return [(title, f"tables/{stem}.{ending}") for title, ending in TABLE_FILES.items()]
 
 
-def _cell(column: Column, row: ResultRow) -> dict[str, Any]:
+def sort_value(column: Column, row: ResultRow) -> float | None:
+    """The number that a cell sorts by; None where there is none, or none that is finite."""
     value = column.value(row) if column.value else None
-    return {"text": column.cell(row), "value": value if value is None or math.isfinite(value) else None}
+    return value if value is not None and math.isfinite(value) else None
 
 
 def _unfinished(panels: Iterable[Panel]) -> list[dict[str, Any]]:
@@ -178,27 +154,26 @@ def _unfinished(panels: Iterable[Panel]) -> list[dict[str, Any]]:
     return lines
 
 
-def _rows(panels: Iterable[Panel]) -> list[dict[str, Any]]:
-    """The collapsed details of a task's rows, panel by panel."""
-    found = []
-    seen: set[str] = set()
+def _details(panels: Iterable[Panel]) -> list[tuple[int, Panel, list[ResultRow]]]:
+    """Number and rows of each panel; a companion stands in several, its detail in the first."""
+    found, seen = [], set()
     for number, panel in enumerate(panels):
-        # A companion stands in several panels, its detail in the first.
         own = [row for row in panel.rows if row.id not in seen]
         seen |= {row.id for row in own}
-        rows = []
-        for row in own:
-            finished = f"{row_n(row)} of {len(row.records)} runs finished"
-            finished += f", {status}" if (status := show_status(row)) else ""
-            rows.append(
-                {
-                    "detail": row.id,
-                    "panel": number,
-                    "baseline": row.baseline,
-                    "label": panel.label(row),
-                    "runs": finished,
-                    "data": Markup(compact_json(row_detail(row, panel.block.metrics))),
-                }
-            )
-        found += [{"title": panel.heading, "rows": rows}] if rows else []
+        found += [(number, panel, own)] if own else []
     return found
+
+
+def finished_runs(row: ResultRow) -> str:
+    """`2 of 3 runs finished, diverged (1 of 3)`."""
+    status = show_status(row)
+    return f"{row_n(row)} of {len(row.records)} runs finished" + (f", {status}" if status else "")
+
+
+def detail_json(row: ResultRow, panel: Panel) -> Markup:
+    """What a row's detail is made of when it is opened."""
+    return Markup(compact_json(row_detail(row, panel.block.metrics)))
+
+
+CALLED = (block_title, detail_json, finished_runs, row_groups, sort_value, table_files)
+"""Functions that the template calls."""
