@@ -1,4 +1,4 @@
-"""What stands on the page, as plain data for its template."""
+"""What stands on the page: the variables of its template, and the functions that it calls."""
 
 from __future__ import annotations
 
