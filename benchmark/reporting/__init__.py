@@ -19,17 +19,7 @@ _HOMES = {
     "tidy_frame": "benchmark.reporting.frame",
     "wide_frame": "benchmark.reporting.pairs",
 }
-__all__ = [
-    "Results",
-    "compare",
-    "draw",
-    "history_frame",
-    "load_records",
-    "report",
-    "report_papers",
-    "tidy_frame",
-    "wide_frame",
-]
+__all__ = sorted([*_HOMES, "report", "report_papers"])  # pyright: ignore[reportUnsupportedDunderAll]
 
 
 def __getattr__(name: str) -> Any:

@@ -11,7 +11,7 @@ import pandas as pd
 
 from benchmark.errors import UserError
 from benchmark.records import BEST, LAST, VALIDATION, Condition, Record, Run
-from benchmark.reporting.identity import RECIPES, identity
+from benchmark.reporting.identity import RECIPES, flat, identity
 
 RUN_KEYS = tuple(each.name for each in fields(Run))
 CONDITIONS = tuple(each.name for each in fields(Condition))
@@ -143,14 +143,6 @@ def known(values: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in values.items() if value is not None}
 
 
-def flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """`{"a": {"b": 1}}` as `{"a/b": 1}`."""
-    found = {}
-    for key, value in tree.items():
-        found |= flat(value, f"{prefix}{key}/") if isinstance(value, dict) else {f"{prefix}{key}": value}
-    return found
-
-
 def _cell(value: Any) -> Any:
     return ", ".join(map(str, value)) if isinstance(value, tuple) else value
 
@@ -173,9 +165,7 @@ def typed_frame(rows: list[dict[str, Any]]) -> pd.DataFrame:
     for name in frame.columns:
         present = frame[name].dropna()
         kinds = {bool if isinstance(v, bool) else type(v) for v in present}
-        if kinds == {int}:
-            frame[name] = frame[name].astype("Int64")
-        elif kinds and kinds <= {int, float}:
+        if float in kinds and kinds <= {int, float}:
             frame[name] = frame[name].astype(float)
         elif len(kinds) > 1:
             frame[name] = frame[name].map(str, na_action="ignore").astype("string")

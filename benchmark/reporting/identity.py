@@ -88,7 +88,7 @@ def own_facets(record: Record) -> dict[str, str]:
     """What else than baseline and condition may keep rows of one comparison apart."""
     about, code = record.about, record.provenance.code_checksum
     return {
-        **_assigned(dotted(record.hyperparameters)),
+        **_assigned(flat(record.hyperparameters, ".")),
         "hyper-parameters": f"hyper-parameters {'recorded' if record.hyperparameters else 'unknown'}",
         "code": f"code {code[:DIGITS] or 'unknown'}",
         "role": " ".join(filter(None, ("role", about.role, "(anchor)" * about.anchor, about.companion))),
@@ -137,12 +137,12 @@ def _assigned(values: Mapping[str, Any]) -> dict[str, str]:
     return {name: f"{name}={value}" for name, value in values.items()}
 
 
-def dotted(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """`{"kd": {"weight": 1}}` as `{"kd.weight": 1}`: the hyper-parameters of a composition's parts."""
+def flat(tree: Mapping[str, Any], separator: str = "/", prefix: str = "") -> dict[str, Any]:
+    """`{"kd": {"weight": 1}}` as `{"kd/weight": 1}`."""
     found = {}
-    for name, value in tree.items():
-        inner = isinstance(value, Mapping)
-        found |= dotted(value, f"{prefix}{name}.") if inner else {f"{prefix}{name}": value}
+    for key, value in tree.items():
+        name = f"{prefix}{key}"
+        found |= flat(value, separator, name + separator) if isinstance(value, Mapping) else {name: value}
     return found
 
 

@@ -4,12 +4,11 @@ import math
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
-from itertools import groupby
 
 from benchmark.reporting.formatting import Cell, block_title
 from benchmark.reporting.latex_columns import SetColumn, set_column
 from benchmark.reporting.latex_text import em, flowing, latex_escape
-from benchmark.reporting.tables import TaskTable
+from benchmark.reporting.tables import TaskTable, fitting, row_groups
 
 PAGE, HALF = 468.0, 225.0
 """Widths in points: 6.5 inches of text, and one of two columns on them."""
@@ -34,11 +33,12 @@ def to_latex(table: TaskTable) -> str:
     into parts, one below the other; only a part of a single column is ever shrunk.
     """
     rows = [row for block in table.blocks for row in block.rows]
-    columns = [
-        set_column(column, [_on_one_line(column.cell(row)) for row in rows]) for column in table.columns
-    ]
-    shown = _fitting(columns)
-    parts = _parts(shown)
+    columns = {
+        column: set_column(column, [_on_one_line(column.cell(row)) for row in rows])
+        for column in table.columns
+    }
+    shown = fitting(columns, lambda some: _width([columns[each] for each in some]) <= PAGE)
+    parts = _parts([columns[each] for each in shown])
     kind, room = ("table", HALF) if _widest(parts) <= HALF else ("table*", PAGE)
     size, _ = SMALL if _widest(parts, SMALL) <= room else SMALLEST
     caption, *sentences = _sentences(table)
@@ -88,14 +88,6 @@ def _width(columns: list[SetColumn], size: tuple[str, float] = SMALLEST) -> floa
 
 def _widest(parts: list[list[SetColumn]], size: tuple[str, float] = SMALLEST) -> float:
     return max(_width(part, size) for part in parts)
-
-
-def _fitting(columns: list[SetColumn]) -> list[SetColumn]:
-    """The columns that fit the page; those with the largest `spare` leave first."""
-    shown = list(columns)
-    while _width(shown) > PAGE and (spare := max(shown, key=lambda column: column.spare)).spare:
-        shown.remove(spare)
-    return shown
 
 
 def _parts(columns: list[SetColumn]) -> list[list[SetColumn]]:
@@ -153,8 +145,7 @@ def _tabular(table: TaskTable, columns: list[SetColumn]) -> list[str]:
         lines.append(
             rf"\multicolumn{{{len(columns)}}}{{@{{}}{align}@{{}}}}{{{flow}\itshape {flowing(title)}}} \\"
         )
-        groups = groupby(block.rows, key=lambda row: row.comparison)
-        for number, (_, group) in enumerate(groups):
+        for number, group in enumerate(row_groups(block)):
             lines += [r"\addlinespace"] * (number > 0)
             lines += [_line(next(rows)) for _ in group]
     return [*lines, r"\bottomrule", r"\end{tabular}" + "}" * (room > PAGE)]

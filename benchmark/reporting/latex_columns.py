@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from benchmark.reporting.formatting import Cell, show_value
 from benchmark.reporting.latex_text import MINUS, em, flowing, latex_escape
-from benchmark.reporting.tables import Column
+from benchmark.reporting.tables import METHOD, Column
 
 NONE = show_value(None)
 
@@ -14,26 +14,23 @@ NONE = show_value(None)
 class SetColumn:
     """A column as it is set."""
 
-    header: tuple[str, ...]
-    """its lines"""
+    column: Column
     texts: tuple[str, ...]
     """one for each row of all blocks"""
-    spare: int
     align: str
     """`l`, `r`, `>{...}p{...}` or `S[...]`"""
     width: float
     """estimated, in em"""
-    tells: bool = False
-    """whether it tells rows of one baseline apart"""
 
     @property
-    def title(self) -> str:
-        return " ".join(self.header).replace("- ", "-")
+    def header(self) -> tuple[str, ...]:
+        """Its lines."""
+        return tuple(self.column.header.split("\n"))
 
     @property
     def is_key(self) -> bool:
         """Whether it says which row this is, and so leads every part of a divided table."""
-        return self.tells or self.title == "method"
+        return self.column.tells or self.column.title == METHOD.title
 
     def cells(self) -> list[str]:
         """The texts as the column needs them: words, or a number for siunitx with the words behind it."""
@@ -46,7 +43,7 @@ class SetColumn:
 
 def set_column(column: Column, texts: list[str]) -> SetColumn:
     """Aligned on the decimal point if it has numbers; the format reserves room for all of them."""
-    header = tuple(column.header.split("\n"))
+    header = column.header.split("\n")
     numbers = [each for each in map(_number, texts) if each] if column.numeric else []
     if not numbers:
         align = (
@@ -55,7 +52,7 @@ def set_column(column: Column, texts: list[str]) -> SetColumn:
             else "l"
         )
         width = max(map(em, (*header, *texts)))
-        return SetColumn(header, tuple(texts), column.spare, align, width, column.tells)
+        return SetColumn(column, tuple(texts), align, width)
     sign = "+" * any(each.number[0] in "+-" for each in numbers)
     parts = [each.number.lstrip("+-").partition(".") for each in numbers]
     whole, decimals = max(len(part[0]) for part in parts), max(len(part[2]) for part in parts)
@@ -68,7 +65,7 @@ def set_column(column: Column, texts: list[str]) -> SetColumn:
     words = [text for text in texts if not _number(text)]
     width = max(map(em, (drawn.rstrip(), *header, *words)))
     align = f"S[table-format={form}{_behind(behind)}]"
-    return SetColumn(header, tuple(texts), column.spare, align, width, column.tells)
+    return SetColumn(column, tuple(texts), align, width)
 
 
 def _number(text: str) -> Cell | None:

@@ -27,7 +27,8 @@ from benchmark.reporting.identity import OF_OWN_TEACHER
 from benchmark.reporting.published import TEACHER, Published, published
 from benchmark.reporting.results import Results
 from benchmark.reporting.rows import PairBlock, ResultRow, grouped
-from benchmark.reporting.tables import Column, TaskTable, caption_of_marks, provenance_warnings
+from benchmark.reporting.statistics import estimate_of
+from benchmark.reporting.tables import METHOD, Column, TaskTable, caption_of_marks, provenance_warnings
 
 Cells = dict[str, dict[str, ResultRow]]
 """Id of a line -> pair -> the row whose numbers stand there."""
@@ -79,7 +80,7 @@ def _pair_table(stem: str, blocks: list[PairBlock], metric: str) -> TaskTable:
         number = len(notes) + sources.index(figure.source) + 1 if figure else 0
         return Cell.of(f"{figure.value:.2f}", "", f"[{number}]") if figure else ""
 
-    columns = [Column("method", lambda line: line.title, numeric=False)]
+    columns = [METHOD]
     columns += [
         Column(
             show_words(name),
@@ -224,13 +225,9 @@ def _frame(
         }
         for pair in pairs:
             row = cells[line.id].get(pair)
-            estimate = None if row is None else row.values.get(f"{LAST}/{metric}")
-            known = estimate if estimate is not None and estimate.n > 0 else None
-            values |= {
-                f"{pair}/mean": math.nan if known is None else known.mean,
-                f"{pair}/sd": math.nan if known is None else known.sd,
-                f"{pair}/n": 0 if known is None else known.n,
-            }
+            measured = {} if row is None else row.values
+            estimate = measured.get(f"{LAST}/{metric}", estimate_of([]))
+            values |= {f"{pair}/{part}": getattr(estimate, part) for part in ("mean", "sd", "n")}
             if any(each == pair for _, each in figures):
                 figure = figures.get((line.id, pair))
                 values[f"{pair}/published"] = math.nan if figure is None else figure.value

@@ -17,7 +17,7 @@ from benchmark.records import Record
 from benchmark.reporting.frame import columns
 from benchmark.reporting.identity import RECIPES
 from benchmark.reporting.output import make_folder
-from benchmark.reporting.published import REPORTED
+from benchmark.reporting.published import REPORTED, same_value
 from benchmark.reporting.results import Results
 
 ALL = "paper"
@@ -70,7 +70,7 @@ class Item:
             and all(
                 condition["overrides"] == _overrides(value, run.baseline)
                 if name == "overrides"
-                else _same(condition.get(name), value)
+                else same_value(condition.get(name), value)
                 for name, value in wanted.items()
             )
         )
@@ -123,10 +123,6 @@ def _overrides(entries: str, baseline: str) -> dict[str, Any]:
         if target.startswith(RECIPES) or owner in (baseline, *baseline.split("+")):
             found[name if owner == baseline else target] = yaml.safe_load(value)
     return found
-
-
-def _same(ours: Any, theirs: Any) -> bool:
-    return ours == theirs or (ours in (None, "") and theirs in (None, ""))
 
 
 def load_papers(names: Iterable[str], folder: Path = REPORTED) -> list[Paper]:

@@ -2,11 +2,18 @@
 
 import pandas as pd
 
-from benchmark.reporting.formatting import Cell, row_n
 from benchmark.reporting.grouping import with_floor
 from benchmark.reporting.results import Results
 from benchmark.reporting.rows import PROBES, PairBlock
-from benchmark.reporting.tables import Column, TaskTable, estimate_column, numbers_frame, telling_columns
+from benchmark.reporting.tables import (
+    METHOD,
+    Column,
+    N,
+    TaskTable,
+    estimate_column,
+    numbers_frame,
+    telling_columns,
+)
 
 TITLES = {"own": "own, all labels", "linear": "linear", "knn": "k-NN"}
 
@@ -49,8 +56,7 @@ def _columns(blocks: list[PairBlock]) -> list[Column]:
     keys = dict.fromkeys(
         key for block in blocks for row in block.rows for key in row.values if key.startswith(PROBES)
     )
-    columns = [Column("method", lambda row: row.title, numeric=False), *telling_columns(blocks)]
-    columns.append(Column("n", lambda row: Cell.of(f"{row_n(row)}"), value=row_n))
+    columns = [METHOD, *telling_columns(blocks), N]
     for key in keys:
         # The linear probes stay longest where the console is narrow.
         spare = 0 if key.endswith("/linear") else list(keys).index(key) + 1

@@ -60,10 +60,11 @@ def published(
     if condition.teacher_checkpoint:
         fixed.pop("teacher_epochs", None)
     ours = condition_columns(condition)
-    same = all(_equal(ours.get(name), value) for name, value in fixed.items())
+    same = all(same_value(ours.get(name), value) for name, value in fixed.items())
     return figure if same else None
 
 
-def _equal(ours: Any, theirs: Any) -> bool:
+def same_value(ours: Any, theirs: Any) -> bool:
+    """Whether two values of a condition are the same: text that is empty is none."""
     empty = (None, "")
     return ours == theirs or (ours in empty and theirs in empty)

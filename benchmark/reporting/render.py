@@ -15,7 +15,7 @@ from benchmark.reporting.formatting import block_title, show_value
 from benchmark.reporting.latex import to_latex
 from benchmark.reporting.output import file_name, make_folder, write
 from benchmark.reporting.rows import PairBlock, ResultRow
-from benchmark.reporting.tables import Column, TaskTable
+from benchmark.reporting.tables import Column, TaskTable, fitting, row_groups
 
 
 def save_tables(tables: Iterable[TaskTable], folder: Path) -> list[Path]:
@@ -42,7 +42,11 @@ def print_table(table: TaskTable, console: Console) -> None:
 
     Where not even those fit that are always shown, what tells rows apart goes into their names and headings.
     """
-    columns = fitting_columns(table, console)
+
+    def fits(columns: list[Column]) -> bool:
+        return _natural_width(_widths(table.blocks, [("", columns)] * len(table.blocks))) <= console.width
+
+    columns = fitting(table.columns, fits)
     headed = [(block_title(block), columns) for block in table.blocks]
     if _natural_width(_widths(table.blocks, headed)) > console.width:
         headed = [_compacted(block, columns) for block in table.blocks]
@@ -55,7 +59,7 @@ def print_table(table: TaskTable, console: Console) -> None:
         console.print(_grid(block, own, widths, wrap=_natural_width(widths) > console.width))
     for number, note in enumerate(table.notes, start=1):
         console.print(Text(f"[{number}] {note}"))
-    left_out = [one_line(column.header) for column in table.columns if column not in columns]
+    left_out = [column.title for column in table.columns if column not in columns]
     if left_out:
         place = f"tables/{file_name(table.stem)}.txt"
         console.print(Text(f"Too narrow for: {'; '.join(left_out)}. See {place}.", style="dim"))
@@ -76,7 +80,7 @@ def _compacted(block: PairBlock, columns: list[Column]) -> tuple[str, list[Colum
         known = [
             (column, column.cell(row)) for column in some if column.cell(row) not in ("", show_value(None))
         ]
-        return [f"{one_line(column.header)} {text}" if column.numeric else text for column, text in known]
+        return [f"{column.title} {text}" if column.numeric else text for column, text in known]
 
     def name(row: ResultRow) -> str:
         told = ", ".join(words(row, (column for column in telling if column not in shared)))
@@ -85,17 +89,6 @@ def _compacted(block: PairBlock, columns: list[Column]) -> tuple[str, list[Colum
     method, *others = (column for column in columns if not column.tells)
     title = "; ".join([block_title(block), *(words(block.students[0], shared) if block.students else ())])
     return title, [replace(method, cell=name), *others]
-
-
-def fitting_columns(table: TaskTable, console: Console) -> list[Column]:
-    """The columns that fit the console's width; those with the largest `spare` leave first."""
-    columns = list(table.columns)
-    while True:
-        spare = max(columns, key=lambda column: column.spare)
-        headed = [("", columns)] * len(table.blocks)
-        if _natural_width(_widths(table.blocks, headed)) <= console.width or spare.spare == 0:
-            return columns
-        columns.remove(spare)
 
 
 def _natural_width(widths: list[int]) -> int:
@@ -124,20 +117,11 @@ def _grid(block: PairBlock, columns: list[Column], widths: list[int], wrap: bool
             min_width=width if column.numeric or not wrap else min(width, 14),
             max_width=width,
         )
-    for row, starts_group in _with_groups(block.rows):
-        if starts_group:
-            grid.add_section()
-        grid.add_row(*(Text(column.cell(row)) for column in columns))
+    for group in row_groups(block):
+        grid.add_section()
+        for row in group:
+            grid.add_row(*(Text(column.cell(row)) for column in columns))
     return grid
-
-
-def _with_groups(rows: Iterable[ResultRow]) -> Iterable[tuple[ResultRow, bool]]:
-    """Each row, and whether a rule goes above it: between the teachers and each condition's students."""
-    previous = None
-    for position, row in enumerate(rows):
-        group = row.comparison
-        yield row, position > 0 and group != previous
-        previous = group
 
 
 def to_text(table: TaskTable) -> str:
@@ -154,15 +138,10 @@ def to_text(table: TaskTable) -> str:
 # --- Markdown ---
 
 
-def one_line(header: str) -> str:
-    """A header without its line break."""
-    return header.replace("-\n", "-").replace("\n", " ")
-
-
 def to_markdown(table: TaskTable) -> str:
     """A heading for the task and for each block, pipe tables, notes, caption."""
     align = ["right" if column.numeric else "left" for column in table.columns]
-    headers = [_markdown(one_line(column.header)) for column in table.columns]
+    headers = [_markdown(column.title) for column in table.columns]
     parts = [f"## {_markdown(table.title)}"]
     for block in table.blocks:
         cells = [[_markdown(column.cell(row)) for column in table.columns] for row in block.rows]

@@ -14,8 +14,9 @@ import pandas as pd
 
 from benchmark.errors import unknown
 from benchmark.records import CorruptRecord, Record, read_record
-from benchmark.reporting.frame import RUN_KEYS, columns, distinct, flat, tidy_frame
+from benchmark.reporting.frame import RUN_KEYS, columns, distinct, tidy_frame
 from benchmark.reporting.grouping import task_blocks
+from benchmark.reporting.identity import flat
 from benchmark.reporting.panels import Panel, task_panels
 from benchmark.reporting.rows import PairBlock, ResultRow
 from benchmark.reporting.style import COLOURS, Look, baseline_looks

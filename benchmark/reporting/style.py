@@ -106,10 +106,10 @@ def _small_font() -> str:
     from fontTools.ttLib import TTFont
     from matplotlib import font_manager
 
-    options = subset.Options(layout_features=[], hinting=True, notdef_outline=True, name_IDs=["*"])
-    options.drop_tables += ["GSUB", "GPOS", "GDEF", "kern", "FFTM"]
-    font = TTFont(font_manager.findfont(FONT))
-    cutter = subset.Subsetter(options)
+    font = TTFont(font_manager.findfont(FONT), recalcBBoxes=False)
+    for table in ("GSUB", "GPOS", "GDEF", "kern", "FFTM"):
+        del font[table]
+    cutter = subset.Subsetter(subset.Options(notdef_outline=True, name_IDs=["*"]))
     cutter.populate(unicodes=[each for start, end in COMMON for each in range(start, end)])
     cutter.subset(font)
     for entry in font["name"].names:

@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
+from itertools import groupby
 from typing import Literal
 
 import pandas as pd
@@ -59,6 +60,28 @@ class Column:
     tells: bool = False
     """whether it tells rows of one baseline apart"""
 
+    @property
+    def title(self) -> str:
+        """The header without its line breaks."""
+        return self.header.replace("-\n", "-").replace("\n", " ")
+
+
+METHOD = Column("method", lambda row: row.title, numeric=False)
+N = Column("n", lambda row: Cell.of(f"{row_n(row)}"), value=row_n)
+
+
+def fitting(columns: Iterable[Column], fits: Callable[[list[Column]], bool]) -> list[Column]:
+    """As many columns as fit, those that are always shown in any case."""
+    shown = list(columns)
+    while not fits(shown) and (spare := max(shown, key=lambda column: column.spare)).spare:
+        shown.remove(spare)
+    return shown
+
+
+def row_groups(block: PairBlock) -> list[list[ResultRow]]:
+    """The rows between which a rule goes: the teachers, and each condition's students."""
+    return [list(group) for _, group in groupby(block.rows, key=lambda row: row.comparison)]
+
 
 @dataclass(frozen=True)
 class TaskTable:
@@ -93,13 +116,12 @@ def task_tables(results: Results) -> list[TaskTable]:
 
 def _columns(blocks: list[PairBlock], metrics: dict[str, Metric], notes: list[str]) -> list[Column]:
     rows = [row for block in blocks for row in block.rows]
-    columns = [Column("method", lambda row: row.title, numeric=False)]
+    columns = [METHOD]
     first = primary_metrics(metrics)
     anchor = _anchor_title(rows)
     for name in first:
         columns += _primary_columns(blocks, name, metrics[name], f"{anchor}," if len(first) > 1 else anchor)
-    columns += [Column("n", lambda row: Cell.of(f"{row_n(row)}"), value=row_n)]
-    columns += telling_columns(blocks)
+    columns += [N, *telling_columns(blocks)]
     columns += [Column("status", lambda row: show_status(row, notes), numeric=False)]
     columns += [
         estimate_column(
@@ -121,8 +143,7 @@ def _columns(blocks: list[PairBlock], metrics: dict[str, Metric], notes: list[st
         _value_column("teacher's\nshare (ms)", "teacher_share_ms", partial(show_mean, decimals=1), spare + 1),
         _value_column("peak\nmemory (MB)", "peak_memory_mb", partial(show_mean, decimals=0), spare + 4),
     ]
-    kept = {"method", "n"}
-    return [column for column in columns if column.header in kept or any(column.cell(row) for row in rows)]
+    return [column for column in columns if column in (METHOD, N) or any(column.cell(row) for row in rows)]
 
 
 def _value_column(header: str, key: str, show: Callable[[Estimate | None], str], spare: int = 0) -> Column:
@@ -290,9 +311,10 @@ def numbers_frame(blocks: list[PairBlock], records: list[Record]) -> pd.DataFram
     Metrics are in the unit of the printed table. All conditions are columns, varying or not.
     """
     # That a baseline's code fails is rare: a column for it stands only where it happened.
-    shown: list[Status] = [
-        s for s in UNFINISHED if s != "failed" or any(record.status == s for record in records)
-    ]
+    failed = any(record.status == "failed" for record in records)
+    shown: list[Status] = [status for status in UNFINISHED if status != "failed" or failed]
+    rows = [row for block in blocks for row in block.rows]
+    measured = {key for row in rows for key, estimate in row.values.items() if estimate.n}
     lines = []
     for block in blocks:
         for row in block.rows:
@@ -314,15 +336,7 @@ def numbers_frame(blocks: list[PairBlock], records: list[Record]) -> pd.DataFram
                 "reasons": "; ".join(reason for _, reason in failures(row) if reason),
             }
             for key, estimate in row.values.items():
-                line |= {f"{key}/{part}": value for part, value in vars(estimate).items()}
+                if key in measured:
+                    line |= {f"{key}/{part}": value for part, value in vars(estimate).items()}
             lines.append(line)
-    # A key that no row has a value for says nothing; its columns go.
-    return typed_frame(lines).drop(columns=_empty_keys(lines))
-
-
-def _empty_keys(lines: list[dict]) -> list[str]:
-    names = dict.fromkeys(name for line in lines for name in line)
-    empty = [
-        n.removesuffix("/n") for n in names if n.endswith("/n") and not any(line.get(n) for line in lines)
-    ]
-    return [f"{key}/{part}" for key in empty for part in Estimate.__dataclass_fields__]
+    return typed_frame(lines)

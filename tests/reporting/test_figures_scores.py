@@ -132,7 +132,7 @@ def test_answers_of_one_network_have_one_latency_however_the_clock_told_it(tmp_p
     assert "2.5 for all" in axes.get_title(loc="left").replace("\n", " ")
     (panel,) = Results.read(tmp_path).panels["compression"]
     results = Results.read(tmp_path)
-    data = charts.chart_data([panel], results.history, {name: name for name in NAMES}, results.looks)
+    data = charts.chart_data([panel], results.history, results.looks)
     assert "latency_ms" not in [name for name, *_ in data["panels"][0]["costs"]]
     other = [with_latency(r, 9.0, macs=1) if r.run.baseline == "crd" else r for r in records]
     (panel,) = results_of(tmp_path / "other", other).panels["compression"]

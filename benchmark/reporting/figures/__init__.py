@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,40 +12,16 @@ import matplotlib
 from matplotlib.figure import Figure
 
 from benchmark.errors import UserError, unknown
-from benchmark.reporting.figures import (
-    comparison,
-    correlations,
-    costs,
-    critical_difference,
-    curves,
-    diagnostics,
-    embedding_maps,
-    fidelity,
-    gains,
-    hyperparameters,
-    label_fractions,
-    probe_map,
-)
 from benchmark.reporting.figures.drawing import Drawing
 from benchmark.reporting.output import make_folder
 from benchmark.reporting.results import Results
 from benchmark.reporting.style import style
 
 KINDS = (
-    comparison,
-    gains,
-    label_fractions,
-    hyperparameters,
-    critical_difference,
-    curves,
-    costs,
-    fidelity,
-    probe_map,
-    correlations,
-    embedding_maps,
-    diagnostics,
-)
-"""In the order of the page; each has `drawings(results)`."""
+    "comparison", "gains", "label_fractions", "hyperparameters", "critical_difference", "curves", "costs",
+    "fidelity", "probe_map", "correlations", "embedding_maps", "diagnostics",
+)  # fmt: skip
+"""Modules of this package in the order of the page; each has `drawings(results)`."""
 
 
 class Saved(NamedTuple):
@@ -57,15 +34,14 @@ class Saved(NamedTuple):
 def all_drawings(results: Results) -> Iterator[Drawing]:
     """Every figure that these records allow, and those they don't, with the reason."""
     for kind in KINDS:
-        yield from kind.drawings(results)
+        yield from drawings_of(results, kind)
 
 
 def drawings_of(results: Results, kind: str, also: Iterable[str] = ()) -> Iterator[Drawing]:
     """The figures of one kind. Raises UserError for an unknown one; `also` are names to offer then."""
-    kinds = {each.__name__.rpartition(".")[2]: each for each in KINDS}
-    if kind not in kinds:
-        raise unknown("kind of figure", kind, [*also, *kinds])
-    return kinds[kind].drawings(results)
+    if kind not in KINDS:
+        raise unknown("kind of figure", kind, [*also, *KINDS])
+    return import_module(f"{__name__}.{kind}").drawings(results)
 
 
 def draw(results: Results, kind: str) -> dict[str, Figure]:

@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-import seaborn
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -97,10 +96,11 @@ def _draw_curves(axes: Axes, frame: pd.DataFrame, by_label: dict[str, Look]) -> 
     finished = frame["status"] == "finished"
     for label, own in frame[finished].groupby("label", sort=False):
         look = by_label[str(label)].line
+        seeds = own.groupby("epoch")["value"].agg(["mean", "min", "max"])
         # A single epoch has no line to see.
-        mark: dict[str, Any] = {"marker": "o", "markersize": 3} if len(set(own["epoch"])) == 1 else {}
-        bands = {"errorbar": ("pi", 100), "err_kws": {"alpha": 0.15, "lw": 0}}
-        seaborn.lineplot(x=own["epoch"], y=own["value"], ax=axes, **bands, **look, **mark)
+        mark: dict[str, Any] = {"marker": "o", "markersize": 3} if len(seeds) == 1 else {}
+        axes.fill_between(seeds.index, seeds["min"], seeds["max"], color=look["color"], alpha=0.15, lw=0)
+        axes.plot(seeds.index, seeds["mean"], **look, **mark)
     lost = frame[~finished]
     for place in lost.groupby("id", sort=False).indices.values():
         own = lost.take(place)

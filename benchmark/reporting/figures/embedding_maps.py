@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from benchmark.reporting.figures.drawing import LINE, Drawing, Found, each_panel, square_axes, wrapped
+from benchmark.reporting.figures.tsne import planar
 from benchmark.reporting.panels import Panel
 from benchmark.reporting.results import Results
 from benchmark.reporting.style import CLASS_COLOURS
@@ -61,32 +62,28 @@ def drawings(results: Results) -> Iterator[Drawing]:
 
 def embeddings(results: Results, panel: Panel) -> Embeddings | None:
     """Those of the lowest seed of each row, and their teacher's; None where nothing can be mapped."""
-    networks: dict[str, np.ndarray] = {}
-    left_out, collapsed = [], []
-    labels, seed = None, 0
+    kept = []
     for row in panel.rows:
         for record in row.finished[:1]:
             arrays = results.arrays(record, "test_embedding", "teacher_embedding", "test_label")
             own, label = arrays.get("test_embedding"), arrays.get("test_label")
-            if own is None or label is None or label.ndim != 1 or own.ndim != 2:
+            if own is None or label is None or own.ndim != 2 or label.ndim != 1:
                 continue
-            if labels is None:
-                labels, seed = label[: len(own)], record.run.seed
-                candidates = {"teacher": arrays.get("teacher_embedding"), panel.label(row): own}
-            else:
-                candidates = {panel.label(row): own}
-            for name, each in candidates.items():
-                if each is None or each.ndim != 2 or len(each) < len(labels) or len(own) != len(labels):
-                    continue
-                if not _has_spread(each):
-                    collapsed.append(name)
-                elif len(networks) < SHOWN:
-                    networks[name] = each[:SAMPLES]
-                else:
-                    left_out.append(name)
-    if labels is None or len(labels) <= 10 or not networks:
+            if len(label) >= len(own):
+                kept.append((panel.label(row), own, label[: len(own)], arrays, record.run.seed))
+    if not kept:
         return None
-    return Embeddings(networks, labels[:SAMPLES], seed, left_out, collapsed)
+    _, _, labels, first, seed = kept[0]
+    candidates = {name: own for name, own, *_ in kept if len(own) == len(labels)}
+    teacher = first.get("teacher_embedding")
+    if teacher is not None and teacher.ndim == 2 and len(teacher) >= len(labels):
+        candidates = {"teacher": teacher, **candidates}
+    spread = {name: each[: len(labels)][:SAMPLES] for name, each in candidates.items() if _has_spread(each)}
+    if len(labels) <= 10 or not spread:
+        return None
+    collapsed = [name for name in candidates if name not in spread]
+    networks = dict(list(spread.items())[:SHOWN])
+    return Embeddings(networks, labels[:SAMPLES], seed, list(spread)[SHOWN:], collapsed)
 
 
 def _has_spread(embedding: np.ndarray) -> bool:
@@ -118,19 +115,3 @@ def embedding_figure(networks: dict[str, np.ndarray], labels: np.ndarray, title:
         spacing = {"columnspacing": 0.8, "handletextpad": 0.0, "borderaxespad": 0.1}
         figure.legend(handles=dots, loc="lower center", ncols=8, title="class", title_fontsize=7, **spacing)
     return figure
-
-
-def planar(embedding: np.ndarray) -> np.ndarray:
-    """The t-SNE [N, 2] of an embedding [N, D] that has some spread, the same on every call."""
-    from sklearn.manifold import TSNE  # a second to import
-    from threadpoolctl import threadpool_limits
-
-    values = embedding.astype(np.float64)
-    values = (values - values.mean(0)) / values.std()
-    perplexity = min(30.0, (len(values) - 1) / 3)
-    start = "pca" if min(values.shape) >= 2 else "random"
-    # So few samples cost several threads more in waiting for each other than they save; and a coarse force of
-    # far points (`angle`) moves none of these maps' groups.
-    with threadpool_limits(1):
-        maker = TSNE(init=start, perplexity=perplexity, max_iter=300, angle=0.8, random_state=0)
-        return maker.fit_transform(values)

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from benchmark.reporting.figures.drawing import LINE, Drawing, file_stem, panel_axes, score_axis
-from benchmark.reporting.identity import dotted
+from benchmark.reporting.identity import flat
 from benchmark.reporting.panels import Panel
 from benchmark.reporting.results import Results
 from benchmark.reporting.rows import ResultRow, grouped
@@ -69,7 +69,7 @@ def sweeps(panel: Panel) -> list[Sweep]:
 
 def _numbers(row: ResultRow) -> dict[str, Any]:
     """The row's hyper-parameters that are numbers, those of a composition's parts as `part.name`."""
-    values = dotted(row.finished[0].hyperparameters)
+    values = flat(row.finished[0].hyperparameters, ".")
     return {k: v for k, v in values.items() if isinstance(v, int | float) and not isinstance(v, bool)}
 
 
@@ -99,15 +99,14 @@ def _draw(axes: Axes, sweep: Sweep, panel: Panel) -> None:
     positive = [value for value in values if value > 0]
     if positive and max(positive) >= 10 * min(positive):
         # Zero has no logarithm: it stands one step left of the smallest value.
-        axes.set_xscale("symlog" if min(values) <= 0 else "log", **_threshold(values, positive))
+        if min(values) <= 0:
+            axes.set_xscale("symlog", linthresh=min(positive))
+        else:
+            axes.set_xscale("log")
     axes.set_xticks(values, _legible(axes, values), minor=False)
     axes.minorticks_off()
     axes.set_xlabel(sweep.parameter)
     axes.set_ylabel(score_axis(panel))
-
-
-def _threshold(values: list[float], positive: list[float]) -> dict[str, float]:
-    return {"linthresh": min(positive)} if min(values) <= 0 else {}
 
 
 def _legible(axes: Axes, values: list[float]) -> list[str]:

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from functools import partial
 
 import pandas as pd
-import seaborn
 from matplotlib.figure import Figure
 
 from benchmark.reporting.figures.drawing import LINE, Drawing, Found, each_panel, panel_axes
@@ -45,6 +44,8 @@ def _probes(row: ResultRow) -> dict[str, float | None]:
 
 def probe_figure(panel: Panel, table: pd.DataFrame) -> Figure:
     """Numbers on colours; a probe's name stands above its column."""
+    import seaborn  # a second to import
+
     anchor = panel.label(panel.anchor) if panel.anchor is not None else None
     base = table.loc[anchor] if anchor in table.index else table.mean()
     difference = table - base

@@ -79,14 +79,10 @@ page.charts = {};
     list.addEventListener("pointerover", (event) => { const row = event.target.closest("li"); if (row) read(row); });
     list.addEventListener("pointerleave", () => read(null));
     plot.addEventListener("blur", () => read(null));
-    plot.addEventListener("keydown", (event) => {
-      const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
-      const shown = [...list.children].filter((row) => !row.hidden);
-      if (!step || !shown.length) return;
-      event.preventDefault();
-      const place = shown.indexOf(current);
-      read(shown[place < 0 ? (step > 0 ? 0 : shown.length - 1) : Math.min(shown.length - 1, Math.max(0, place + step))]);
-      current.scrollIntoView({ block: "nearest" });
+    const shownRows = () => [...list.children].filter((row) => !row.hidden);
+    page.walk(plot, { ArrowDown: 1, ArrowUp: -1 }, shownRows, () => current, (row) => {
+      read(row);
+      row.scrollIntoView({ block: "nearest" });
     });
     chart.querySelector("[data-order]").addEventListener("change", (event) => {
       const value = (row) => (row.dataset.mean === "" ? -Infinity : Number(row.dataset.mean));
@@ -154,15 +150,12 @@ page.charts = {};
 
   // Draws `lines` into `holder`; each has `points`, `lost`, a look and `key`, its checkbox's label.
   page.charts.curves = (holder, lines, title, digits, initial) => {
-    const shown = new Set(initial);
-    lines.forEach((line, position) => Object.assign(line, look(line, position)));
     const surface = page.make("div", { class: "surface", tabindex: "0", role: "group", "aria-label": `${title}, by epoch. Left and right arrows go from epoch to epoch and read the values.` });
     const legend = page.make("fieldset", { class: "legend" }, page.make("legend", {}, "Curves"));
     const checks = page.make("div", { class: "checks" });
-    const readings = new Map();
     let epoch = null, cross = null, drawn = null;
     const visible = () => lines.filter((line) => !page.hidden.has(line.baseline));
-    const active = () => visible().filter((line) => shown.has(line));
+    const active = () => visible().filter((line) => line.box.checked);
     const epochs = () => [...new Set(active().flatMap((line) => line.points.map((point) => point.epoch)))].sort((a, b) => a - b);
 
     const readAt = (chosen, aloud) => {
@@ -170,8 +163,8 @@ page.charts = {};
       const words = [];
       for (const line of lines) {
         const point = line.points.find((each) => each.epoch === epoch);
-        const text = point && shown.has(line) ? `${withSign(point.mean, digits)}${point.n > 1 ? ` (${withSign(point.low, digits)}–${withSign(point.high, digits)})` : ""}` : "";
-        readings.get(line).textContent = text;
+        const text = point && line.box.checked ? `${withSign(point.mean, digits)}${point.n > 1 ? ` (${withSign(point.low, digits)}–${withSign(point.high, digits)})` : ""}` : "";
+        line.reading.textContent = text;
         if (text && !page.hidden.has(line.baseline)) words.push(`${line.label} ${text}`);
       }
       note.textContent = epoch === null ? "" : `Values at epoch ${epoch}: mean (lowest–highest seed).`;
@@ -229,40 +222,32 @@ page.charts = {};
     };
     surface.addEventListener("pointermove", nearest);
     surface.addEventListener("pointerdown", nearest);
-    surface.addEventListener("keydown", (event) => {
-      const all = epochs();
-      const to = { ArrowRight: 1, ArrowLeft: -1, Home: -Infinity, End: Infinity }[event.key];
-      if (!to || !all.length) return;
-      event.preventDefault();
-      readAt(all[Math.max(0, Math.min(all.length - 1, all.indexOf(epoch) + to))], true);
-    });
+    const keys = { ArrowRight: 1, ArrowLeft: -1, Home: -Infinity, End: Infinity };
+    page.walk(surface, keys, epochs, () => epoch, (chosen) => readAt(chosen, true));
 
-    const boxes = new Map();
-    for (const line of lines) {
-      const box = page.make("input", { type: "checkbox", autocomplete: "off" });
-      box.checked = shown.has(line);
-      box.addEventListener("change", () => { shown[box.checked ? "add" : "delete"](line); draw(); });
-      boxes.set(line, box);
+    lines.forEach((line, position) => {
+      Object.assign(line, look(line, position));
+      line.box = page.make("input", { type: "checkbox", autocomplete: "off" });
+      line.box.checked = initial.includes(line);
+      line.box.addEventListener("change", draw);
       const swatch = svgElement("svg", { viewBox: "0 0 26 12", "aria-hidden": "true" });
       swatch.append(svgElement("line", { x1: 1, x2: 25, y1: 6, y2: 6, "stroke-width": 2.2, style: `stroke: ${line.colour}; stroke-dasharray: ${line.dash}` }));
-      readings.set(line, page.make("span", { class: "reading" }));
+      line.reading = page.make("span", { class: "reading" });
       const name = line.lost.length ? `${line.label} (× diverged: ${line.lost.length})` : line.label;
-      const label = page.make("label", {}, box, swatch, page.make("span", {}, name), readings.get(line));
+      const label = page.make("label", {}, line.box, swatch, page.make("span", {}, name), line.reading);
       if (line.baseline) label.dataset.baseline = line.baseline;
       label.hidden = page.hidden.has(line.baseline);
       checks.append(label);
-    }
+    });
     const note = page.make("p", { class: "quiet" });
     legend.append(checks, note);
     if (lines.length > 8) {
-      const all = (checked) => () => {
-        lines.forEach((line) => { boxes.get(line).checked = checked; shown[checked ? "add" : "delete"](line); });
-        draw();
+      const setAll = (text, checked) => {
+        const button = page.make("button", { type: "button" }, text);
+        button.addEventListener("click", () => { lines.forEach((line) => { line.box.checked = checked; }); draw(); });
+        return button;
       };
-      const [show, hide] = ["Show all curves", "Hide all curves"].map((text) => page.make("button", { type: "button" }, text));
-      show.addEventListener("click", all(true));
-      hide.addEventListener("click", all(false));
-      legend.append(page.make("p", { class: "buttons" }, show, hide));
+      legend.append(page.make("p", { class: "buttons" }, setAll("Show all curves", true), setAll("Hide all curves", false)));
     }
     holder.replaceChildren(page.make("p", { class: "chart-title" }, title), surface, legend);
     draw();
@@ -342,13 +327,7 @@ page.charts = {};
       const far = (row) => Math.hypot(drawn.px(row.costs[axisChoice.value]) - (event.clientX - box.left), drawn.py(row.mean) - (event.clientY - box.top));
       read(points.reduce((a, b) => (far(b) < far(a) ? b : a)));
     });
-    surface.addEventListener("keydown", (event) => {
-      const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
-      if (!step || !points.length) return;
-      event.preventDefault();
-      const place = points.indexOf(current);
-      read(points[place < 0 ? 0 : Math.max(0, Math.min(points.length - 1, place + step))], true);
-    });
+    page.walk(surface, { ArrowRight: 1, ArrowLeft: -1 }, () => points, () => current, (row) => read(row, true));
     axisChoice.addEventListener("change", draw);
     const roles = [...new Set(panel.rows.map((row) => row.role).filter(Boolean))];
     const key = page.make("p", { class: "key", "aria-hidden": "true" }, ...roles.map((role) => {
@@ -390,8 +369,7 @@ page.charts = {};
     const first = () => {
       if (redraw || holder.childElementCount) return;
       build();
-      let width = holder.clientWidth;
-      new ResizeObserver(() => { if (holder.clientWidth !== width) { width = holder.clientWidth; redraw?.(); } }).observe(holder);
+      page.whenResized(holder, () => redraw?.());
     };
     builders.push(first);
     const whenSeen = new IntersectionObserver((entries) => {

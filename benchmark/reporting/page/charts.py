@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
@@ -28,59 +28,61 @@ COST_AXES = {
 }
 
 
-def comparison(panel: Panel, baselines: dict[str, str], looks: Mapping[str, Look]) -> dict[str, Any]:
+def comparison(panel: Panel, looks: Mapping[str, Look]) -> dict[str, Any]:
     """The rows of one panel with their seeds, mean and interval; lines for the teachers and the anchor."""
-    metric = panel.primary_metric
-    key = f"test@last/{metric}"
-    decimals = decimals_of(panel.metric)
-    teachers = [value for value in panel.teachers() if math.isfinite(value)]
-    anchor = None if panel.anchor is None else _number(panel.anchor.values[key].mean)
-    rows = [_compared_row(row, panel, key, decimals, baselines, looks[row.baseline]) for row in panel.rows]
-    lines = [{"kind": "teacher", "value": value} for value in teachers]
+    lines = [{"kind": "teacher", "value": value} for value in panel.teachers() if math.isfinite(value)]
+    anchor = None if panel.anchor is None else _number(panel.anchor.values[panel.key].mean)
     lines += [{"kind": "anchor", "value": anchor}] if anchor is not None else []
+    rows = [_compared_row(row, panel, looks[row.baseline]) for row in panel.rows]
     return {
         "title": panel.heading,
         "axis": f"Test {axis_name(panel)}",
-        "decimals": decimals,
         "anchor": "" if panel.anchor is None else panel.label(panel.anchor),
         "rows": rows,
         "lines": lines,
-        **_range(rows, [line["value"] for line in lines], decimals),
+        **_range(rows, [line["value"] for line in lines], decimals_of(panel.metric)),
     }
 
 
-def _compared_row(
-    row: ResultRow, panel: Panel, key: str, decimals: int, baselines: dict[str, str], look: Look
-) -> dict[str, Any]:
-    estimate = row.values[key]
-    seeds = row.by_seed(key)
-    interval = estimate.n >= INTERVAL_FROM and math.isfinite(estimate.low)
-    if estimate.n == 0 or not math.isfinite(estimate.mean):
-        words = show_status(row) or "not finished"
-    else:
-        words = f"{estimate.mean:.{decimals}f}"
-        words += f" [{estimate.low:.{decimals}f}, {estimate.high:.{decimals}f}]" if interval else ""
-    count = f"{len(seeds)} of {len(row.records)}" if row.lost else str(len(seeds))
+def _row(row: ResultRow, panel: Panel, look: Look) -> dict[str, Any]:
+    """What every chart shows of a row."""
+    estimate = row.values[panel.key]
+    interval = estimate.n >= INTERVAL_FROM
     return {
         "label": panel.label(row),
-        "baseline": baselines[row.baseline],
+        "baseline": row.baseline,
         "role": row.about.role,
         "look": look,
+        "n": estimate.n,
         "mean": _number(estimate.mean),
         "low": _number(estimate.low) if interval else None,
         "high": _number(estimate.high) if interval else None,
+    }
+
+
+def _compared_row(row: ResultRow, panel: Panel, look: Look) -> dict[str, Any]:
+    estimate, decimals = row.values[panel.key], decimals_of(panel.metric)
+    seeds, shown = row.by_seed(panel.key), _row(row, panel, look)
+    words = show_status(row) or "not finished"
+    if shown["mean"] is not None:
+        words = f"{estimate.mean:.{decimals}f}"
+        words += (
+            "" if shown["low"] is None else f" [{estimate.low:.{decimals}f}, {estimate.high:.{decimals}f}]"
+        )
+    return {
+        **shown,
         "seeds": [
             (seed, round(value, 4), f"{value:.{decimals}f}")
             for seed, value in seeds.items()
             if math.isfinite(value)
         ],
         "words": words,
-        "n": count,
+        "n": f"{len(seeds)} of {len(row.records)}" if row.lost else str(len(seeds)),
     }
 
 
 def _range(rows: list[dict], lines: list[float], decimals: int) -> dict[str, Any]:
-    """The ends of the scale and its ticks; the page takes narrower ones when baselines are hidden."""
+    """The ends of the scale; the page takes narrower ones when baselines are hidden."""
     values = [value for _, value, _ in (seed for row in rows for seed in row["seeds"])] + lines
     values += [row[end] for row in rows for end in ("low", "high", "mean") if row[end] is not None]
     if not values:
@@ -90,41 +92,30 @@ def _range(rows: list[dict], lines: list[float], decimals: int) -> dict[str, Any
     return {"low": low - margin, "high": high + margin}
 
 
-def chart_data(
-    panels: list[Panel], history: pd.DataFrame, baselines: dict[str, str], looks: Mapping[str, Look]
-) -> dict[str, Any]:
+def chart_data(panels: list[Panel], history: pd.DataFrame, looks: Mapping[str, Look]) -> dict[str, Any]:
     """The panels of a task for curves and scatter, and each run's curves."""
     by_run = {str(name): frame for name, frame in history.groupby("id")} if len(history) else {}
     by_label = {panel.label(row): looks[row.baseline] for panel in panels for row in panel.rows}
-    drawn = [_drawn_panel(panel, by_run, baselines, looks_of_labels(by_label)) for panel in panels]
-    return {"panels": drawn, "runs": _run_curves(panels, by_run)}
+    drawn = [_drawn_panel(panel, by_run, looks_of_labels(by_label)) for panel in panels]
+    runs = {record.id: (record, panel) for panel in panels for row in panel.rows for record in row.records}
+    curves = {
+        id: _run_curve(record, by_run[id], panel) for id, (record, panel) in runs.items() if id in by_run
+    }
+    return {"panels": drawn, "runs": curves}
 
 
-def _drawn_panel(
-    panel: Panel, by_run: dict[str, pd.DataFrame], baselines: dict[str, str], looks: Mapping[str, Look]
-) -> dict[str, Any]:
-    metric = panel.primary_metric
-    records = [record for row in panel.rows for record in row.records]
-    validated = any(_column(by_run.get(r.id), f"validation/{metric}") is not None for r in records)
-    rows = []
-    for row in panel.rows:
-        estimate = row.values[f"test@last/{metric}"]
-        interval = estimate.n >= INTERVAL_FROM
-        rows.append(
-            {
-                "label": panel.label(row),
-                "baseline": baselines[row.baseline],
-                "role": row.about.role,
-                "look": looks[panel.label(row)],
-                "anchor": row.is_anchor,
-                "runs": [record.id for record in row.records if record.id in by_run],
-                "n": estimate.n,
-                "mean": _number(estimate.mean),
-                "low": _number(estimate.low) if interval else None,
-                "high": _number(estimate.high) if interval else None,
-                "costs": _costs(panel, row),
-            }
-        )
+def _drawn_panel(panel: Panel, by_run: dict[str, pd.DataFrame], looks: Mapping[str, Look]) -> dict[str, Any]:
+    runs = [by_run[record.id] for row in panel.rows for record in row.records if record.id in by_run]
+    validated = any(_has(run, _validation(panel)) for run in runs)
+    rows = [
+        {
+            **_row(row, panel, looks[panel.label(row)]),
+            "anchor": row.is_anchor,
+            "runs": [record.id for record in row.records if record.id in by_run],
+            "costs": _costs(panel, row),
+        }
+        for row in panel.rows
+    ]
     costs = [name for name in COST_AXES if len({row["costs"][name] for row in rows} - {None}) > 1]
     return {
         "title": panel.heading,
@@ -132,7 +123,7 @@ def _drawn_panel(
         "part": "v" if validated else "t",
         "axis": f"Test {axis_name(panel)}",
         "decimals": decimals_of(panel.metric),
-        "best": -1 if panel.metric.direction == "min" else 1,
+        "best": 1 if panel.higher_is_better else -1,
         "teachers": [_number(value) for value in panel.teachers() if math.isfinite(value)],
         "costs": [[name, *COST_AXES[name]] for name in costs],
         "rows": rows,
@@ -145,36 +136,25 @@ def _costs(panel: Panel, row: ResultRow) -> dict[str, float | None]:
     return costs | {"latency_ms": None if latency is None else _number(latency)}
 
 
-def _run_curves(panels: Iterable[Panel], by_run: dict[str, pd.DataFrame]) -> dict[str, dict[str, Any]]:
-    """Run id -> seed, status, epochs, validation metric (scaled) and training loss, one value an epoch."""
-    curves = {}
-    for panel in panels:
-        name = f"validation/{panel.primary_metric}"
-        for record in (record for row in panel.rows for record in row.records):
-            frame = by_run.get(record.id)
-            if frame is not None and record.id not in curves:
-                curves[record.id] = _run_curve(record, frame, name, panel.metric.scale)
-    return curves
-
-
-def _run_curve(record: Record, frame: pd.DataFrame, validation: str, scale: float) -> dict[str, Any]:
+def _run_curve(record: Record, frame: pd.DataFrame, panel: Panel) -> dict[str, Any]:
+    """Seed, whether it finished, epochs if some are missing; validation metric and training loss by epoch."""
     curve: dict[str, Any] = {"s": record.run.seed, "f": record.status == "finished"}
     epochs = [int(epoch) + 1 for epoch in frame["epoch"]]
     if epochs != list(range(1, len(epochs) + 1)):
         curve["e"] = epochs
-    for key, name, factor in (("v", validation, scale), ("t", "train/loss", 1)):
-        values = _column(frame, name)
-        if values is not None:
-            curve[key] = [_number(float(value) * factor) for value in values]
+    for key, name, scale in (("v", _validation(panel), panel.metric.scale), ("t", "train/loss", 1)):
+        if _has(frame, name):
+            curve[key] = [_number(value * scale) for value in frame[name]]
     return curve
 
 
-def _column(frame: pd.DataFrame | None, name: str) -> pd.Series | None:
-    """The column as numbers; None where it is missing or empty."""
-    if frame is None or name not in frame:
-        return None
-    values = pd.Series(pd.to_numeric(frame[name], errors="coerce"))
-    return None if values.isna().all() else values
+def _validation(panel: Panel) -> str:
+    return f"validation/{panel.primary_metric}"
+
+
+def _has(frame: pd.DataFrame, name: str) -> bool:
+    """Whether a run's history has values of this name."""
+    return name in frame and bool(frame[name].notna().any())
 
 
 def _number(value: float) -> float | None:

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from benchmark.records import Record
+from benchmark.reporting.rows import grouped
 
 ARXIV = re.compile(r"\d{4}\.\d{4,5}(v\d+)?|[a-z-]+(\.[A-Z]{2})?/\d{7}(v\d+)?")
 YEAR = re.compile(r"\b(19|20)\d{2}\b")
@@ -40,19 +41,14 @@ def suite_bibtex(records: Iterable[Record]) -> str:
 
 def papers(records: Iterable[Record]) -> list[Paper]:
     """The distinct papers of the baselines that ran, sorted by their text."""
-    groups: dict[str, list[tuple[str, str]]] = {}
-    for record in records:
-        about = record.about
-        paper, arxiv = about.paper.strip(), about.arxiv.strip()
-        if paper and record.status != "not_applicable":
-            title = about.baseline_title or record.run.baseline
-            groups.setdefault(arxiv if ARXIV.fullmatch(arxiv) else paper, []).append((paper, title))
-    found, keys = [], set()
+    ran = [each for each in records if each.about.paper.strip() and each.status != "not_applicable"]
     # Baselines of one paper may describe it in their own words; the shortest is the paper alone.
-    known = {group: min((paper for paper, _ in members), key=len) for group, members in groups.items()}
-    for group, paper in sorted(known.items(), key=lambda item: item[1]):
-        arxiv = group if ARXIV.fullmatch(group) else ""
-        baselines = dict.fromkeys(title for _, title in groups[group])
+    groups = grouped(ran, lambda each: _arxiv(each) or each.about.paper.strip()).values()
+    named = [(min((each.about.paper.strip() for each in own), key=len), own) for own in groups]
+    found, keys = [], set()
+    for paper, own in sorted(named, key=lambda item: item[0]):
+        arxiv = _arxiv(own[0])
+        baselines = dict.fromkeys(each.about.baseline_title or each.run.baseline for each in own)
         key = base = _key(paper)
         number = 1
         while key in keys:
@@ -71,6 +67,12 @@ def papers(records: Iterable[Record]) -> list[Paper]:
         link = f"https://arxiv.org/abs/{arxiv}" if arxiv else ""
         found.append(Paper(paper, names, link, _entry("misc", key, fields)))
     return found
+
+
+def _arxiv(record: Record) -> str:
+    """The paper's number; empty where there is none, or something else in its place."""
+    number = record.about.arxiv.strip()
+    return number if ARXIV.fullmatch(number) else ""
 
 
 def _authors(paper: str) -> str:

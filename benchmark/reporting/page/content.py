@@ -1,4 +1,4 @@
-"""What stands on the page, as plain data for its template."""
+"""What stands on the page: the variables of its template, and the functions that it calls."""
 
 from __future__ import annotations
 
@@ -19,31 +19,27 @@ from benchmark.reporting.page.citations import papers, suite_bibtex
 from benchmark.reporting.page.details import compact_json, row_detail
 from benchmark.reporting.page.overview import overview, what_ran
 from benchmark.reporting.page.pictures import pictures
+from benchmark.reporting.panels import Panel
 from benchmark.reporting.results import Results
-from benchmark.reporting.rows import ResultRow, merge_metrics
+from benchmark.reporting.rows import ResultRow, grouped, merge_metrics
 from benchmark.reporting.summary import Summary, summaries
-from benchmark.reporting.tables import Column, TaskTable, provenance_warnings
+from benchmark.reporting.tables import Column, TaskTable, provenance_warnings, row_groups
 
-# These kinds of saved figures the page draws itself, so that values can be read off.
 TABLE_FILES = {"CSV": "csv", "LaTeX": "tex", "Markdown": "md", "text": "txt"}
 DRAWN_BY_THE_PAGE = ("comparison", "curves", "costs")
+"""Kinds of saved figures that the page draws itself, so that values can be read off."""
 
 
 def page_content(results: Results, tables: list[TaskTable], saved: list[Saved]) -> dict[str, Any]:
-    """Every variable of the template."""
-    baselines = _baselines(results.records)
-    details = _details(results)
-    tasks = [
-        _task(task, number, results, tables, saved, baselines, details)
-        for number, task in enumerate(results.blocks)
-    ]
+    """Every variable of the template, and the functions that it calls."""
     return {
+        **{function.__name__: function for function in CALLED},
         "name": results.folder.resolve().name if results.folder else "",
         # Arrays that can't be read are found while figures are drawn: by now all of them are known.
         "problems": [*results.problems, *provenance_warnings(results.records)],
         "overview": overview(results.records),
-        "baselines": _baseline_groups(results.records, baselines),
-        "tasks": tasks,
+        "baselines": _baselines(results.records),
+        "tasks": [_task(task, f"task{k}", results, tables, saved) for k, task in enumerate(results.blocks)],
         "pictures": pictures(each for each in saved if not each.drawing.task),
         "not_drawn": [each.drawing for each in saved if not each.paths],
         "suite": suite_bibtex(results.records),
@@ -51,45 +47,22 @@ def page_content(results: Results, tables: list[TaskTable], saved: list[Saved]) 
     }
 
 
-def _baselines(records: Iterable[Record]) -> dict[str, str]:
-    """Baseline -> its name within the page, which no record can spell."""
-    ordered = sorted({(r.about.order, r.run.baseline) for r in records})
-    names = dict.fromkeys(baseline for _, baseline in ordered)
-    return {baseline: f"b{number}" for number, baseline in enumerate(names)}
-
-
-def _baseline_groups(records: Iterable[Record], baselines: dict[str, str]) -> list[dict[str, Any]]:
-    """The checkboxes: role by role, the role of most baselines first."""
-    titles: dict[str, tuple[str, str]] = {}
-    for record in records:
-        about = record.about
-        title = about.baseline_title or record.run.baseline
-        titles.setdefault(record.run.baseline, (about.role, title))
-    groups: dict[str, list[tuple[str, str]]] = {}
-    for baseline, name in baselines.items():
-        role, title = titles[baseline]
-        groups.setdefault(role, []).append((name, title))
-    ordered = sorted(groups.items(), key=lambda item: -len(item[1]))
-    return [{"role": role, "items": items} for role, items in ordered]
+def _baselines(records: Iterable[Record]) -> list[tuple[str, list[tuple[str, str]]]]:
+    """The checkboxes: role -> baselines with their titles, the role of most baselines first."""
+    ordered = sorted(records, key=lambda record: (record.about.order, record.run.baseline))
+    groups: dict[str, dict[str, str]] = {}
+    for baseline, own in grouped(ordered, lambda record: record.run.baseline).items():
+        about = own[0].about
+        groups.setdefault(about.role, {})[baseline] = about.baseline_title or baseline
+    by_size = sorted(groups.items(), key=lambda item: -len(item[1]))
+    return [(role, list(titles.items())) for role, titles in by_size]
 
 
 # --- one task ---
 
 
-def _details(results: Results) -> dict[str, int]:
-    """Row's id -> its number on the page, so that a cell can lead to the detail of its row."""
-    students = (row for blocks in results.blocks.values() for block in blocks for row in block.students)
-    return {row.id: number for number, row in enumerate(students)}
-
-
 def _task(
-    task: str,
-    number: int,
-    results: Results,
-    tables: list[TaskTable],
-    saved: list[Saved],
-    baselines: dict[str, str],
-    details: dict[str, int],
+    task: str, name: str, results: Results, tables: list[TaskTable], saved: list[Saved]
 ) -> dict[str, Any]:
     panels = results.panels[task]
     records = [record for record in results.records if record.run.task == task]
@@ -97,9 +70,9 @@ def _task(
     # Curves that a figure shows as a picture too would stand here twice.
     own = [each for each in saved if each.drawing.task == task]
     shown = [each for each in own if each.drawing.kind not in DRAWN_BY_THE_PAGE]
-    data = chart_data(panels, results.history, baselines, results.looks)
+    data = chart_data(panels, results.history, results.looks)
     return {
-        "id": f"task{number}",
+        "id": name,
         "title": results.task_title(task),
         "synthetic": any(record.about.synthetic for record in records),
         "ran": what_ran(records),
@@ -111,16 +84,16 @@ def _task(
             }
             for each in summaries(panels)
         ],
-        "comparisons": [comparison(panel, baselines, results.looks) for panel in panels],
+        "comparisons": [comparison(panel, results.looks) for panel in panels],
         "charts": Markup(compact_json(data)),
         "has_curves": any(row["runs"] for panel in data["panels"] for row in panel["rows"]),
         "has_costs": any(panel["costs"] for panel in data["panels"]),
         "panels": [panel["title"] for panel in data["panels"]],
-        "tables": [_table(table, baselines, details) for table in tables if table.task == task],
+        "tables": [table for table in tables if table.task == task],
         "pictures": pictures(shown),
         "files": {kind: _files(own, kind) for kind in DRAWN_BY_THE_PAGE},
-        "unfinished": _unfinished(results, task, baselines, details),
-        "rows": _rows(results, task, baselines, details),
+        "unfinished": _unfinished(panels),
+        "details": _details(panels),
     }
 
 
@@ -147,96 +120,60 @@ def _panel_heading(summary: Summary, metrics: dict[str, Metric]) -> str:
     return f"{title}: {metric_name(metrics[summary.metric], summary.metric)}" if several else title
 
 
-def _table(table: TaskTable, baselines: dict[str, str], details: dict[str, int]) -> dict[str, Any]:
-    heads = [
-        {"lines": column.header.replace("-\n", "-").split("\n"), "numeric": column.numeric}
-        for column in table.columns
-    ]
-    blocks = []
-    for block in table.blocks:
-        rows, previous = [], None
-        for row in block.rows:
-            rows.append(
-                {
-                    "baseline": baselines.get(row.baseline, ""),
-                    "detail": details.get(row.id),
-                    "rule": bool(rows) and row.comparison != previous,
-                    "end": not row.is_student,
-                    "cells": [_cell(column, row) for column in table.columns],
-                }
-            )
-            previous = row.comparison
-        blocks.append({"title": block_title(block), "rows": rows})
-    return {
-        "title": table.title,
-        "files": [
-            (title, f"tables/{quote(file_name(table.stem))}.{ending}")
-            for title, ending in TABLE_FILES.items()
-        ],
-        "heads": heads,
-        "blocks": blocks,
-        "caption": table.caption,
-        "notes": table.notes,
-    }
+def table_files(table: TaskTable) -> list[tuple[str, str]]:
+    """Kind and link of each form of a table."""
+    stem = quote(file_name(table.stem))
+    return [(title, f"tables/{stem}.{ending}") for title, ending in TABLE_FILES.items()]
 
 
-def _cell(column: Column, row: ResultRow) -> dict[str, Any]:
+def sort_value(column: Column, row: ResultRow) -> float | None:
+    """The number that a cell sorts by; None where there is none, or none that is finite."""
     value = column.value(row) if column.value else None
-    return {"text": column.cell(row), "value": value if value is None or math.isfinite(value) else None}
+    return value if value is not None and math.isfinite(value) else None
 
 
-def _unfinished(
-    results: Results, task: str, baselines: dict[str, str], details: dict[str, int]
-) -> list[dict[str, Any]]:
+def _unfinished(panels: Iterable[Panel]) -> list[dict[str, Any]]:
     """A line for each row, status and reason of runs that did not finish, with their seeds."""
     lines = []
-    for panel in results.panels[task]:
+    for panel in panels:
         for row in panel.rows:
-            groups: dict[tuple[str, str], list[str]] = {}
-            for record in row.records:
-                if record.status != "finished":
-                    key = (show_words(record.status), record.reason)
-                    groups.setdefault(key, []).append(str(record.run.seed))
+            others = [record for record in row.records if record.status != "finished"]
+            groups = grouped(others, lambda record: (record.status, record.reason))
             lines += [
                 {
-                    "baseline": baselines[row.baseline],
-                    "detail": details.get(row.id),
+                    "baseline": row.baseline,
+                    "detail": row.id,
                     "label": panel.label(row),
                     "panel": panel.heading,
-                    "status": status,
-                    "seeds": ", ".join(seeds),
+                    "status": show_words(status),
+                    "seeds": ", ".join(str(record.run.seed) for record in records),
                     "reason": reason or "no reason recorded",
                 }
-                for (status, reason), seeds in groups.items()
+                for (status, reason), records in groups.items()
             ]
     return lines
 
 
-def _rows(
-    results: Results, task: str, baselines: dict[str, str], details: dict[str, int]
-) -> list[dict[str, Any]]:
-    """The collapsed details of a task's rows, panel by panel."""
-    panels = []
-    seen: set[int] = set()
-    for number, panel in enumerate(results.panels[task]):
-        rows = []
-        for row in panel.rows:
-            detail = details.get(row.id)
-            # A companion stands in several panels, its detail in the first.
-            if detail is None or detail in seen:
-                continue
-            seen.add(detail)
-            finished = f"{row_n(row)} of {len(row.records)} runs finished"
-            finished += f", {status}" if (status := show_status(row)) else ""
-            rows.append(
-                {
-                    "detail": detail,
-                    "panel": number,
-                    "baseline": baselines[row.baseline],
-                    "label": panel.label(row),
-                    "runs": finished,
-                    "data": Markup(compact_json(row_detail(row, panel.block.metrics))),
-                }
-            )
-        panels.append({"title": panel.heading, "rows": rows})
-    return [panel for panel in panels if panel["rows"]]
+def _details(panels: Iterable[Panel]) -> list[tuple[int, Panel, list[ResultRow]]]:
+    """Number and rows of each panel; a companion stands in several, its detail in the first."""
+    found, seen = [], set()
+    for number, panel in enumerate(panels):
+        own = [row for row in panel.rows if row.id not in seen]
+        seen |= {row.id for row in own}
+        found += [(number, panel, own)] if own else []
+    return found
+
+
+def finished_runs(row: ResultRow) -> str:
+    """`2 of 3 runs finished, diverged (1 of 3)`."""
+    status = show_status(row)
+    return f"{row_n(row)} of {len(row.records)} runs finished" + (f", {status}" if status else "")
+
+
+def detail_json(row: ResultRow, panel: Panel) -> Markup:
+    """What a row's detail is made of when it is opened."""
+    return Markup(compact_json(row_detail(row, panel.block.metrics)))
+
+
+CALLED = (block_title, detail_json, finished_runs, row_groups, sort_value, table_files)
+"""Functions that the template calls."""

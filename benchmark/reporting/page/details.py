@@ -16,9 +16,8 @@ from benchmark.reporting.frame import (
     known,
     provenance_columns,
 )
+from benchmark.reporting.identity import flat
 from benchmark.reporting.rows import ResultRow
-
-Entries = list[tuple[str, str]]
 
 
 def row_detail(row: ResultRow, metrics: dict[str, Metric]) -> dict[str, Any]:
@@ -81,16 +80,9 @@ def _run(record: Record) -> dict[str, Any]:
     }
 
 
-def _entries(part: dict[str, Any], prefix: str = "") -> Entries:
+def _entries(part: dict[str, Any]) -> list[tuple[str, str]]:
     """`{"a": {"b": 1}}` as `[("a, b", "1")]`; keys as words."""
-    entries: Entries = []
-    for name, value in part.items():
-        title = f"{prefix}{show_words(str(name))}"
-        if isinstance(value, dict):
-            entries += _entries(value, f"{title}, ")
-        else:
-            entries.append((title, _shown(value)))
-    return entries
+    return [(show_words(name), _shown(value)) for name, value in flat(part, ", ").items()]
 
 
 def _shown(value: Any) -> str:

@@ -13,6 +13,24 @@ page.make = (tag, properties = {}, ...children) => {
   return element;
 };
 
+// Keys go through `items()`, from `current()` on, and read the one that they come to.
+page.walk = (element, steps, items, current, read) => {
+  element.addEventListener("keydown", (event) => {
+    const step = steps[event.key], all = items();
+    if (!step || !all.length) return;
+    event.preventDefault();
+    const place = all.indexOf(current());
+    read(all[place < 0 ? (step > 0 ? 0 : all.length - 1) : Math.max(0, Math.min(all.length - 1, place + step))]);
+  });
+};
+
+page.whenResized = (element, redraw) => {
+  let width = element.clientWidth;
+  new ResizeObserver(() => {
+    if (element.clientWidth !== width) { width = element.clientWidth; redraw(); }
+  }).observe(element);
+};
+
 page.announce = (text) => { document.getElementById("announce").textContent = text; };
 
 {

@@ -47,11 +47,7 @@
     for (const [title, pairs] of data.shared) detail.append(page.make("h5", {}, title), entries(pairs));
     for (const each of data.runs) detail.append(...run(each));
     section.append(detail);
-    if (drawCurves) {
-      const draw = drawCurves();
-      let width = section.clientWidth;
-      new ResizeObserver(() => { if (section.clientWidth !== width) { width = section.clientWidth; draw(); } }).observe(section);
-    }
+    if (drawCurves) page.whenResized(section, drawCurves());
   };
 
   for (const section of document.querySelectorAll(".runs details")) {
