@@ -1,9 +1,8 @@
 """The embedded dataset: twelve geometric figures among clutter, drawn the same way everywhere from one seed.
 
-The figures are frozen: a change here changes every number made with them. How hard they are was set so that
-a small student trained on a few hundred samples stays well below its teacher, and the teacher below the
-ceiling. Scores of the headline methods were looked at while that was done, so the order of methods on this
-data is a demonstration and no artifacts.
+The figures are frozen: a change here changes every number made with them. How hard they are was fixed before
+any method was trained on them: the noise is such that the teacher gets more than nine in ten right, and short
+of all; only scores of teachers and of students without a teacher were looked at.
 
 `python -m tasks.synthetic.shapes --preview shapes.png` writes a contact sheet.
 """
@@ -27,14 +26,11 @@ SHEET_IMAGES, SHEET_ZOOM, SHEET_NAME = 10, 2, 140
 SUBPIXEL_BITS = 4
 CHUNK = 500
 
-NOISE = 16
-"""Each pixel gets the sum of three uniform draws from -NOISE..NOISE, a standard deviation of 16 or so."""
+NOISE = 24
+"""Each pixel gets the sum of three uniform draws from -NOISE..NOISE, a standard deviation of 24 or so."""
 
 DARK, MEDIUM = (0, 90), (0, 180)
 """Channel ranges of the background and of the strokes; figures are brighter."""
-
-HUE_SPREAD = 0.2
-"""How far, in turns, a figure's hue strays from that of its class: hue is a cue, never an answer."""
 
 Contours = list[np.ndarray]
 """Closed polygons [M, 2] around the origin, about one unit in radius; a second contour is a hole."""
@@ -111,7 +107,7 @@ def _scene(label: int, random: np.random.Generator) -> np.ndarray:
     for _ in range(random.integers(3)):
         distractor = FIGURES[CLASSES[random.integers(len(CLASSES))]]
         _fill(canvas, distractor, _colour(DARK, random), random, radius=(2.0, 3.5), shift=14.0)
-    _fill(canvas, FIGURES[CLASSES[label]], _tint(label, random), random, radius=(5.0, 9.0), shift=4.0)
+    _fill(canvas, FIGURES[CLASSES[label]], _tint(random), random, radius=(5.0, 9.0), shift=4.0)
     if random.random() < 0.5:
         _stroke(canvas, random)
     return canvas
@@ -121,11 +117,11 @@ def _colour(channel_range: tuple[int, int], random: np.random.Generator) -> tupl
     return tuple(random.integers(*channel_range, 3).tolist())
 
 
-def _tint(label: int, random: np.random.Generator) -> tuple[int, ...]:
-    """A bright colour whose hue lies around that of the class."""
-    hue = label / len(CLASSES) + HUE_SPREAD * (2 * random.random() - 1)
+def _tint(random: np.random.Generator) -> tuple[int, ...]:
+    """A bright colour of any hue: it tells nothing of the class."""
+    hue = random.random()
     saturation, value = 0.3 + 0.3 * random.random(), 0.7 + 0.3 * random.random()
-    return tuple(round(255 * channel) for channel in colorsys.hsv_to_rgb(hue % 1, saturation, value))
+    return tuple(round(255 * channel) for channel in colorsys.hsv_to_rgb(hue, saturation, value))
 
 
 def _background(side: int, random: np.random.Generator) -> np.ndarray:
