@@ -30,7 +30,7 @@ def joint_p(statistics: np.ndarray, loadings: np.ndarray, df: float, sides: int 
         sides: 1 or 2.
 
     Returns:
-        p values [m], within 1e-8 of the integral.
+        p values [m], within 1e-6 of the integral.
     """
     shared, weights = _normal_nodes()
     if sides == 2:  # the product is even in the reference's mean

@@ -184,6 +184,8 @@ def _moments(values: np.ndarray) -> tuple[int, float, float]:
     if len(values) < 2:
         return len(values), float(values.sum()) if len(values) else math.nan, math.nan
     mean = float(values.mean())
+    if not math.isfinite(mean):
+        return len(values), mean, math.nan
     variance = float(((values - mean) ** 2).sum()) / (len(values) - 1)
     return len(values), mean, variance if variance > (ROUNDING * mean) ** 2 else 0.0
 
