@@ -77,6 +77,8 @@ def settings(seeds: Sequence[int] = (3, 5, 10)) -> list[Setting]:
     for name, deviations in (("equal", (1.0,) * 9), ("one method large", (1.0, 10**0.5, *[1.0] * 7))):
         found.append(Setting(f"{name}, 3 to 10 runs", deviations, ragged))
         found += [Setting(f"{name}, clusters", deviations, (count,), clustered=True) for count in clusters]
+    few = (1.0, 10**0.5, *[1.0] * 7)
+    found.append(Setting("one method large with few runs", few, (10, 3, *[10] * 7)))
     large = Setting("reference large, clusters", (10**0.5, *[1.0] * 8), (3,), clustered=True)
     return [*found, large, replace(large, seeds=(5,)), *_few_methods()]
 
@@ -171,7 +173,7 @@ def main(repeats: int = 10_000) -> None:
     for setting in settings():
         outcome = simulate(setting, repeats)
         cells = [_cell(getattr(outcome, field.name)) for field in fields(Outcome)]
-        seeds = "/".join(map(str, setting.seeds))
+        seeds = "/".join(map(str, dict.fromkeys(setting.seeds)))
         print(f"| {setting.name} | {seeds} | {' | '.join(cells)} |", flush=True)
 
 

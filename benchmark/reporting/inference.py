@@ -21,6 +21,7 @@ from benchmark.reporting.variances import Errors, errors_to_first
 
 Samples = Mapping[str, Sequence[float] | np.ndarray]
 Clusters = Mapping[str, Sequence[Hashable]]
+Moments = tuple[int, float, float]
 Verdict = Literal["above", "below", "no difference", "undecided"]
 
 LEVEL = 0.05
@@ -92,19 +93,17 @@ def differences_to(
     for name in others:
         if name not in together:
             alone = _described(_compared(runs, reference, [name]))
-            nothing = {"p_adjusted": math.nan, "simultaneous_low": math.nan, "simultaneous_high": math.nan}
+            nothing = dict.fromkeys(("p_adjusted", "simultaneous_low", "simultaneous_high"), math.nan)
             found |= {key: replace(each, **nothing) for key, each in alone.items()}
     return found
 
 
-def best_set(
-    samples: Samples, higher: bool = True, level: float = LEVEL, clusters: Clusters | None = None
-) -> BestSet:
+def best_set(samples: Samples, higher: bool = True, clusters: Clusters | None = None) -> BestSet:
     """Multiple comparisons with the best: a name is out if another is above it, tested one-sided and jointly.
 
     Source: Hsu, Constrained simultaneous confidence intervals for multiple comparisons with the best, Annals
     of Statistics 1984. Each name is once the reference of all others, so the true best is ruled out with a
-    chance of at most `level`. The winner is a set of one at the level a = level (k - 1) / k: where all k are
+    chance of at most 5 %. The winner is a set of one at the level a = 5 % (k - 1) / k: where all k are
     equal, k - 1 names must be ruled out for that, and on average at most k a are.
 
     Args:
@@ -118,8 +117,8 @@ def best_set(
     names = [name for name in names if compared[name].names] if len(names) > 1 else names
     order = sorted(names, key=lambda name: -runs[name].moments[1])
     count = len(order)
-    inside = tuple(name for name in order if not _beaten(compared[name], level))
-    sure = [name for name in order if not _beaten(compared[name], level * (count - 1) / max(count, 1))]
+    inside = tuple(name for name in order if not _beaten(compared[name], LEVEL))
+    sure = [name for name in order if not _beaten(compared[name], LEVEL * (count - 1) / max(count, 1))]
     return BestSet(inside, sure[0] if len(sure) == 1 < count else None)
 
 
@@ -138,7 +137,7 @@ class _Runs:
         return len(self.values) >= FEWEST and math.isfinite(self.moments[1])
 
     @cached_property
-    def moments(self) -> tuple[int, float, float]:
+    def moments(self) -> Moments:
         """Number, mean and variance; a spread of rounding errors is none."""
         return _moments(np.fromiter(self.values.values(), float))
 
@@ -180,7 +179,7 @@ def _runs(samples: Samples, clusters: Clusters | None) -> dict[str, _Runs]:
     return runs
 
 
-def _moments(values: np.ndarray) -> tuple[int, float, float]:
+def _moments(values: np.ndarray) -> Moments:
     if len(values) < 2:
         return len(values), float(values.sum()) if len(values) else math.nan, math.nan
     mean = float(values.mean())
@@ -208,12 +207,15 @@ def _compared(runs: Mapping[str, _Runs], reference: str, names: Sequence[str]) -
     return _one_way(usable, moments, sum(count for count, _, _ in moments) - len(moments))
 
 
-def _one_way(names: list[str], moments: Sequence[tuple[int, float, float]], residual_df: int) -> _Compared:
-    """From numbers, means and variances [1 + k], the reference's first."""
+def _one_way(
+    names: list[str], moments: Sequence[Moments], residual_df: int, pool: bool | None = None
+) -> _Compared:
+    """From [1 + k] moments, the reference's first."""
     counts, means, variances = (np.array(each) for each in zip(*moments, strict=True))
     differences = means[1:] - means[0]
     differences[np.abs(differences) <= ROUNDING * abs(means[0])] = 0.0
-    return _Compared(names, differences, counts[1:].tolist(), errors_to_first(variances, counts, residual_df))
+    errors = errors_to_first(variances, counts, residual_df, pool)
+    return _Compared(names, differences, counts[1:].tolist(), errors)
 
 
 def _over_clusters(
@@ -234,7 +236,8 @@ def _over_clusters(
         means = table.mean(1, keepdims=True)
         residuals = table - means - table.mean(0) + table.mean()
         scaled = means + residuals * math.sqrt(len(table) / max(len(table) - 1, 1))
-        return _one_way(names, [_moments(row) for row in scaled], (len(table) - 1) * (len(base) - 1))
+        pool = True if len(table) == 2 else None  # the two residuals are one another's negative
+        return _one_way(names, [_moments(row) for row in scaled], (len(table) - 1) * (len(base) - 1), pool)
     differences = [[runs[name].values[label] - base[label] for label in shared[name]] for name in names]
     moments = [_moments(np.array(each)) for each in differences]
     counts, means, variances = (np.array(each) for each in zip(*moments, strict=True))
