@@ -1,0 +1,130 @@
+"""Scores over several tasks as one number with an interval; seeds are drawn anew within each task.
+
+Source: Agarwal et al., Deep reinforcement learning at the edge of the statistical precipice, NeurIPS 2021.
+Runs are a sequence with one array of normalised scores (0: from scratch, 1: the teacher) for each task; tasks
+may have different numbers of seeds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+
+Key = TypeVar("Key", bound=Hashable)
+Runs = Sequence[Sequence[float] | np.ndarray]
+
+LEVEL, DRAWS = 0.95, 2000
+
+
+@dataclass(frozen=True)
+class Aggregate:
+    value: np.ndarray
+    """a number, or [thresholds]"""
+    low: np.ndarray
+    """the stratified bootstrap's percentile interval; it holds over seeds, the tasks being these"""
+    high: np.ndarray
+
+
+def interquartile_mean(runs: Runs, draws: int = DRAWS, seed: int = 0) -> Aggregate:
+    """The mean of the middle half of all runs of all tasks: outliers weigh less, and a median wastes more."""
+    from scipy.stats import trim_mean
+
+    return _bootstrapped(
+        [runs], lambda drawn: trim_mean(np.concatenate(drawn[0], axis=-1), 0.25, axis=-1), draws, seed
+    )
+
+
+def performance_profile(
+    runs: Runs, thresholds: Sequence[float] | np.ndarray, draws: int = DRAWS, seed: int = 0
+) -> Aggregate:
+    """The share of runs above each threshold tau, every task with the same weight."""
+    levels = np.asarray(thresholds, float)
+
+    def shares(drawn: Sequence[Sequence[np.ndarray]]) -> np.ndarray:
+        each = [(task[..., None, :] > levels[:, None]).mean(-1) for task in drawn[0]]
+        return np.mean(each, axis=0)
+
+    return _bootstrapped([runs], shares, draws, seed)
+
+
+def improvement(runs: Runs, others: Runs, draws: int = DRAWS, seed: int = 0) -> Aggregate:
+    """P(X > Y) + P(X = Y) / 2 for two runs of one task, averaged over tasks (both in the same order)."""
+
+    def chance(drawn: Sequence[Sequence[np.ndarray]]) -> np.ndarray:
+        each = []
+        for ours, theirs in zip(*drawn, strict=True):
+            ahead = ours[..., :, None] - theirs[..., None, :]
+            each.append(((ahead > 0) + 0.5 * (ahead == 0)).mean((-2, -1)))
+        return np.mean(each, axis=0)
+
+    return _bootstrapped([runs, others], chance, draws, seed)
+
+
+def _bootstrapped(
+    matrices: Sequence[Runs],
+    statistic: Callable[[Sequence[Sequence[np.ndarray]]], np.ndarray],
+    draws: int,
+    seed: int,
+) -> Aggregate:
+    """The statistic of the runs, and its quantiles over draws of seeds with replacement within each task.
+
+    Args:
+        statistic: takes matrices of tasks [..., seeds] and returns [...] or [..., thresholds].
+    """
+    arrays = [[np.asarray(task, float) for task in runs] for runs in matrices]
+    if not arrays[0] or any(not task.size for runs in arrays for task in runs):
+        raise ValueError("an aggregate needs at least one task, and of each task at least one run")
+    draw = np.random.default_rng(seed)
+    drawn = [
+        [task[draw.integers(task.size, size=(draws, task.size))] for task in runs] for runs in arrays
+    ]  # [draws, seeds] for each task
+    low, high = np.quantile(statistic(drawn), [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0)
+    return Aggregate(np.asarray(statistic(arrays)), low, high)
+
+
+def grouped_bootstrap_intervals(
+    differences: Mapping[Key, np.ndarray],
+    groups: np.ndarray | None = None,
+    level: float = LEVEL,
+    draws: int = 1000,
+    seed: int = 0,
+) -> dict[Key, tuple[float, float]]:
+    """Percentile intervals of mean differences over seeds and groups of test samples (subjects, scenes).
+
+    Samples of one subject are alike, so whole groups are drawn, with replacement; a draw's mean is over the
+    samples it holds (Field and Welsh, Bootstrapping clustered data, JRSS B 2007).
+
+    Args:
+        differences: name -> [S, N], how much better than another a baseline does sample n with seed s. All
+            share N, and the draws of groups.
+        groups: [N], the group of each sample; without them each sample is one, as in `bootstrap_intervals`.
+
+    Returns:
+        name -> (low, high) in the unit of the differences; nan for a single group.
+    """
+    (count,) = {array.shape[1] for array in differences.values()}
+    labels = np.arange(count) if groups is None else np.asarray(groups)
+    if len(labels) != count:
+        raise ValueError(f"{len(labels)} group labels for {count} samples")
+    _, group_of, sizes = np.unique(labels, return_inverse=True, return_counts=True)
+    if len(sizes) < 2:
+        return dict.fromkeys(differences, (np.nan, np.nan))
+    sums = {
+        name: np.stack([np.bincount(group_of, weights=row, minlength=len(sizes)) for row in array])
+        for name, array in differences.items()
+    }  # [S, groups]
+    draw = np.random.default_rng(seed)
+    means: dict[Key, list[np.ndarray]] = {name: [] for name in differences}
+    for start in range(0, draws, 100):  # in parts: the weights of a part are [100, groups]
+        part = min(100, draws - start)
+        times = draw.multinomial(len(sizes), np.full(len(sizes), 1 / len(sizes)), size=part)
+        held = times @ sizes
+        for name, array in sums.items():
+            seeds = draw.multinomial(len(array), np.full(len(array), 1 / len(array)), size=part)
+            weighted = (times @ array.T) / held[:, None]  # [part, S]
+            means[name].append((weighted * seeds).sum(1) / len(array))
+    tails = [(1 - level) / 2, (1 + level) / 2]
+    return {name: tuple(np.quantile(np.concatenate(parts), tails).tolist()) for name, parts in means.items()}
