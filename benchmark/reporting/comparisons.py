@@ -13,14 +13,15 @@ import pandas as pd
 
 from benchmark.errors import UserError, unknown
 from benchmark.records import LAST, Record
+from benchmark.reporting.aggregates import grouped_bootstrap_intervals
+from benchmark.reporting.differences import best_rows, differences
 from benchmark.reporting.frame import CONDITIONS, typed_frame
+from benchmark.reporting.inference import Difference
 from benchmark.reporting.results import Results
 from benchmark.reporting.rows import PairBlock, ResultRow, anchor_of, grouped
 from benchmark.reporting.statistics import (
-    FIRM_FROM,
     INTERVAL_FROM,
     Estimate,
-    bootstrap_intervals,
     estimate_of,
     holm,
     normalised,
@@ -29,42 +30,30 @@ from benchmark.reporting.statistics import (
     t_test,
 )
 
-LEVEL = 0.05
 EACH = "each"
 BEST_MARK, TIED_MARK = "●", "○"
+BOOTSTRAP_FROM = 5
+"""With fewer seeds a bootstrap over them covers too little: 0.85 of what it should at three."""
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """A row against another one of the same dataset, pair and condition, paired by seed."""
+    """A row against another one of the same dataset, pair and condition."""
 
     block: PairBlock
     row: ResultRow
     other: ResultRow
     metric: str
-    difference: Estimate
-    """row minus other, in the metric's printed unit"""
-    p: float
-    """two-sided, of the paired t test; nan below three common seeds"""
+    difference: Difference
+    """row minus other, in the metric's printed unit; tested over the methods that meet the other"""
+    paired: Estimate
+    """the differences by seed, for those who want the paired t test"""
+    p_paired: float
+    """two-sided, of that test; nan below three common seeds"""
     p_holm: float = math.nan
-    """adjusted over the family: the rows of this block and condition that meet the same other"""
+    """the same with Holm's correction over the rows that meet the same other"""
     bootstrap: tuple[float, float] = (math.nan, math.nan)
     """95 % interval of the difference over seeds and test samples; nan without saved predictions"""
-
-    @property
-    def better(self) -> bool:
-        """Whether the row is better than the other beyond noise."""
-        higher = self.block.metrics[self.metric].direction != "min"
-        return self.p_holm < LEVEL and (self.difference.mean > 0) == higher
-
-    @property
-    def worse(self) -> bool:
-        return self.p_holm < LEVEL and not self.better
-
-    @property
-    def indicative(self) -> bool:
-        """Three or four seeds: enough for an interval, too few to rely on it."""
-        return INTERVAL_FROM <= self.difference.n < FIRM_FROM
 
 
 def against_anchor(block: PairBlock, metric: str) -> list[Comparison]:
@@ -84,11 +73,17 @@ def against_one(block: PairBlock, metric: str, baseline: str) -> list[Comparison
 
 
 def each_against_each(block: PairBlock, metric: str) -> list[Comparison]:
-    """Every two rows of a condition; one family of tests for each condition."""
+    """Every two rows of a condition; one family of tests for each condition, with Holm's correction."""
     found = []
     for rows in block.comparisons:
-        pairs = [(row, other) for other, row in combinations(rows, 2)]
-        found += _adjusted([_compared(block, metric, *pair) for pair in pairs])
+        compared = []
+        for other, row in combinations(rows, 2):
+            difference = differences(other, [row], f"{LAST}/{metric}")[row.id]
+            compared.append(_compared(block, metric, row, other, difference))
+        compared = [each for each in compared if _meet(each)]
+        adjusted = holm([each.difference.p for each in compared])
+        for each, p in zip(_with_holm(compared), adjusted, strict=True):
+            found.append(replace(each, difference=each.difference.judged_by(p)))
     return found
 
 
@@ -96,41 +91,50 @@ def _families(
     block: PairBlock, metric: str, pairs: Iterable[tuple[ResultRow, ResultRow]]
 ) -> list[Comparison]:
     """The comparisons of pairs (row, other); those with one other are a family."""
-    compared = [_compared(block, metric, row, other) for row, other in pairs]
-    families = grouped(compared, lambda each: each.other.id)
-    return [each for family in families.values() for each in _adjusted(family)]
+    found = []
+    for own in grouped(pairs, lambda pair: pair[1].id).values():
+        other = own[0][1]
+        known = differences(other, [row for row, _ in own], f"{LAST}/{metric}")
+        compared = [_compared(block, metric, row, other, known[row.id]) for row, _ in own]
+        found += _with_holm([each for each in compared if _meet(each)])
+    return found
 
 
-def _compared(block: PairBlock, metric: str, row: ResultRow, other: ResultRow) -> Comparison:
+def _meet(each: Comparison) -> bool:
+    """False where both have runs and share no teacher or split: there is nothing to subtract."""
+    key = f"{LAST}/{each.metric}"
+    return bool(each.difference.n or not each.row.by_seed(key) or not each.other.by_seed(key))
+
+
+def _compared(
+    block: PairBlock, metric: str, row: ResultRow, other: ResultRow, difference: Difference
+) -> Comparison:
     key = f"{LAST}/{metric}"
-    differences = paired_differences(row.by_seed(key), other.by_seed(key))
-    p = t_test(differences) if len(differences) >= INTERVAL_FROM else math.nan
-    return Comparison(block, row, other, metric, estimate_of(differences), p)
+    paired = paired_differences(row.by_seed(key), other.by_seed(key))
+    p = t_test(paired) if len(paired) >= INTERVAL_FROM else math.nan
+    return Comparison(block, row, other, metric, difference, estimate_of(paired), p)
 
 
-def _adjusted(family: list[Comparison]) -> list[Comparison]:
-    adjusted = holm([each.p for each in family])
+def _with_holm(family: list[Comparison]) -> list[Comparison]:
+    adjusted = holm([each.p_paired for each in family])
     return [replace(each, p_holm=p) for each, p in zip(family, adjusted, strict=True)]
 
 
 def standings(block: PairBlock, metric: str) -> dict[str, str]:
-    """Row's id -> a mark: ● for the best row of a condition if it is better than every other beyond noise.
+    """Row's id -> a mark: ● for the best row of a condition where it is the only one that may be.
 
-    That is tested on its differences to each other row, paired by seed, with Holm's correction. Otherwise the
-    best has ○, and so have the rows whose 95 % interval of that difference holds 0. No marks below three
-    seeds, and none for a row of which a run diverged or failed: its mean is one of survivors.
+    Otherwise ○ for every row that may be the best (multiple comparisons with the best, 95 % jointly). No
+    marks below three seeds, none where a single row competes, none for controls and for a row of which a run
+    diverged or failed.
     """
     marks = {}
-    sign, key = -1 if block.metrics[metric].direction == "min" else 1, f"{LAST}/{metric}"
+    higher = block.metrics[metric].direction != "min"
     for rows in block.comparisons:
-        scored = [row for row in rows if row.values[key].n >= INTERVAL_FROM and not row.lost]
-        if len(scored) < 2:
-            continue
-        best = max(scored, key=lambda row: sign * row.values[key].mean)
-        others = [row for row in scored if row is not best]
-        tests = _adjusted([_compared(block, metric, best, row) for row in others])
-        marks |= {each.other.id: TIED_MARK for each in tests if not each.p < LEVEL}
-        marks[best.id] = BEST_MARK if all(each.p_holm < LEVEL for each in tests) else TIED_MARK
+        best = best_rows(rows, f"{LAST}/{metric}", higher)
+        if best.winner is not None:
+            marks[best.winner] = BEST_MARK
+        elif len(best.names) > 1:
+            marks |= dict.fromkeys(best.names, TIED_MARK)
     return marks
 
 
@@ -140,9 +144,11 @@ def standings(block: PairBlock, metric: str) -> dict[str, str]:
 def with_bootstrap(results: Results, comparisons: list[Comparison]) -> list[Comparison]:
     """The comparisons with their bootstrap intervals, where predictions were saved and are the metric's.
 
-    They are its predictions if the share of right ones is the recorded value: so for accuracy alone.
+    They are its predictions if the share of right ones is the recorded value: so for accuracy alone. Whole
+    groups of test samples (subjects, scenes) are drawn where the data has them.
     """
     answers: dict[tuple[str, str], np.ndarray | None] = {}
+    groups: dict[tuple[str, str, int], np.ndarray | None] = {}
 
     def right(record: Record, metric: str) -> np.ndarray | None:
         key = (record.id, metric)
@@ -153,18 +159,23 @@ def with_bootstrap(results: Results, comparisons: list[Comparison]) -> list[Comp
     # Those of one block that share test samples share the draws of samples too.
     together: dict[tuple[str, str, int], dict[int, np.ndarray]] = {}
     for place, each in enumerate(comparisons):
-        ours, theirs = ({r.run.seed: r for r in row.finished} for row in (each.row, each.other))
+        ours, theirs = (
+            {(r.condition.teacher_seed, r.condition.split_seed, r.run.seed): r for r in row.finished}
+            for row in (each.row, each.other)
+        )
         answered = [
             (right(ours[seed], each.metric), right(theirs[seed], each.metric))
-            for seed in ours.keys() & theirs.keys()
+            for seed in sorted(ours.keys() & theirs.keys())
         ]
         found = [(a, b) for a, b in answered if a is not None and b is not None and a.shape == b.shape]
-        if len(found) >= INTERVAL_FROM and len({len(a) for a, _ in found}) == 1:
+        if len(found) >= BOOTSTRAP_FROM and len({len(a) for a, _ in found}) == 1:
             key = (each.block.id, each.metric, len(found[0][0]))
             together.setdefault(key, {})[place] = np.stack([a.astype(np.int8) - b for a, b in found])
+            if key not in groups:
+                groups[key] = results.arrays(each.row.finished[0], "test_group").get("test_group")
     intervals = {}
-    for (_, metric, _), differences in together.items():
-        for place, interval in bootstrap_intervals(differences).items():
+    for (block, metric, count), apart in together.items():
+        for place, interval in grouped_bootstrap_intervals(apart, groups[block, metric, count]).items():
             scale = comparisons[place].block.metrics[metric].scale
             intervals[place] = (interval[0] * scale, interval[1] * scale)
     return [
@@ -204,10 +215,13 @@ def compare(
 
     Returns:
         Columns `task`, `dataset`, `synthetic`, `pair`, the conditions, `differs_in`, `baseline`, `against`,
-        `metric`, `n` (seeds that both have); `difference`, `sd`, `low`, `high` (95 % t interval, nan below
-        three seeds), `p`, `p_holm`, `indicative` (three or four seeds), `bootstrap_low`, `bootstrap_high`, in
-        the metric's printed unit;
-        `normalised` (0: the other baseline, 1: the teacher) and `probability_of_improvement`.
+        `metric`, `n` (runs; over several teachers or splits how many of those); `difference`, `verdict`,
+        `low`, `high` (95 % interval of this difference alone), `simultaneous_low`, `simultaneous_high` (of
+        all methods at once), `p`, `p_adjusted` (over the methods), `smallest_visible`, `equivalent_within`
+        (see `inference.Difference`; nan below three); `paired_n`, `paired_sd`, `paired_low`, ... (the t test
+        paired by seed, with Holm's correction); `bootstrap_low`, `bootstrap_high` (from five seeds on), in
+        the metric's printed unit; `normalised` (0: the other baseline, 1: the teacher) and
+        `probability_of_improvement`.
 
     Raises:
         UserError: for a folder without records, a baseline or metric that no record has.
@@ -238,7 +252,8 @@ def _check_known(kind: str, name: str, known: Iterable[str]) -> None:
 
 
 def _line(each: Comparison) -> Mapping[str, object]:
-    block, row, other, shown = each.block, each.row, each.other, each.difference.n >= INTERVAL_FROM
+    block, row, other, difference = each.block, each.row, each.other, each.difference
+    paired, shown = each.paired, each.paired.n >= INTERVAL_FROM
     key = f"{LAST}/{each.metric}"
     # Of the other: a control's own teacher is no end of the scale.
     known = (record.teacher.test.get(each.metric) for record in other.records)
@@ -256,14 +271,23 @@ def _line(each: Comparison) -> Mapping[str, object]:
         "baseline": row.baseline,
         "against": other.baseline,
         "metric": each.metric,
-        "n": each.difference.n,
-        "difference": each.difference.mean,
-        "sd": each.difference.sd,
-        "low": each.difference.low if shown else math.nan,
-        "high": each.difference.high if shown else math.nan,
-        "p": each.p,
-        "p_holm": each.p_holm,
-        "indicative": each.indicative,
+        "n": difference.n,
+        "difference": difference.mean,
+        "verdict": difference.verdict,
+        "low": difference.low,
+        "high": difference.high,
+        "simultaneous_low": difference.simultaneous_low,
+        "simultaneous_high": difference.simultaneous_high,
+        "p": difference.p,
+        "p_adjusted": difference.p_adjusted,
+        "smallest_visible": difference.smallest_visible,
+        "equivalent_within": difference.equivalent_within,
+        "paired_n": paired.n,
+        "paired_sd": paired.sd,
+        "paired_low": paired.low if shown else math.nan,
+        "paired_high": paired.high if shown else math.nan,
+        "paired_p": each.p_paired,
+        "paired_p_holm": each.p_holm,
         "bootstrap_low": each.bootstrap[0],
         "bootstrap_high": each.bootstrap[1],
         "normalised": math.nan

@@ -7,8 +7,9 @@ from collections.abc import Iterable
 from typing import Any
 
 from benchmark.records import About, Metric, Status
+from benchmark.reporting.inference import Difference
 from benchmark.reporting.rows import LOST, PairBlock, ResultRow
-from benchmark.reporting.statistics import INTERVAL_FROM, Estimate
+from benchmark.reporting.statistics import Estimate
 
 ARROWS = {"max": "↑", "min": "↓"}
 UNFINISHED: tuple[Status, ...] = (*LOST, "not_applicable")
@@ -100,14 +101,27 @@ def _other_n(estimate: Estimate, row_n: int | None) -> str:
     return "" if estimate.n == row_n else f"(n={estimate.n})"
 
 
-def show_difference(estimate: Estimate | None, decimals: int, row_n: int | None = None) -> Cell:
-    """`+1.2 [+0.3, +2.1]`, the 95 % t interval; below three seeds the difference alone, with its n."""
-    if estimate is None or estimate.n == 0:
+def show_difference(difference: Difference | None, decimals: int) -> Cell:
+    """`+1.2 [+0.3, +2.1]`; the difference alone where nothing is known of its error."""
+    if difference is None or math.isnan(difference.mean):
         return Cell()
-    mean, low, high = (f"{value:+.{decimals}f}" for value in (estimate.mean, estimate.low, estimate.high))
-    if estimate.n < INTERVAL_FROM:
-        return Cell.of(mean, "", f"(n={estimate.n})")
-    return Cell.of(mean, "", f"[{low}, {high}]", _other_n(estimate, row_n))
+    low, high = difference.interval
+    mean, low, high = (f"{value:+.{decimals}f}" for value in (difference.mean, low, high))
+    return Cell.of(mean, "") if math.isnan(difference.se) else Cell.of(mean, "", f"[{low}, {high}]")
+
+
+def show_verdict(difference: Difference | None, decimals: int) -> str:
+    """`above`, `below`, `undecided`, `none > 1.2` (no difference above that); empty without a test."""
+    if difference is None or math.isnan(difference.p):
+        return ""
+    if difference.verdict == "no difference":
+        return f"none > {difference.equivalent_within:.{decimals}f}"
+    return difference.verdict
+
+
+def show_number(value: float | None, decimals: int) -> str:
+    """A number; empty for None and nan."""
+    return "" if value is None or math.isnan(value) else Cell.of(f"{value:.{decimals}f}")
 
 
 def show_p(p: float) -> str:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import replace
+from functools import reduce
 from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 
 from benchmark.records import LAST, Metric, Record
+from benchmark.reporting.differences import differences
 from benchmark.reporting.frame import condition_columns, show_overrides, sort_key, tidy_frame
 from benchmark.reporting.identity import (
+    OF_A_CLUSTER,
     Facets,
     identity,
     own_facets,
@@ -21,6 +24,7 @@ from benchmark.reporting.identity import (
     teacher_facets,
     telling,
 )
+from benchmark.reporting.inference import Difference
 from benchmark.reporting.rows import (
     COSTS,
     MEASUREMENTS,
@@ -33,7 +37,7 @@ from benchmark.reporting.rows import (
     primary_metrics,
     varying_conditions,
 )
-from benchmark.reporting.statistics import Estimate, estimate_of, paired_differences
+from benchmark.reporting.statistics import Estimate, estimate_of
 
 OF_TEACHER = {"teacher/test/": f"{LAST}/", "teacher/probes/": PROBES, "teacher_": ""}
 """Columns of a run's teacher -> the same columns of a student."""
@@ -69,11 +73,12 @@ def _block(runs: pd.DataFrame, conditions: tuple[str, ...]) -> PairBlock:
     """The block of its runs: lines of the tidy frame, with the `record` that each was made of."""
     first: Record = runs["record"].iloc[0]
     metrics = first.metrics
+    runs = _spread(runs)
     # A second record of one row and seed differs in something that no part of the record tells.
-    runs = runs.assign(copy=runs.groupby(["row", "seed"]).cumcount())
+    runs = runs.assign(copy=runs.groupby(["row", "place"]).cumcount())
     rows = [_row(own, metrics) for _, own in runs.groupby(["row", "copy"], sort=False)]
     rows = _told_apart(_with_controls(rows))
-    rows = [_compared(row, rows, primary_metrics(metrics)) for row in rows]
+    rows = _compared(rows, primary_metrics(metrics))
     rows.sort(
         key=lambda row: (
             [sort_key(row.comparison_condition[name]) for name in conditions],
@@ -97,14 +102,46 @@ def _block(runs: pd.DataFrame, conditions: tuple[str, ...]) -> PairBlock:
     )
 
 
+def _spread(runs: pd.DataFrame) -> pd.DataFrame:
+    """The runs with rows and comparisons that go over several teachers and splits, where these are samples.
+
+    They are if their seeds tell them apart. Two teachers of one seed (made with other numbers of threads,
+    say) are no sample of anything: rows of each stand for themselves. `place` tells the runs of a row apart,
+    `cluster` is the teacher and split of each; empty where there is only one.
+    """
+    across = pd.Series([ids.across for ids in runs["identity"]], index=runs.index)
+    found = runs.assign(place=runs["seed"].astype(object), cluster="")
+    for _, own in runs.groupby(across):
+        alike = [len(set(each["comparison"])) for _, each in own.groupby(list(OF_A_CLUSTER))]
+        if len(alike) > 1 and max(alike) == 1:
+            found.loc[own.index, "comparison"] = [ids.across for ids in own["identity"]]
+            found.loc[own.index, "row"] = [ids.row_across for ids in own["identity"]]
+            found.loc[own.index, "cluster"] = _told(own, _varying(own))
+            found.loc[own.index, "place"] = found["cluster"] + ", seed " + own["seed"].astype(str)
+    return found
+
+
+def _varying(runs: pd.DataFrame) -> list[str]:
+    return [name for name in OF_A_CLUSTER if len(set(runs[name])) > 1]
+
+
+def _told(runs: pd.DataFrame, names: list[str]) -> pd.Series:
+    """`teacher 1, split 0`, for each run."""
+    words = (name.removesuffix("_seed") + " " + runs[name].astype(str) for name in names)
+    return reduce(lambda one, other: one + ", " + other, words)
+
+
 def _row(runs: pd.DataFrame, metrics: Mapping[str, Metric]) -> ResultRow:
     """The row of runs that may be averaged."""
-    runs = runs.sort_values(["seed", "id"])
+    runs = runs.sort_values([*OF_A_CLUSTER, "seed", "id"])
     first: Record = runs["record"].iloc[0]
     copy = int(runs["copy"].iloc[0])
     overrides = " ".join(show_overrides(shared_overrides(first.condition.overrides)))
     condition = condition_columns(first.condition)
-    numbers = _numbers(runs[runs["status"] == "finished"].set_index("seed"), metrics)
+    if runs["cluster"].iloc[0]:
+        condition |= {name: ", ".join(map(str, runs[name].unique())) for name in _varying(runs)}
+    numbers = _numbers(runs[runs["status"] == "finished"].set_index("place"), metrics)
+    clusters = {place: name for place, name in zip(runs["place"], runs["cluster"], strict=True) if name}
     return ResultRow(
         id=f"{runs['row'].iloc[0]}{f'-{copy}' * bool(copy)}",
         title=first.about.baseline_title or first.run.baseline,
@@ -115,8 +152,9 @@ def _row(runs: pd.DataFrame, metrics: Mapping[str, Metric]) -> ResultRow:
         numbers=numbers,
         comparison=runs["comparison"].iloc[0],
         comparison_condition={**condition, "overrides": overrides},
+        clusters=clusters,
         variant=f"copy {copy + 1}" if copy else "",
-        values=_estimates(numbers),
+        values=_estimates(numbers, clusters),
     )
 
 
@@ -135,8 +173,15 @@ def _numbers(runs: pd.DataFrame, metrics: Mapping[str, Metric]) -> pd.DataFrame:
     )
 
 
-def _estimates(numbers: pd.DataFrame) -> dict[str, Estimate]:
-    return {str(name): estimate_of(column.dropna()) for name, column in numbers.items()}
+def _estimates(numbers: pd.DataFrame, clusters: Mapping[Hashable, str] | None = None) -> dict[str, Estimate]:
+    """Each column's mean and deviation; over several teachers or splits the interval is of their means."""
+    found = {str(name): estimate_of(column.dropna()) for name, column in numbers.items()}
+    if clusters:
+        means = pd.DataFrame(numbers.groupby(clusters).mean())
+        for name, estimate in found.items():
+            over = estimate_of(pd.Series(means[name]).dropna())
+            found[name] = replace(estimate, low=over.low, high=over.high)
+    return found
 
 
 def _with_controls(rows: list[ResultRow]) -> list[ResultRow]:
@@ -181,17 +226,16 @@ def _telling_each(facets: Facets, rows: Mapping[str, ResultRow]) -> dict[str, st
     return {key: telling(facets, row.records, siblings) for key, row in rows.items()}
 
 
-def _compared(row: ResultRow, rows: list[ResultRow], primary: list[str]) -> ResultRow:
-    """The row with `difference/top1`: test@last minus the anchor's, by seed."""
-    anchor = anchor_of(row, rows)
-    if anchor is None:
-        return row
-    keys = {f"difference/{name}": f"{LAST}/{name}" for name in primary}
-    differences = {
-        name: estimate_of(paired_differences(row.by_seed(key), anchor.by_seed(key)))
-        for name, key in keys.items()
-    }
-    return replace(row, values=row.values | differences)
+def _compared(rows: list[ResultRow], primary: list[str]) -> list[ResultRow]:
+    """The rows with what is known of their differences to their anchors, by metric."""
+    anchors = {row.id: anchor_of(row, rows) for row in rows}
+    found: dict[str, dict[str, Difference]] = {}
+    for anchor in {each.id: each for each in anchors.values() if each is not None}.values():
+        own = [row for row in rows if anchors[row.id] is anchor]
+        for name in primary:
+            for row_id, difference in differences(anchor, own, f"{LAST}/{name}").items():
+                found.setdefault(row_id, {})[name] = difference
+    return [replace(row, differences=found.get(row.id, {})) for row in rows]
 
 
 def _teacher_rows(

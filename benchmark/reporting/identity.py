@@ -21,6 +21,9 @@ RECIPES = ("recipe.", "teacher_recipe.")
 OF_OWN_TEACHER = ("teacher_epochs", "teacher_checkpoint")
 """Conditions in which a control with a teacher of its own may differ from the others."""
 
+OF_A_CLUSTER = ("teacher_seed", "split_seed")
+"""Conditions that runs of one row may be spread over: intervals then hold over them."""
+
 DIGITS = 8
 """As many digits of a checksum are shown."""
 
@@ -39,6 +42,10 @@ class Identity(NamedTuple):
     """one trained teacher, as tested"""
     teachers: str
     """teachers that may be averaged where nothing but their seeds tells them apart"""
+    across: str
+    """the comparison, whichever teacher and split of several seeds it was"""
+    row_across: str
+    """the row, likewise"""
 
 
 def identity(record: Record) -> Identity:
@@ -60,6 +67,14 @@ def identity(record: Record) -> Identity:
     student = (about.student, about.student_modalities)
     same = stable_id((block, condition, work, shared_overrides(overrides), recipe, data, student))
     comparison = stable_id((same, labels, taught))
+    elsewhere = {name: value for name, value in condition.items() if name not in OF_A_CLUSTER}
+    across = stable_id(
+        (
+            (block, elsewhere, _epochs_in_all(record), shared_overrides(overrides), recipe, student),
+            (record.provenance.data_fingerprint, about.synthetic, about.num_classes, about.num_test),
+            (labels[0], own_teacher, teacher.architecture, teacher.modalities),
+        )
+    )
     roles = (about.role, about.anchor, about.companion)
     own = (run.baseline, epochs, overrides, record.hyperparameters, record.provenance.code_checksum, roles)
     return Identity(
@@ -70,7 +85,17 @@ def identity(record: Record) -> Identity:
         any_labels=stable_id((same, taught)),
         teacher=stable_id((data, taught, teacher.test)),
         teachers=stable_id((data, kin)),
+        across=across,
+        row_across=stable_id((across, own)),
     )
+
+
+def _epochs_in_all(record: Record) -> float:
+    """The length of a run in epochs, first stages included: splits of other sizes have other updates."""
+    condition, samples = record.condition, record.about.num_train
+    if condition.updates is None or not samples:
+        return condition.epochs
+    return condition.updates / (samples // min(condition.batch_size, samples))
 
 
 def shared_overrides(overrides: Mapping[str, Any]) -> dict[str, Any]:

@@ -54,10 +54,26 @@ class Difference:
     smallest_visible: float = math.nan
     """the true difference that the adjusted test at 5 % finds with a chance of 80 %"""
     equivalent_within: float = math.nan
-    """X such that two one-sided tests at 5 % say "no difference above X": the 90 % interval's farther end"""
+    """X such that an equivalence test says "no difference above X": the farther end of `interval`, so that it
+    holds for the whole family, two one-sided tests each"""
     verdict: Verdict = "undecided"
     """above, below: the adjusted p (outside of the family the single one) is below 0.05; no difference: it is
     not, and a difference of `smallest_visible` is ruled out (`equivalent_within` is no larger)"""
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """The simultaneous interval; outside of the family that of the difference alone."""
+        alone = math.isnan(self.simultaneous_low)
+        return (self.low, self.high) if alone else (self.simultaneous_low, self.simultaneous_high)
+
+    def judged_by(self, p: float) -> Difference:
+        """The same with another adjusted p, that of some other family."""
+        verdict = self.verdict
+        if p < LEVEL:
+            verdict = "above" if self.mean > 0 else "below"
+        elif verdict in ("above", "below"):
+            verdict = "undecided"
+        return replace(self, p_adjusted=p, verdict=verdict)
 
 
 @dataclass(frozen=True)
@@ -262,7 +278,7 @@ def _described(compared: _Compared) -> dict[str, Difference]:
     critical = compared.critical()
     half, wide = stdtrit(df, 1 - LEVEL / 2) * se, critical * se
     visible = nctdtrinc(df, 1 - POWER, critical) * se
-    within = np.abs(mean) + stdtrit(df, 1 - LEVEL) * se
+    within = np.abs(mean) + wide
     found = {}
     for k, name in enumerate(compared.names):
         verdict: Verdict = "no difference" if within[k] <= visible[k] else "undecided"

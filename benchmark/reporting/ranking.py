@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from benchmark.reporting.panels import Panel
-from benchmark.reporting.rows import ResultRow
+from benchmark.reporting.rows import ResultRow, grouped
 
 FEWEST_BLOCKS = 5
 FEWEST_BASELINES = 3
@@ -36,26 +36,38 @@ class Ranking:
 
 
 def rank(panels: Iterable[Panel]) -> Ranking:
-    """Ranks the baselines of all panels by their means over seeds; a block is a dataset, pair and condition.
+    """Ranks the baselines of all datasets by their means over seeds; a block is a dataset.
 
-    Only rows with default hyper-parameters enter, and of these only baselines with a mean in every block.
-    Blocks of fewer than two such baselines don't count.
+    Pairs and conditions of one dataset are no new evidence: their scores, each from 0 for the worst baseline
+    to 1 for the best, are averaged. Only rows with default hyper-parameters enter, and of
+    these only baselines with a mean in every block. Blocks of fewer than two such baselines don't count.
     """
-    blocks = [scores for panel in panels if len(scores := _scores(panel)) > 1]
+    by_dataset = grouped(panels, lambda panel: (panel.block.task, panel.block.dataset))
+    blocks = [scores for own in by_dataset.values() if len(scores := _of_dataset(own)) > 1]
     if len(blocks) < FEWEST_BLOCKS:
         return Ranking(
-            f"not drawn: {len(blocks)} block{'s' * (len(blocks) != 1)} (dataset, pair, condition),"
-            f" {FEWEST_BLOCKS} are needed"
+            f"not drawn: {len(blocks)} dataset{'s' * (len(blocks) != 1)}, {FEWEST_BLOCKS} are needed"
         )
     titles = list(dict.fromkeys(title for scores in blocks for title in scores))
     complete = [title for title in titles if all(title in scores for scores in blocks)]
     left_out = tuple(title for title in titles if title not in complete)
     if len(complete) < FEWEST_BASELINES:
         return Ranking(
-            f"not drawn: {len(complete)} baselines finished in all {len(blocks)} blocks,"
+            f"not drawn: {len(complete)} baselines finished in all {len(blocks)} datasets,"
             f" {FEWEST_BASELINES} are needed"
         )
     return friedman_nemenyi(complete, np.array([[s[title] for title in complete] for s in blocks]), left_out)
+
+
+def _of_dataset(panels: list[Panel]) -> dict[str, float]:
+    """Title -> the mean over panels of its place between the worst and the best score there."""
+    places: dict[str, list[float]] = {}
+    found = [scores for panel in panels if len(scores := _scores(panel)) > 1]
+    for scores in found:
+        low, high = min(scores.values()), max(scores.values())
+        for title, score in scores.items():
+            places.setdefault(title, []).append((score - low) / (high - low) if high > low else 0.5)
+    return {title: float(np.mean(own)) for title, own in places.items() if len(own) == len(found)}
 
 
 def _scores(panel: Panel) -> dict[str, float]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar
 
@@ -11,6 +11,7 @@ import pandas as pd
 from benchmark.records import BEST, LAST, About, Metric, Record, Status
 from benchmark.reporting.frame import CONDITIONS, condition_columns
 from benchmark.reporting.identity import Identity
+from benchmark.reporting.inference import Difference
 from benchmark.reporting.statistics import Estimate
 
 PROBES = "probes/"
@@ -42,7 +43,10 @@ class ResultRow:
     identities: tuple[Identity, ...]
     """of the records, one each"""
     numbers: pd.DataFrame
-    """a line for each finished seed (each teacher), in the units of tables; nan where nothing was measured"""
+    """a line for each finished run, by its seed (over several teachers or splits by those too), or for each
+    teacher; in the units of tables, nan where nothing was measured"""
+    clusters: Mapping[Hashable, str] = field(default_factory=dict)
+    """line -> the teacher and split that it is of; empty where there is only one"""
     comparison: str = ""
     """id of the rows that it may be compared with"""
     comparison_condition: dict[str, Any] = field(default_factory=dict)
@@ -53,7 +57,9 @@ class ResultRow:
     """what tells it from rows of the same baseline within its comparison: `weight=0.1`"""
     kind: Literal["student", "teacher", "untrained"] = "student"
     values: dict[str, Estimate] = field(default_factory=dict)
-    """of each column of `numbers`; `difference/top1` is the primary metric minus the anchor's, by seed"""
+    """of each column of `numbers`"""
+    differences: Mapping[str, Difference] = field(default_factory=dict)
+    """primary metric -> its value on the test split minus the anchor's"""
 
     @property
     def about(self) -> About:
@@ -85,8 +91,8 @@ class ResultRow:
         """How many runs diverged or failed: the row's means are those of the others."""
         return sum(map(self.count, LOST))
 
-    def by_seed(self, key: str) -> dict[int, float]:
-        """Seed -> value of `test@last/top1`, say, in the metric's own unit; finished runs that have it."""
+    def by_seed(self, key: str) -> dict[Hashable, float]:
+        """Seed (or teacher, split and seed) -> value of `test@last/top1`, say; finished runs that have it."""
         return self.numbers[key].dropna().to_dict() if key in self.numbers else {}
 
     def value(self, key: str) -> float | None:

@@ -14,8 +14,6 @@ Key = TypeVar("Key", bound=Hashable)
 
 INTERVAL_FROM = 3
 """With fewer seeds nothing is compared: the t interval of two is nine times as wide as their distance."""
-FIRM_FROM = 5
-"""With fewer seeds a comparison is called indicative."""
 
 
 @dataclass(frozen=True)
@@ -47,9 +45,10 @@ def estimate_of(values: Iterable[float | None], level: float = 0.95) -> Estimate
     return Estimate(mean, sd, int(sample.size), mean - half, mean + half)
 
 
-def paired_differences(values: Mapping[int, float], anchor: Mapping[int, float]) -> list[float]:
-    """`values - anchor` for each seed that both have, in the order of the seeds."""
-    return [values[seed] - anchor[seed] for seed in sorted(values.keys() & anchor.keys())]
+def paired_differences(values: Mapping[Key, float], anchor: Mapping[Key, float]) -> list[float]:
+    """`values - anchor` for each seed that both have, in their order."""
+    both = sorted(values.keys() & anchor.keys())  # pyright: ignore[reportArgumentType]
+    return [values[seed] - anchor[seed] for seed in both]
 
 
 def t_test(differences: Sequence[float]) -> float:
@@ -76,32 +75,6 @@ def holm(p_values: Sequence[float]) -> list[float]:
         largest = max(largest, min(1.0, (len(order) - place) * p))
         adjusted[k] = largest
     return adjusted
-
-
-def bootstrap_intervals(
-    differences: Mapping[Key, np.ndarray], level: float = 0.95, draws: int = 1000, seed: int = 0
-) -> dict[Key, tuple[float, float]]:
-    """Percentile intervals of mean differences over seeds and test samples, both drawn with replacement.
-
-    Args:
-        differences: name -> [S, N], how much better than another a baseline answers sample n with
-            seed s (-1, 0 or 1 for accuracy). All share N, and the draws of samples.
-
-    Returns:
-        name -> (low, high) in the unit of the differences.
-    """
-    (count,) = {array.shape[1] for array in differences.values()}
-    draw = np.random.default_rng(seed)
-    means: dict[Key, list[np.ndarray]] = {name: [] for name in differences}
-    for start in range(0, draws, 100):  # in parts: the weights of a part are [100, N]
-        part = min(100, draws - start)
-        samples = draw.multinomial(count, np.full(count, 1 / count), size=part).astype(np.float32)
-        for name, array in differences.items():
-            seeds = draw.multinomial(len(array), np.full(len(array), 1 / len(array)), size=part)
-            weighted = samples @ array.T.astype(np.float32)  # [part, S]
-            means[name].append((weighted * seeds).sum(1) / (count * len(array)))
-    tails = [(1 - level) / 2, (1 + level) / 2]
-    return {name: tuple(np.quantile(np.concatenate(parts), tails).tolist()) for name, parts in means.items()}
 
 
 def normalised(value: float, scratch: float, teacher: float) -> float:

@@ -1,4 +1,4 @@
-"""The summary of each panel in words, computed from its numbers: who is best, beyond which noise."""
+"""The summary of each panel in words, computed from its numbers: what is decided, and what could not be."""
 
 from __future__ import annotations
 
@@ -7,20 +7,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from benchmark.records import LAST
-from benchmark.reporting.comparisons import LEVEL, against_anchor
+from benchmark.reporting.differences import best_rows
 from benchmark.reporting.formatting import decimals_of, row_n
+from benchmark.reporting.inference import FEWEST, Difference, Verdict
 from benchmark.reporting.panels import Panel
 from benchmark.reporting.rows import LOST, ResultRow
-from benchmark.reporting.statistics import (
-    FIRM_FROM,
-    INTERVAL_FROM,
-    Estimate,
-    estimate_of,
-    paired_differences,
-    t_test,
-)
 
 NAMES_SHOWN = 5
+UNKNOWN = Difference(math.nan, 0)
 
 
 @dataclass(frozen=True)
@@ -31,7 +25,7 @@ class Summary:
     metric: str
     sentences: list[str]
     winners: tuple[str, ...]
-    """labels of the best method and of those within noise of it; empty where none is beyond noise"""
+    """labels of the method with the largest gain and of those that may be better; empty where none gains"""
 
 
 def summaries(panels: Iterable[Panel]) -> list[Summary]:
@@ -42,10 +36,10 @@ def summaries(panels: Iterable[Panel]) -> list[Summary]:
 def summary(panel: Panel, metric: str) -> Summary:
     """The best method against the anchor, its ties, what controls reach, and how far to trust it."""
     words = _Words(panel, metric)
-    compared = [row for row in panel.rows if _difference(row, metric).n]
+    compared = [row for row in panel.rows if not math.isnan(words.difference(row).mean)]
     methods = [row for row in compared if row.about.role == "method"]
     others = [row for row in compared if row not in methods]
-    tested = [row for row in methods if _difference(row, metric).n >= INTERVAL_FROM]
+    tested = [row for row in methods if not math.isnan(words.difference(row).p)]
     better = [row for row in tested if words.side(row) > 0]
     # A mean of those runs that did not diverge or fail wins nothing.
     sound = [row for row in better if not row.lost]
@@ -56,28 +50,23 @@ def summary(panel: Panel, metric: str) -> Summary:
     elif not methods:
         sentences.append("No method has a finished run to compare.")
     elif not tested:
-        sentences.append(f"No winner marked: below {INTERVAL_FROM} seeds. {words.highest(methods)}")
+        sentences.append(f"No winner marked: below {FEWEST} seeds. {words.highest(methods)}")
     elif better and not sound:
         sentences.append(
             f"No winner marked: of all that gain, runs diverged or failed. {words.highest(better)}"
         )
     elif better:
         best = max(sound, key=words.gain)
-        winners = [best, *words.ties(best, methods)]
+        winners = [best, *words.rivals(best, methods)]
         sentences += words.best(best, winners[1:], methods)
     else:
-        sentences.append(f"No method is better than {words.anchor} beyond noise. {words.highest(methods)}")
+        sentences.append(f"No method is shown to be better than {words.anchor}. {words.highest(methods)}")
     if tested:
-        sentences.append(words.count(tested, len(methods)))
-    if any(_difference(row, metric).n >= INTERVAL_FROM for row in others):
+        sentences += words.count(tested, len(methods))
+    if any(not math.isnan(words.difference(row).p) for row in others):
         sentences.append(words.controls(others))
-    sentences += words.cautions(tested)
+    sentences += words.cautions()
     return Summary(panel, metric, sentences, tuple(panel.label(row) for row in winners))
-
-
-def _difference(row: ResultRow, metric: str) -> Estimate:
-    """Test metric minus the anchor's, paired by seed; n = 0 for the anchor itself and without one."""
-    return row.values.get(f"difference/{metric}") or estimate_of([])
 
 
 class _Words:
@@ -88,36 +77,29 @@ class _Words:
         self.key = f"{LAST}/{metric}"
         self.description = panel.block.metrics[metric]
         self.decimals = decimals_of(self.description)
-        tests = against_anchor(panel.block, metric)
-        self.p_holm = {each.row.id: each.p_holm for each in tests}
         self.sign = -1 if self.description.direction == "min" else 1
         self.anchor_row = panel.anchor
         self.anchor = panel.label(self.anchor_row) if self.anchor_row else "the anchor"
 
+    def difference(self, row: ResultRow) -> Difference:
+        """The row minus its anchor; nothing known for the anchor itself and without one."""
+        return row.differences.get(self.metric, UNKNOWN)
+
     def gain(self, row: ResultRow) -> float:
         """The mean difference, positive where better."""
-        mean = _difference(row, self.metric).mean
+        mean = self.difference(row).mean
         return -math.inf if math.isnan(mean) else self.sign * mean
 
     def side(self, row: ResultRow) -> int:
-        """1 where the row is better than the anchor beyond noise (Holm, 5 %), -1 where worse, else 0."""
-        if not self.p_holm.get(row.id, math.nan) < LEVEL:
-            return 0
-        return 1 if self.gain(row) > 0 else -1
+        """1 where the row is shown to be better than the anchor, -1 where worse, else 0."""
+        sides: dict[Verdict, int] = {"above": self.sign, "below": -self.sign}
+        return sides.get(self.difference(row).verdict, 0)
 
-    def ties(self, best: ResultRow, rows: list[ResultRow]) -> list[ResultRow]:
-        """The rows that gain too, and whose paired difference to the best one is within noise; best first."""
-        top = best.by_seed(self.key)
-        tied = [
-            row
-            for row in rows
-            if row is not best
-            and not row.lost
-            and self.gain(row) > 0
-            and _difference(row, self.metric).n >= INTERVAL_FROM
-            and not t_test(paired_differences(top, row.by_seed(self.key))) < LEVEL
-        ]
-        return sorted(tied, key=self.gain, reverse=True)
+    def rivals(self, best: ResultRow, rows: list[ResultRow]) -> list[ResultRow]:
+        """The other methods that may be the best of the methods; by their gains."""
+        may_be = best_rows(rows, self.key, self.sign > 0)
+        found = [row for row in rows if row is not best and row.id in may_be.names]
+        return sorted(found, key=self.gain, reverse=True)
 
     def ends(self) -> list[str]:
         """`Teacher 64.4 %; Scratch 41.3 ± 1.6 %.`"""
@@ -146,19 +128,19 @@ class _Words:
         best = max(rows, key=self.gain)
         return f"The best mean is {self.panel.label(best)}'s: {self._against(best)}."
 
-    def best(self, best: ResultRow, tied: list[ResultRow], methods: list[ResultRow]) -> list[str]:
-        """The sentence on the winner, and one on whatever has a better mean but too wide an interval."""
+    def best(self, best: ResultRow, rivals: list[ResultRow], methods: list[ResultRow]) -> list[str]:
+        """The sentence on the winner, and one on whatever has a better mean but is not shown to gain."""
         name = self.panel.label(best)
-        if not tied:
-            sentences = [f"{name} is best beyond noise: {self._against(best)}."]
+        if not rivals:
+            sentences = [f"{name} is the best method: {self._against(best)}."]
         else:
             sentences = [
-                f"{name} has the largest gain beyond noise: {self._against(best)}.",
-                f"Within noise of it, so no single winner: {self._names(tied)}.",
+                f"{name} has the largest gain: {self._against(best)}.",
+                f"Not told apart from it, so no single winner: {self._names(rivals)}.",
             ]
         above = [row for row in methods if self.gain(row) > self.gain(best)]
         for rows, but in (
-            ([row for row in above if not row.lost], f"not beyond noise or below {INTERVAL_FROM} seeds"),
+            ([row for row in above if not row.lost], f"undecided or below {FEWEST} seeds"),
             ([row for row in above if row.lost], "only over the runs that neither diverged nor failed"),
         ):
             if rows:
@@ -166,53 +148,67 @@ class _Words:
                 sentences.append(f"{self._names(rows)} {verb} a better mean, but {but}.")
         return sentences
 
-    def count(self, tested: list[ResultRow], methods: int) -> str:
-        """How many methods are better, worse and neither."""
+    def count(self, tested: list[ResultRow], methods: int) -> list[str]:
+        """How many methods are better, worse, no different and undecided; what could have been seen."""
+        found = [self.difference(row) for row in tested]
         sides = [self.side(row) for row in tested]
-        left_out = f"; {methods - len(tested)} with too few seeds" if methods > len(tested) else ""
+        equal = [each.equivalent_within for each in found if each.verdict == "no difference"]
+        undecided = sum(each.verdict == "undecided" for each in found)
+        parts = [f"{sides.count(1)} better than {self.anchor}", f"{sides.count(-1)} worse"]
+        if equal:
+            largest = self._amount(max(equal))
+            parts.append(f"{len(equal)} without a difference above {largest}")
+        parts.append(f"{undecided} undecided")
+        if methods > len(tested):
+            parts.append(f"{methods - len(tested)} with too few seeds")
         noun = "method" if methods == 1 else "methods"
-        return (
-            f"Of {methods} {noun}, {sides.count(1)} better than {self.anchor} beyond noise,"
-            f" {sides.count(-1)} worse, {sides.count(0)} within noise{left_out}."
-        )
+        visible = sorted(each.smallest_visible for each in found if math.isfinite(each.smallest_visible))
+        sentences = [f"Of {methods} {noun}, {', '.join(parts)} (all tested together, 5 %)."]
+        if visible:
+            ends = [f"{value:.{self.decimals}f}" for value in (visible[0], visible[-1])]
+            sentences.append(
+                "The smallest visible difference (found with a chance of 80 %) is "
+                f"{' to '.join(dict.fromkeys(ends))}{self._unit('points')}."
+            )
+        return sentences
 
     def controls(self, others: list[ResultRow]) -> str:
         """Which rows that are no method do as well."""
         better = sorted((row for row in others if self.side(row) > 0), key=self.gain, reverse=True)
         roles = " and ".join(f"{role}s" for role in sorted({row.about.role for row in others}))
         if not better:
-            return f"Of the {roles}, none is better than {self.anchor} beyond noise."
-        return f"Of the {roles}, better than {self.anchor} beyond noise: {self._names(better)}."
+            return f"Of the {roles}, none is shown to be better than {self.anchor}."
+        return f"Of the {roles}, better than {self.anchor}: {self._names(better)}."
 
-    def cautions(self, tested: list[ResultRow]) -> list[str]:
+    def cautions(self) -> list[str]:
         """What the numbers are conditional on."""
         sentences = []
-        if tested:
-            seeds = max(_difference(row, self.metric).n for row in tested)
-            few = f"indicative ({seeds} seeds), and " if seeds < FIRM_FROM else ""
-            sentences.append(
-                f"Beyond noise is {few}meant after Holm's correction for the number of comparisons, at 5 %."
-            )
         unfinished = [row for row in self.panel.rows if not row.finished]
         if unfinished:
             sentences.append(f"Without a finished run: {self._names(unfinished, with_gain=False)}.")
         if self.panel.block.about.synthetic:
             sentences.append("The data is synthetic.")
+        if any(row.clusters for row in self.panel.rows):
+            return [*sentences, "Intervals hold over teachers and splits."]
         teachers = len(self.panel.teachers())
         on = "this one teacher" if teachers == 1 else f"these {teachers} teachers"
         sentences += [f"Everything here is conditional on {on}."] if teachers else []
         return sentences
 
+    def _amount(self, value: float) -> str:
+        """`4.2 points`."""
+        return f"{value:.{self.decimals}f}{self._unit('points')}"
+
     def _against(self, row: ResultRow) -> str:
-        """`46.8 ± 0.9 %, +5.5 points against Scratch (95 % interval +2.8 to +8.2, paired by seed, n = 3)`."""
-        difference = _difference(row, self.metric)
+        """`46.8 ± 0.9 %, +5.5 points against Scratch (95 % interval +2.8 to +8.2, n = 5)`."""
+        difference = self.difference(row)
         text = f"{self._value(row)}, {self._signed(difference.mean)}{self._unit('points')}"
         text += f" against {self.anchor}"
-        if difference.n < INTERVAL_FROM:
+        if math.isnan(difference.se):
             text += f" (n = {difference.n})"
         else:
-            low, high = self._signed(difference.low), self._signed(difference.high)
-            text += f" (95 % interval {low} to {high}, paired by seed, n = {difference.n})"
+            low, high = map(self._signed, difference.interval)
+            text += f" (95 % interval {low} to {high}, n = {difference.n})"
         lost = [(row.count(status), status) for status in LOST if row.count(status)]
         return text + "".join(f"; {n} of its {len(row.records)} runs {status}" for n, status in lost)
 
@@ -239,7 +235,7 @@ class _Words:
         """`KD (+5.5), FitNet (+4.1) and 3 others`."""
         names = [self.panel.label(row) for row in rows]
         if with_gain:
-            gains = [self._signed(_difference(row, self.metric).mean) for row in rows]
+            gains = [self._signed(self.difference(row).mean) for row in rows]
             names = [f"{name} ({gain})" for name, gain in zip(names, gains, strict=True)]
         # A list that hides a single name saves nothing.
         if len(names) > NAMES_SHOWN + 1:

@@ -10,7 +10,7 @@ from typing import Literal
 import pandas as pd
 
 from benchmark.records import BEST, LAST, Metric, Record, Status
-from benchmark.reporting.comparisons import BEST_MARK, TIED_MARK, against_anchor, standings
+from benchmark.reporting.comparisons import BEST_MARK, TIED_MARK, standings
 from benchmark.reporting.formatting import (
     UNFINISHED,
     Cell,
@@ -23,12 +23,15 @@ from benchmark.reporting.formatting import (
     show_difference,
     show_estimate,
     show_mean,
+    show_number,
     show_p,
     show_status,
     show_value,
+    show_verdict,
     show_words,
 )
 from benchmark.reporting.frame import CONDITIONS, condition_columns, typed_frame
+from benchmark.reporting.inference import Difference
 from benchmark.reporting.results import Results
 from benchmark.reporting.rows import (
     LOST,
@@ -38,7 +41,7 @@ from benchmark.reporting.rows import (
     primary_metrics,
     varying_conditions,
 )
-from benchmark.reporting.statistics import FIRM_FROM, INTERVAL_FROM, Estimate
+from benchmark.reporting.statistics import INTERVAL_FROM, Estimate
 
 TEXTUAL = ("fold", "teacher_data", "teacher_checkpoint", "precision", "overrides")
 """Conditions that are no numbers."""
@@ -184,7 +187,6 @@ def _primary_columns(blocks: list[PairBlock], name: str, metric: Metric, anchor:
     decimals = decimals_of(metric)
     measured = [block for block in blocks if name in block.metrics]
     marks = {row: mark for block in measured for row, mark in standings(block, name).items()}
-    tested = {each.row.id: each.p_holm for block in measured for each in against_anchor(block, name)}
     words = metric_name(metric, name)
     # With one primary metric the header before has named it already.
     unit = (
@@ -192,22 +194,39 @@ def _primary_columns(blocks: list[PairBlock], name: str, metric: Metric, anchor:
         if anchor.endswith(",")
         else f"({'points' if metric.unit == '%' else metric.unit})"
     )
-    difference = f"difference/{name}"
+
+    def of(row: ResultRow) -> Difference | None:
+        return row.differences.get(name)
+
     return [
         estimate_column(f"{words}\nlast epoch", f"{LAST}/{name}", decimals),
         Column(
             f"difference to\n{anchor} {unit}",
-            lambda row: show_difference(row.values.get(difference), decimals, row_n(row)),
-            value=lambda row: row.value(difference),
+            lambda row: show_difference(of(row), decimals),
+            value=lambda row: getattr(of(row), "mean", None),
         ),
         Column("best", lambda row: marks.get(row.id, ""), numeric=False),
+        Column("verdict", lambda row: show_verdict(of(row), decimals), 1, numeric=False),
         Column(
-            "Holm\np",
-            lambda row: show_p(tested.get(row.id, math.nan)),
+            "smallest\nvisible",
+            lambda row: show_number(getattr(of(row), "smallest_visible", None), decimals),
             1,
-            value=lambda row: tested.get(row.id),
+            value=lambda row: getattr(of(row), "smallest_visible", None),
+        ),
+        Column(
+            "adjusted\np",
+            lambda row: show_p(_p_of(of(row))),
+            2,
+            value=lambda row: _p_of(of(row)),
         ),
     ]
+
+
+def _p_of(difference: Difference | None) -> float:
+    """The p that the verdict rests on: over the family, or of a control or reference alone."""
+    if difference is None:
+        return math.nan
+    return difference.p if math.isnan(difference.p_adjusted) else difference.p_adjusted
 
 
 def _metric_column(name: str, metric: Metric, spare: int) -> Column:
@@ -246,11 +265,13 @@ def _caption(blocks: list[PairBlock], records: list[Record]) -> list[str]:
     ]
     if any(row.is_anchor for row in rows):
         sentences.append(
-            f"Differences to {_anchor_title(rows)} are paired by seed, under the same condition, with their"
-            " 95 % t interval; p is that of the paired t test, with Holm's correction over the rows compared."
+            f"Differences to {_anchor_title(rows)}, under the same condition and with as many updates: the"
+            " 95 % intervals of methods hold for all methods of a condition at once (Dunnett's test, with"
+            " moderated variances where these disagree); controls and references are compared one by one."
         )
+    sentences += caption_of_verdicts(rows)
     sentences += caption_of_marks(blocks)
-    sentences.append("All numbers, and every interval over student seeds, are conditional on the teacher.")
+    sentences.append(_conditional_on(rows))
     lost = [status for status in LOST if any(row.count(status) for row in rows if row.is_student)]
     if lost:
         sentences.append(f"Means leave out runs that {' or '.join(lost)}; the status column counts them.")
@@ -272,14 +293,30 @@ def caption_of_marks(blocks: list[PairBlock]) -> list[str]:
         return []
     if most < INTERVAL_FROM:
         return [f"Below {INTERVAL_FROM} seeds nothing is tested and no winner is marked."]
-    sentences = [
-        f"{BEST_MARK}: the best, beyond noise (paired t tests against all others, Holm, 5 %)."
-        f" {TIED_MARK}: the best where it is not, and the rows whose 95 % interval of the difference to it"
-        " holds 0."
+    return [
+        f"{BEST_MARK}: the best, the only one that may be. {TIED_MARK}: the rows that may be the best"
+        " (multiple comparisons with the best, 95 % jointly); controls don't compete, nor does a row of which"
+        " a run diverged or failed."
     ]
-    if most < FIRM_FROM:
-        sentences.append(f"With fewer than {FIRM_FROM} seeds every comparison is indicative only.")
-    return sentences
+
+
+def caption_of_verdicts(rows: Iterable[ResultRow]) -> list[str]:
+    """What verdicts mean, and what the comparisons could have seen."""
+    tested = [each for row in rows for each in row.differences.values() if not math.isnan(each.p)]
+    if not tested:
+        return []
+    return [
+        "above, below: the adjusted p is below 0.05; none > X: it is not, and the interval rules out a"
+        " difference of more than X, less than what would have been visible; undecided: neither.",
+        "Smallest visible: the true difference that would have been found with a chance of 80 %.",
+    ]
+
+
+def _conditional_on(rows: Iterable[ResultRow]) -> str:
+    rows = list(rows)
+    if any(row.clusters for row in rows):
+        return "Intervals of rows over several teachers or splits hold over those; n counts runs."
+    return "All numbers, and every interval over student seeds, are conditional on the teacher and the split."
 
 
 def provenance_warnings(records: Iterable[Record]) -> list[str]:
@@ -338,5 +375,7 @@ def numbers_frame(blocks: list[PairBlock], records: list[Record]) -> pd.DataFram
             for key, estimate in row.values.items():
                 if key in measured:
                     line |= {f"{key}/{part}": value for part, value in vars(estimate).items()}
+            for name, difference in row.differences.items():
+                line |= {f"difference/{name}/{part}": value for part, value in vars(difference).items()}
             lines.append(line)
     return typed_frame(lines)

@@ -47,6 +47,7 @@ class Artifacts:
         """The content of arrays.npz, bounded in size whatever the data (N test samples, K classes).
 
         test_prediction, test_label     int16 [N] (of masks the first 64)
+        test_group                      int32 [N], the subject or scene of each, where the data has groups
         test_logits                     float16 [N, K], of at most two million numbers
         test_embedding                  float16 [256, D] of the first test samples, and teacher_embedding
         test_class_correlation          float16 [K, K] over the test samples, and teacher_class_correlation
@@ -60,6 +61,9 @@ class Artifacts:
             "test_embedding": predictions.embeddings.half(),
             "teacher_embedding": self._teacher_embedding.half(),
         }
+        groups = open_test(data).groups
+        if groups is not None:
+            arrays["test_group"] = groups.unique(return_inverse=True)[1][:kept].to(torch.int32)
         if logits.numel() <= KEPT_LOGITS and not data.dense:
             arrays["test_logits"] = logits.half()
         if logits.shape[1] <= KEPT_CLASSES and not data.dense:

@@ -4,6 +4,7 @@ import math
 from itertools import combinations
 
 import numpy as np
+import pandas as pd
 import pytest
 from fake_records import altered, make_record, write_run
 from scipy import stats
@@ -13,6 +14,7 @@ from benchmark.errors import UserError
 from benchmark.reporting import compare, load_records
 from benchmark.reporting.comparisons import against_anchor, standings
 from benchmark.reporting.grouping import task_blocks
+from benchmark.reporting.inference import differences_to
 from benchmark.reporting.results import Results
 
 NAMES = ("scratch", "kd", "crd", "label_smoothing")
@@ -49,18 +51,30 @@ def folder(tmp_path, records):
 def test_each_number_is_that_of_the_raw_records(folder, records):
     frame = compare(folder).set_index("baseline")
     scratch = accuracies(records, "scratch")
-    slow = {name: stats.ttest_rel(accuracies(records, name), scratch) for name in NAMES[1:]}
-    adjusted = multipletests([slow[name].pvalue for name in NAMES[1:]], method="holm")[1]
+    paired = {name: stats.ttest_rel(accuracies(records, name), scratch) for name in NAMES[1:]}
+    adjusted = multipletests([paired[name].pvalue for name in NAMES[1:]], method="holm")[1]
+    samples = {name: accuracies(records, name) for name in NAMES}
+    pooled = differences_to(samples, "scratch", ("kd", "crd"))
     assert sorted(frame.index) == sorted(NAMES[1:])
     for name, p_holm in zip(NAMES[1:], adjusted, strict=True):
         line, differences = frame.loc[name], accuracies(records, name) - scratch
-        assert (line.against, line.metric, line.n) == ("scratch", "top1", 5)
+        assert (line.against, line.metric, line.n, line.paired_n) == ("scratch", "top1", 5, 5)
         assert line.difference == pytest.approx(differences.mean())
-        assert line.sd == pytest.approx(differences.std(ddof=1))
-        assert (line.p, line.p_holm) == pytest.approx((slow[name].pvalue, p_holm))
-        assert (line.low, line.high) == pytest.approx(tuple(slow[name].confidence_interval(0.95)))
+        assert line.paired_sd == pytest.approx(differences.std(ddof=1))
+        assert (line.paired_p, line.paired_p_holm) == pytest.approx((paired[name].pvalue, p_holm))
+        interval = paired[name].confidence_interval(0.95)
+        assert (line.paired_low, line.paired_high) == pytest.approx(tuple(interval))
         assert line.normalised == pytest.approx(differences.mean() / (70.5 - scratch.mean()))
-        assert not line.indicative
+        for part in ("low", "high", "p", "p_adjusted", "smallest_visible", "equivalent_within"):
+            assert line[part] == pytest.approx(getattr(pooled[name], part), nan_ok=True), (name, part)
+        assert line.verdict == pooled[name].verdict
+
+
+def test_controls_are_outside_of_the_family(folder):
+    frame = compare(folder).set_index("baseline")
+    assert math.isnan(frame.loc["label_smoothing"].p_adjusted)
+    assert frame.loc[["kd", "crd"]].p_adjusted.notna().all()
+    assert (frame.loc[["kd", "crd"]].p_adjusted >= frame.loc[["kd", "crd"]].p).all()
 
 
 def test_the_bootstrap_reads_the_saved_predictions(folder, records):
@@ -84,14 +98,40 @@ def test_of_two_primary_metrics_only_the_one_that_counts_predictions_has_a_boots
     assert frame.loc["top5"].bootstrap_low.isna().all()
 
 
-def test_a_broken_arrays_file_costs_its_seed_and_is_named(folder):
-    broken = next((folder / "runs").glob("*-kd-seed0-*"))
+def test_a_broken_arrays_file_costs_its_seed_and_is_named(tmp_path):
+    for record in [make_record(name, seed) for name in NAMES for seed in range(6)]:
+        arrays = predictions_of(record)
+        np.savez(write_run(tmp_path, record) / "arrays.npz", **arrays)
+    broken = next((tmp_path / "runs").glob("*-kd-seed0-*"))
     (broken / "arrays.npz").write_bytes(b"PK\x03\x04 rubbish")
-    results = Results.read(folder)
+    results = Results.read(tmp_path)
     frame = compare(results).set_index("baseline")
     assert [broken.name in problem for problem in results.problems] == [True]
     assert math.isfinite(frame.loc["kd"].bootstrap_low)
-    assert frame.loc["kd"].n == 5
+    assert frame.loc["kd"].n == 6
+
+
+def test_below_five_seeds_a_bootstrap_is_not_shown(tmp_path):
+    for record in [make_record(name, seed) for name in NAMES for seed in range(4)]:
+        arrays = predictions_of(record)
+        np.savez(write_run(tmp_path, record) / "arrays.npz", **arrays)
+    assert compare(tmp_path).bootstrap_low.isna().all()
+
+
+def test_groups_of_test_samples_are_drawn_whole(tmp_path):
+    """Forty subjects that are right or wrong as a whole: the interval is wider than that of samples."""
+    widths = {}
+    for kind in ("samples", "groups"):
+        for record in [make_record(name, seed) for name in ("scratch", "kd") for seed in range(5)]:
+            label, group = np.zeros(400, np.int16), np.arange(400) // 10
+            wrong = group < (20 if record.run.baseline == "scratch" else 8)
+            record.results.scores["test@last"]["top1"] = float((~wrong).mean())
+            arrays = {"test_prediction": wrong.astype(np.int16), "test_label": label}
+            arrays |= {"test_group": group} if kind == "groups" else {}
+            np.savez(write_run(tmp_path / kind, record) / "arrays.npz", **arrays)
+        line = compare(tmp_path / kind).iloc[0]
+        widths[kind] = line.bootstrap_high - line.bootstrap_low
+    assert widths["groups"] > 2 * widths["samples"]
 
 
 def test_differences_to_any_baseline_can_be_asked_for_and_each_can_meet_each(folder, records):
@@ -103,7 +143,9 @@ def test_differences_to_any_baseline_can_be_asked_for_and_each_can_meet_each(fol
     assert {frozenset(pair) for pair in zip(each.baseline, each.against, strict=True)} == {
         frozenset(pair) for pair in combinations(NAMES, 2)
     }
-    assert each.p_holm.to_list() == pytest.approx(multipletests(each.p, method="holm")[1])
+    assert each.p_adjusted.to_list() == pytest.approx(multipletests(each.p, method="holm")[1])
+    assert each.paired_p_holm.to_list() == pytest.approx(multipletests(each.paired_p, method="holm")[1])
+    assert ((each.p_adjusted < 0.05) == each.verdict.isin(["above", "below"])).all()
 
 
 def test_records_will_do_without_their_folder(folder):
@@ -118,16 +160,10 @@ def test_below_three_seeds_nothing_is_tested_or_marked(tmp_path):
     for record in records:
         write_run(tmp_path, record)
     frame = compare(tmp_path)
-    assert frame[["p", "p_holm", "low", "high"]].isna().all(axis=None)
+    assert frame[["p", "p_adjusted", "paired_p", "low", "high", "paired_low"]].isna().all(axis=None)
+    assert set(frame.verdict) == {"undecided"}
     (block,) = task_blocks(records)["compression"]
     assert standings(block, "top1") == {}
-
-
-def test_three_seeds_are_indicative(tmp_path):
-    for name in NAMES:
-        for seed in range(3):
-            write_run(tmp_path, make_record(name, seed))
-    assert compare(tmp_path).indicative.all()
 
 
 def with_scores(scores):
@@ -141,18 +177,77 @@ def with_scores(scores):
     return {row.baseline: marks.get(row.id, "") for row in block.rows if row.baseline}
 
 
-def test_the_best_is_marked_alone_only_beyond_noise():
+def test_the_best_is_marked_alone_only_where_no_other_may_be_it():
     clear = {"scratch": [50, 51, 52, 50, 51], "kd": [60, 61, 62, 60.5, 61], "crd": [55, 56, 57, 55, 56]}
     assert with_scores(clear) == {"scratch": "", "kd": "●", "crd": ""}
     close = clear | {"crd": [60, 61.2, 61.7, 60.9, 60.8]}
     assert with_scores(close) == {"scratch": "", "kd": "○", "crd": "○"}
 
 
-def test_a_metric_that_should_be_small_is_compared_the_other_way_round(records):
+def test_of_a_metric_that_should_be_small_the_smallest_is_the_best(records):
+    for record in records:
+        record.results.scores["test@last"]["kl_to_teacher"] = {"kd": 0.1, "crd": 0.5}.get(
+            record.run.baseline, 1.0
+        ) + 0.001 * ((record.run.seed * 7) % 5)
     (block,) = task_blocks(records)["compression"]
-    for each in against_anchor(block, "kl_to_teacher"):
-        assert each.better == (each.p_holm < 0.05 and each.difference.mean < 0)
-    assert any(each.better for each in against_anchor(block, "kl_to_teacher"))
+    marks = standings(block, "kl_to_teacher")
+    assert [row.baseline for row in block.students if row.id in marks] == ["kd"]
+    verdicts = {each.row.baseline: each.difference.verdict for each in against_anchor(block, "kl_to_teacher")}
+    assert verdicts["kd"] == "below"  # a word about the number, whichever way is better
+
+
+def over_teachers(teachers, **changes):
+    """Runs of scratch and KD with two seeds on each of some teachers, by teacher seed."""
+    records = []
+    for teacher in teachers:
+        for name in ("scratch", "kd"):
+            for seed in range(2):
+                record = make_record(name, seed, teacher_seed=teacher, **changes)
+                record = altered(record, teacher={"id": f"t{teacher}", "checksum": f"c{teacher}"})
+                gain = 5 + teacher if name == "kd" else 0
+                record.results.scores["test@last"]["top1"] = (50 + 3 * teacher + 0.1 * seed + gain) / 100
+                records.append(record)
+    return records
+
+
+def test_over_several_teachers_intervals_hold_over_teachers():
+    records = over_teachers((0, 1, 2, 3))
+    (block,) = task_blocks(records)["compression"]
+    rows = {row.baseline: row for row in block.students}
+    assert set(rows) == {"scratch", "kd"}
+    assert rows["kd"].values["test@last/top1"].n == 8
+    assert rows["kd"].condition["teacher_seed"] == "0, 1, 2, 3"
+    (line,) = compare(records).itertuples()
+    expected = stats.ttest_1samp([5, 6, 7, 8], 0)
+    assert (line.n, line.difference) == (4, pytest.approx(6.5))
+    assert line.p == pytest.approx(expected.pvalue)
+    assert (line.low, line.high) == pytest.approx(tuple(expected.confidence_interval(0.95)))
+
+
+def test_two_teachers_are_too_few_to_say_anything_over_teachers():
+    (line,) = compare(over_teachers((0, 1))).itertuples()
+    assert (line.n, line.verdict) == (2, "undecided")
+    assert pd.isna(line.p)
+
+
+def test_nothing_is_subtracted_across_teachers():
+    records = over_teachers((0, 1))
+    apart = [r for r in records if (r.run.baseline, r.condition.teacher_seed) in (("kd", 0), ("scratch", 1))]
+    assert len(compare(apart)) == 0
+
+
+def test_two_teachers_of_one_seed_are_no_sample():
+    records = over_teachers((0, 1))
+    twins = [altered(r, condition={"teacher_seed": 0}) for r in records]
+    (block,) = task_blocks(twins)["compression"]
+    assert [row.values["test@last/top1"].n for row in block.students] == [2, 2, 2, 2]
+
+
+def test_split_seeds_are_clusters_too():
+    records = [altered(r, condition={"teacher_seed": 0, "split_seed": r.condition.teacher_seed})
+               for r in over_teachers((0, 1, 2))]  # fmt: skip
+    (line,) = compare(records).itertuples()
+    assert (line.n, line.difference) == (3, pytest.approx(6.0))
 
 
 def test_conditions_are_never_compared_across(tmp_path):

@@ -162,14 +162,18 @@ def test_the_smallest_visible_difference_is_found_four_times_of_five():
     assert (t > critical).mean() == pytest.approx(0.8, abs=0.006)
 
 
-def test_equivalence_is_that_of_two_one_sided_tests():
+def test_equivalence_is_that_of_two_one_sided_tests_over_the_family():
+    """At the bound the larger of both p values is half of what the joint test leaves to a side."""
     each = differences_to(ALIKE, "kd")["crd"]
     bound = each.equivalent_within
+    assert bound == pytest.approx(max(map(abs, each.interval)))
+    half_width = (each.simultaneous_high - each.simultaneous_low) / 2
     p = max(
         stats.t.sf((each.mean + bound) / each.se, each.df),
         stats.t.cdf((each.mean - bound) / each.se, each.df),
     )
-    assert p == pytest.approx(0.05)
+    assert p == pytest.approx(stats.t.sf(half_width / each.se, each.df))
+    assert p < 0.025
 
 
 def test_controls_have_a_single_p_and_no_part_in_the_family():

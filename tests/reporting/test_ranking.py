@@ -60,7 +60,17 @@ def panels_of(folder, records):
 
 
 def blocks(count, baselines=("scratch", "kd", "crd"), seeds=2):
-    return [make_record(b, s, epochs=5 + e) for b in baselines for s in range(seeds) for e in range(count)]
+    return [
+        make_record(b, s, dataset=f"set{e}") for b in baselines for s in range(seeds) for e in range(count)
+    ]
+
+
+def test_conditions_of_one_dataset_are_one_block(tmp_path):
+    records = [make_record(b, 0, dataset=f"set{e}", label_fraction=share)
+               for b in ("scratch", "kd", "crd") for e in range(5) for share in (0.1, 0.2, 0.5)]  # fmt: skip
+    _, panels = panels_of(tmp_path, records)
+    assert len(panels) == 15
+    assert rank(panels).blocks == 5
 
 
 def test_ranks_are_those_of_the_means_over_seeds(tmp_path):
@@ -71,7 +81,7 @@ def test_ranks_are_those_of_the_means_over_seeds(tmp_path):
         [
             [
                 np.mean([r.results.scores["test@last"]["top1"] for r in records
-                         if r.condition.epochs == 5 + e and r.run.baseline == b])
+                         if r.run.dataset == f"set{e}" and r.run.baseline == b])
                 for b in ("scratch", "kd", "crd")
             ]
             for e in range(6)
@@ -86,11 +96,11 @@ def test_below_five_blocks_nothing_is_drawn_and_the_reason_is_given(tmp_path):
     results, _ = panels_of(tmp_path, blocks(4))
     (drawing,) = drawings(results)
     assert drawing.draw is None
-    assert drawing.reason == "not drawn: 4 blocks (dataset, pair, condition), 5 are needed"
+    assert drawing.reason == "not drawn: 4 datasets, 5 are needed"
 
 
 def test_a_baseline_that_misses_a_block_is_left_out_and_named(tmp_path):
-    records = blocks(5) + [make_record("fitnet", s, epochs=5 + e) for s in range(2) for e in range(4)]
+    records = blocks(5) + [make_record("fitnet", s, dataset=f"set{e}") for s in range(2) for e in range(4)]
     results, panels = panels_of(tmp_path, records)
     assert rank(panels).left_out == ("FitNet",)
     (drawing,) = drawings(results)
@@ -100,7 +110,7 @@ def test_a_baseline_that_misses_a_block_is_left_out_and_named(tmp_path):
 
 def test_too_few_complete_baselines_are_a_reason(tmp_path):
     _, panels = panels_of(tmp_path, blocks(5, ("scratch", "kd")))
-    assert rank(panels).reason == "not drawn: 2 baselines finished in all 5 blocks, 3 are needed"
+    assert rank(panels).reason == "not drawn: 2 baselines finished in all 5 datasets, 3 are needed"
 
 
 def test_bars_join_what_lies_within_the_critical_difference():

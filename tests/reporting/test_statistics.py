@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
+from benchmark.reporting.aggregates import grouped_bootstrap_intervals
 from benchmark.reporting.statistics import (
-    bootstrap_intervals,
     estimate_of,
     holm,
     normalised,
@@ -94,17 +94,17 @@ def test_the_bootstrap_agrees_with_resampling_seed_by_seed_and_sample_by_sample(
     for _ in range(2000):
         seeds, samples = draw.integers(0, 4, 4), draw.integers(0, 60, 60)
         slow.append(np.mean([answers[seed, sample] for seed in seeds for sample in samples]))
-    ((low, high),) = bootstrap_intervals({"a": answers}, draws=4000).values()
+    ((low, high),) = grouped_bootstrap_intervals({"a": answers}, draws=4000).values()
     assert (low, high) == pytest.approx(tuple(np.quantile(slow, [0.025, 0.975])), abs=0.02)
 
 
 def test_the_bootstrap_pairs_its_samples_and_repeats_itself():
     answers = np.random.default_rng(2).choice([-1, 0, 1], size=(3, 200))
-    both = bootstrap_intervals({"a": answers, "b": answers + 1}, draws=500)
-    assert both == bootstrap_intervals({"a": answers, "b": answers + 1}, draws=500)
+    both = grouped_bootstrap_intervals({"a": answers, "b": answers + 1}, draws=500)
+    assert both == grouped_bootstrap_intervals({"a": answers, "b": answers + 1}, draws=500)
     low, high = both["a"]
     assert low < answers.mean() < high
-    one = bootstrap_intervals({"constant": np.full((3, 50), 0.25)})["constant"]
+    one = grouped_bootstrap_intervals({"constant": np.full((3, 50), 0.25)})["constant"]
     assert one == pytest.approx((0.25, 0.25))
 
 

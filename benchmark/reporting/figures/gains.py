@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from functools import partial
 from typing import Any, NamedTuple
@@ -11,18 +12,19 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from benchmark.reporting.figures.drawing import LINE, Drawing, panel_axes, wrapped
+from benchmark.reporting.inference import Difference
 from benchmark.reporting.panels import Panel
 from benchmark.reporting.results import Results
 from benchmark.reporting.rows import ResultRow, anchor_of
-from benchmark.reporting.statistics import INTERVAL_FROM, Estimate
 
 ONE = (
-    "Difference to the anchor, paired by seed, with its 95 % t interval (from three seeds on); above, the"
-    " share of the gap to the teacher. Solid: the teacher's lead. Controls are hatched, references framed."
+    "Difference to the anchor with its 95 % interval (from three seeds on; of methods: for all of them at"
+    " once); above, the share of the gap to the teacher. Solid: the teacher's lead. Controls are hatched,"
+    " references framed."
 )
 MANY = (
-    "Each point is a baseline on one dataset, pair and condition: its gain over the anchor, paired by"
-    " seed, against the teacher's lead over the anchor. On the diagonal a student equals its teacher."
+    "Each point is a baseline on one dataset, pair and condition: its gain over the anchor"
+    " against the teacher's lead over the anchor. On the diagonal a student equals its teacher."
 )
 FILLS = {"method": {}, "control": {"hatch": "////"}, "reference": {"edgecolor": "#333333", "linewidth": 0.8}}
 
@@ -32,7 +34,7 @@ class Gain(NamedTuple):
 
     row: ResultRow
     label: str
-    gain: Estimate
+    gain: Difference
     gap: float
 
 
@@ -53,8 +55,8 @@ def gains(panel: Panel) -> list[Gain]:
     if len(teachers) != 1 or not panel.higher_is_better:
         return []
     for row in panel.rows:
-        anchor, gain = anchor_of(row, panel.rows), row.values.get(f"difference/{name}")
-        if anchor is not None and gain is not None and gain.n:
+        anchor, gain = anchor_of(row, panel.rows), row.differences.get(name)
+        if anchor is not None and gain is not None and not math.isnan(gain.mean):
             gap = teachers[0] - anchor.values[panel.key].mean
             found.append(Gain(row, panel.label(row), gain, gap))
     return found
@@ -74,8 +76,8 @@ def sorted_figure(results: Results, found: list[tuple[Panel, list[Gain]]]) -> Fi
             height=0.62,
             **{"color": colour, "alpha": 0.6} | FILLS[each.row.about.role],
         )
-        if each.gain.n >= INTERVAL_FROM:
-            axes.plot([each.gain.low, each.gain.high], [height, height], color=colour, linewidth=1.2)
+        if not math.isnan(each.gain.se):
+            axes.plot(each.gain.interval, [height, height], color=colour, linewidth=1.2)
     axes.axvline(0, color="#333333", linewidth=0.8)
     axes.axvline(gap, color="#333333", linewidth=0.8)
     axes.set_yticks(range(len(ordered)), [wrapped(each.label, 30) for each in ordered], fontsize=6.5)
@@ -105,8 +107,8 @@ def scatter_figure(results: Results, found: list[tuple[Panel, list[Gain]]]) -> F
     for _, own in found:
         for each in own:
             look: dict[str, Any] = {"color": colours[each.row.title]}
-            if each.gain.n >= INTERVAL_FROM:
-                axes.plot([each.gap] * 2, [each.gain.low, each.gain.high], **look, lw=0.5, alpha=0.5)
+            if not math.isnan(each.gain.se):
+                axes.plot([each.gap] * 2, each.gain.interval, **look, lw=0.5, alpha=0.5)
             axes.plot(each.gap, each.gain.mean, marker=marks[each.row.title], **look, ms=3.5, lw=0)
     axes.axhline(0, color="#333333", linewidth=0.8)
     low, high = axes.get_xlim()
