@@ -22,6 +22,7 @@ from benchmark.reporting.identity import (
     telling,
 )
 from benchmark.reporting.rows import (
+    CORRUPTED,
     COSTS,
     MEASUREMENTS,
     PROBES,
@@ -35,7 +36,12 @@ from benchmark.reporting.rows import (
 )
 from benchmark.reporting.statistics import Estimate, estimate_of, paired_differences
 
-OF_TEACHER = {"teacher/test/": f"{LAST}/", "teacher/probes/": PROBES, "teacher_": ""}
+OF_TEACHER = {
+    "teacher/test/": f"{LAST}/",
+    "teacher/probes/": PROBES,
+    "teacher/corrupted/": CORRUPTED,
+    "teacher_": "",
+}
 """Columns of a run's teacher -> the same columns of a student."""
 
 
@@ -126,6 +132,13 @@ def _numbers(runs: pd.DataFrame, metrics: Mapping[str, Metric]) -> pd.DataFrame:
     scales |= dict.fromkeys((*COSTS, *MEASUREMENTS), 1.0)
     probed = [name for name in runs if name.startswith(PROBES) and runs[name].notna().to_numpy().any()]
     scales |= dict.fromkeys(probed, 100.0)
+    scales |= {
+        name: metrics[metric].scale
+        for name in runs
+        if name.startswith(CORRUPTED)
+        and (metric := name.rpartition("/")[2]) in metrics
+        and runs[name].notna().to_numpy().any()
+    }
     return pd.DataFrame(
         {
             name: runs[name].astype(float) * scale if name in runs else np.nan
