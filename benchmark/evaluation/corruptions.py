@@ -59,15 +59,16 @@ class Values:
     def of(cls, modality: Modality, train: Tensor) -> Values:
         """0 to 255 for uint8, else the extremes of each channel over the training samples [N, C, *space].
 
-        An image of one channel and another type whose least value is 0 is a depth map: its holes are left
-        out of the extremes.
+        An image of one channel in other whole numbers whose least one is 0 is a depth map: its holes are
+        left out of the extremes.
         """
         channels = train.shape[1]
         if train.dtype == torch.uint8:
             return cls(torch.zeros(channels), torch.full((channels,), 255.0), modality.spatial)
         axes = (0, *range(2, train.ndim))
         low, high = train.amin(axes).float(), train.amax(axes).float()
-        holes = modality.spatial and channels == 1 and not low.any()
+        whole = not train.is_floating_point()
+        holes = modality.spatial and channels == 1 and whole and not low.any()
         if holes and high.any():
             low = train[train > 0].min().float()[None]
         span = high - low
