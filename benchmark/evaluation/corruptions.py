@@ -91,7 +91,7 @@ class Corruption:
         They keep their type and unit. Frames are corrupted alike, and as images of their own; channels of an
         image that has neither one nor three are taken one at a time. Images are clipped to their range,
         signals are not. A signal passes everything but noise as it is. A hole stays a hole under every kind;
-        what is computed of its surroundings takes it for the nearest value.
+        what is computed of its surroundings takes it for the least value.
         """
         known = self._values[name]
         if not known.image and self._kind != NOISE:
@@ -120,9 +120,11 @@ class Corruption:
 def _on_images(change: Callable[[Tensor, float], Tensor], x: Tensor, strength: float) -> Tensor:
     """`change` of each image (one or three channels) of x [B, C, *others, H, W] with values in [0, 1]."""
     frames = x.movedim(1, -3)
-    if x.shape[1] in (1, 3):
-        return change(frames, strength).movedim(-3, 1)
-    return change(frames.unsqueeze(-3), strength).squeeze(-3).movedim(-3, 1)
+    apart = x.shape[1] not in (1, 3)
+    # Networks may predict in half precision; what they are shown is the same for all of them.
+    with torch.autocast(x.device.type, enabled=False):
+        changed = change(frames.unsqueeze(-3) if apart else frames, strength)
+    return (changed.squeeze(-3) if apart else changed).movedim(-3, 1)
 
 
 def gaussian_blur(x: Tensor, sigma: float) -> Tensor:

@@ -208,6 +208,14 @@ def test_the_global_random_state_is_left_alone() -> None:
     assert torch.equal(before, torch.get_rng_state())
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_networks_that_predict_in_half_precision_are_shown_the_same(kind: str) -> None:
+    x = RGB.float()
+    whole = corrupt(x, kind, STRENGTHS[kind][1])
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(corrupt(x, kind, STRENGTHS[kind][1]), whole)
+
+
 # --- shapes and units ---
 
 
