@@ -33,6 +33,9 @@ Scores = dict[str, float | None]
 Probes = dict[str, Scores]
 """Question -> probe -> test accuracy in [0, 1]."""
 
+Corrupted = dict[str, Scores]
+"""`gaussian_noise/2`, a kind of corruption and its strength from 1 to 3 -> the primary metric on test."""
+
 WholeNumber = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 
 LAST, BEST, VALIDATION = "test@last", "test@best_validation", "validation@last"
@@ -134,6 +137,7 @@ class Teacher:
     train        its scores on samples that it learnt from (of a checkpoint: that it would have); a teacher
                  that shares its samples with students hands as many of their hidden labels over
     parameters   and multiply-accumulates of one sample
+    corrupted    its scores on corrupted test samples
     """
 
     id: str = ""
@@ -145,6 +149,7 @@ class Teacher:
     macs: int | None = None
     probes: Probes = field(default_factory=dict)
     train: Scores = field(default_factory=dict)
+    corrupted: Corrupted = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -154,6 +159,7 @@ class Results:
     scores      split ("test@last", "test@best_validation", "validation@last") -> metric -> value
     best_epoch  the epoch that was best on validation, counted from 0
     probes      of the student; untrained_probes: of the student before training
+    corrupted   its scores on corrupted test samples, with its last weights
     """
 
     scores: dict[str, Scores] = field(default_factory=dict)
@@ -162,6 +168,7 @@ class Results:
     macs: int | None = None
     probes: Probes = field(default_factory=dict)
     untrained_probes: Probes = field(default_factory=dict)
+    corrupted: Corrupted = field(default_factory=dict)
 
     def score(self, split: str, metric: str) -> float | None:
         """A metric on a split; None where the run has none."""

@@ -71,6 +71,8 @@ class Settings:
     """Trials of tuning per baseline, the default among them; chosen on validation, run beside the default."""
     probes: bool = True
     """Probe the frozen features of every network: linear, k-NN, few-shot, transfer."""
+    corruptions: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Test every network on corrupted images too: noise, blur, brightness, contrast, low resolution."""
     results_dir: Path = Path("results")
     """Folder that holds all results, the trained teachers and the cache of decoded data."""
     report: bool = True

@@ -34,7 +34,7 @@ GROUPS = {
         "teacher_checkpoint",
     ),
     "Data and plugins": ("data_dir", "download", "bad_samples", "plugin"),
-    "Results": ("results_dir", "name", "probes", "report"),
+    "Results": ("results_dir", "name", "probes", "corruptions", "report"),
     "Machine": ("device", "precision"),
     "Instead of training": ("list", "dry_run", "verbose", "report_only", "figures"),
     "From a file": ("config",),

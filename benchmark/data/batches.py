@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import torch
 from torch import Tensor
@@ -124,14 +124,19 @@ def in_order(
     modalities: Iterable[str],
     device: torch.device,
     batch_size: int = 256,
+    alter: Callable[[str, Tensor], Tensor] | None = None,
 ) -> Iterator[Batch]:
     """The samples once, in order and unaugmented, with the modalities named and no other: what evaluation
-    reads."""
+    reads.
+
+    alter   (name, raw values [B, C, *space]) -> what stands for them, before it is normalised
+    """
     for index in torch.arange(len(samples)).split(batch_size):
         batch = {"index": index.to(device), "label": samples.labels[index].to(device)}
         batch["labelled"] = torch.ones(len(index), dtype=torch.bool, device=device)
         for name in modalities:
-            batch[name] = normalise(samples.modalities[name][index].to(device), data.modalities[name])
+            x = samples.modalities[name][index].to(device)
+            batch[name] = normalise(x if alter is None else alter(name, x), data.modalities[name])
         yield batch
 
 

@@ -176,7 +176,7 @@ class PairPlanner:
             teacher = self._teacher(kind, teacher_seed)
             mates = [name for name in names if learns_from(registry.parts(name)) == kind]
             runs = tuple(self._run(name, seed, teacher, recipe, registry) for name in mates)
-            yield CohortSpec(runs, self.settings.probes)
+            yield CohortSpec(runs, self.settings.probes, self.settings.corruptions)
 
     def _longer_anchors(self, cohorts: list[CohortSpec], registry: Registry) -> Iterator[CohortSpec]:
         """The anchors of one seed again, with as many updates as baselines with first stages have."""
@@ -189,7 +189,7 @@ class PairPlanner:
                 if not run.stage_epochs
             ]
             if longer:
-                yield CohortSpec(tuple(longer), self.settings.probes)
+                yield CohortSpec(tuple(longer), self.settings.probes, self.settings.corruptions)
 
     def _recipe(self, prefix: str, recipe: Recipe, asked: int | None, preset: int | None) -> Recipe:
         if asked is None and self.choice.known:

@@ -229,11 +229,13 @@ class RunSpec:
 class CohortSpec:
     """Runs that share teacher, data, condition and seed: trained in lockstep on one teacher pass.
 
-    probes   whether their frozen features are probed when they are trained
+    probes        whether their frozen features are probed when they are trained
+    corruptions   whether they are tested on corrupted images too
     """
 
     runs: tuple[RunSpec, ...]
     probes: bool = True
+    corruptions: bool = False
 
     def __post_init__(self) -> None:
         shared = [(r.data, r.pair, r.student, r.teacher, r.recipe, r.seed, r.precision) for r in self.runs]

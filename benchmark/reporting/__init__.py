@@ -42,7 +42,7 @@ def report(folder: Path, console: "Console | None" = None) -> list[Path]:
     from rich.console import Console
 
     from benchmark.errors import UserError
-    from benchmark.reporting import comparisons, figures, pairs, probes, render, tables
+    from benchmark.reporting import comparisons, corruptions, figures, pairs, probes, render, tables
     from benchmark.reporting.output import write
     from benchmark.reporting.page import write_page
     from benchmark.reporting.results import Results
@@ -58,9 +58,9 @@ def report(folder: Path, console: "Console | None" = None) -> list[Path]:
         write(folder / "records.csv", results.frame.to_csv(index=False)),
     ]
     by_task, by_pair = tables.task_tables(results), pairs.pair_tables(results)
-    of_probes = probes.probe_tables(results)
-    written += render.save_tables([*by_task, *by_pair, *of_probes], folder / "tables")
-    shown = [*by_task, *filter(pairs.adds_to_task_table, by_pair), *of_probes]
+    further = [*probes.probe_tables(results), *corruptions.corruption_tables(results)]
+    written += render.save_tables([*by_task, *by_pair, *further], folder / "tables")
+    shown = [*by_task, *filter(pairs.adds_to_task_table, by_pair), *further]
     differences = comparisons.compare(results).to_csv(index=False)
     written.append(write(folder / "tables" / "comparisons.csv", differences))
     saved = figures.save_figures(results, folder / "figures")

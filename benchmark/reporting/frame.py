@@ -127,13 +127,14 @@ def _results(record: Record) -> dict[str, Any]:
     results, teacher = record.results, record.teacher
     return flat(
         {
-            "teacher": {"test": teacher.test, "probes": teacher.probes},
+            "teacher": {"test": teacher.test, "probes": teacher.probes, "corrupted": teacher.corrupted},
             **cost_columns(record),
             **{split: results.scores.get(split, {}) for split in (VALIDATION, LAST)},
             **known({"best_epoch": results.best_epoch}),
             BEST: results.scores.get(BEST, {}),
             "probes": results.probes,
             "untrained": {"probes": results.untrained_probes},
+            "corrupted": results.corrupted,
         }
     )
 

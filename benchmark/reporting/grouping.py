@@ -26,6 +26,7 @@ from benchmark.reporting.identity import (
 )
 from benchmark.reporting.inference import Difference
 from benchmark.reporting.rows import (
+    CORRUPTED,
     COSTS,
     MEASUREMENTS,
     PROBES,
@@ -39,7 +40,12 @@ from benchmark.reporting.rows import (
 )
 from benchmark.reporting.statistics import Estimate, estimate_of
 
-OF_TEACHER = {"teacher/test/": f"{LAST}/", "teacher/probes/": PROBES, "teacher_": ""}
+OF_TEACHER = {
+    "teacher/test/": f"{LAST}/",
+    "teacher/probes/": PROBES,
+    "teacher/corrupted/": CORRUPTED,
+    "teacher_": "",
+}
 """Columns of a run's teacher -> the same columns of a student."""
 
 
@@ -164,6 +170,13 @@ def _numbers(runs: pd.DataFrame, metrics: Mapping[str, Metric]) -> pd.DataFrame:
     scales |= dict.fromkeys((*COSTS, *MEASUREMENTS), 1.0)
     probed = [name for name in runs if name.startswith(PROBES) and runs[name].notna().to_numpy().any()]
     scales |= dict.fromkeys(probed, 100.0)
+    scales |= {
+        name: metrics[metric].scale
+        for name in runs
+        if name.startswith(CORRUPTED)
+        and (metric := name.rpartition("/")[2]) in metrics
+        and runs[name].notna().to_numpy().any()
+    }
     return pd.DataFrame(
         {
             name: runs[name].astype(float) * scale if name in runs else np.nan

@@ -32,7 +32,7 @@ class Item:
     """`Table 1`, as the paper counts"""
     title: str
     shows: str
-    """`pairs`, `probes`, or the kind of figure"""
+    """`pairs`, `probes`, `corruptions`, or the kind of figure"""
     task: str
     dataset: str
     pairs: tuple[str, ...]
@@ -188,10 +188,14 @@ def _place(folder: Path | None) -> str:
 def _save(results: Results, item: Item, folder: Path) -> list[Path]:
     """Writes the item's files; their names are its number."""
     # Here and not above: drawing takes a second to import.
-    from benchmark.reporting import figures, pairs, probes, render
+    from benchmark.reporting import corruptions, figures, pairs, probes, render
 
     make_folder(folder)
-    tables = {"pairs": pairs.pair_tables, "probes": probes.probe_tables}
+    tables = {
+        "pairs": pairs.pair_tables,
+        "probes": probes.probe_tables,
+        "corruptions": corruptions.corruption_tables,
+    }
     if item.shows in tables:
         made = tables[item.shows](results)
         title = f"{item.number}. {item.title}"

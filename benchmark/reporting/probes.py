@@ -4,7 +4,7 @@ import pandas as pd
 
 from benchmark.reporting.grouping import with_floor
 from benchmark.reporting.results import Results
-from benchmark.reporting.rows import PROBES, PairBlock
+from benchmark.reporting.rows import CORRUPTED, PROBES, PairBlock
 from benchmark.reporting.tables import (
     METHOD,
     Column,
@@ -35,7 +35,7 @@ def probe_tables(results: Results) -> list[TaskTable]:
         own = [record for record in probed.records if record.run.task == task]
         blocks = list(map(with_floor, blocks))
         frame = numbers_frame(blocks, own)
-        shown = [name for name in frame if not name.startswith(("test@", "difference/"))]
+        shown = [name for name in frame if not name.startswith(("test@", "difference/", CORRUPTED))]
         tables.append(
             TaskTable(
                 task=task,

@@ -17,6 +17,9 @@ from benchmark.reporting.statistics import Estimate
 PROBES = "probes/"
 """Prefix of the values of probes: `probes/own/linear`, in percent."""
 
+CORRUPTED = "corrupted/"
+"""Prefix of the values on corrupted test samples: `corrupted/gaussian_noise/2/top1`, in the metric's unit."""
+
 SPLITS = (LAST, BEST)
 COSTS = ("parameters", "macs")
 LOST: tuple[Status, ...] = ("diverged", "failed")

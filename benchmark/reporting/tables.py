@@ -46,7 +46,7 @@ from benchmark.reporting.statistics import INTERVAL_FROM, Estimate
 TEXTUAL = ("fold", "teacher_data", "teacher_checkpoint", "precision", "overrides")
 """Conditions that are no numbers."""
 
-Kind = Literal["results", "pairs", "probes"]
+Kind = Literal["results", "pairs", "probes", "corruptions"]
 
 
 @dataclass(frozen=True)

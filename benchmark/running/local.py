@@ -208,6 +208,7 @@ def make_record(
             **asdict(teacher.cost),
             probes=outcome.teacher_probes,
             train={**teacher.train},
+            corrupted=outcome.teacher_corrupted,
         ),
         hyperparameters=run.hyperparameters,
         recipe=asdict(run.recipe),

@@ -15,6 +15,7 @@ from benchmark import records
 from benchmark.contracts import Context, NotApplicable
 from benchmark.data.batches import TrainStream
 from benchmark.errors import UserError
+from benchmark.evaluation.corrupted import CorruptedTest
 from benchmark.evaluation.cost import peak_memory_mb
 from benchmark.evaluation.evaluation import Evaluation
 from benchmark.evaluation.predictor import Predictions
@@ -55,6 +56,7 @@ class Outcome:
     reason: str = ""
     results: records.Results = field(default_factory=records.Results)
     teacher_probes: records.Probes = field(default_factory=dict)
+    teacher_corrupted: records.Corrupted = field(default_factory=dict)
     measurements: records.Measurements = field(default_factory=records.Measurements)
     arrays: dict[str, np.ndarray] = field(default_factory=dict)
     history: Sequence[Mapping[str, Any]] = ()
@@ -67,7 +69,7 @@ class CohortTraining:
 
     first_epoch   how many epochs these runs have behind them; `snapshots` (run's name -> `RunState.snapshot`)
                   are from there
-    memory        what evaluation keeps between cohorts (see `Probing` and `Evaluation`)
+    memory        what evaluation keeps between cohorts (see `Probing`, `Evaluation`, `CorruptedTest`)
     say           is told of a run that ends early, at once
     """
 
@@ -92,6 +94,14 @@ class CohortTraining:
         data = materials.data
         self.probing = Probing(data, materials.splits.train, materials.targets, fabric, memory)
         self.evaluation = Evaluation(data, materials.validation, materials.metrics, fabric, memory)
+        self.corrupted = CorruptedTest(
+            data,
+            materials.metrics,
+            materials.spec.student.modalities,
+            materials.spec.corruptions,
+            fabric,
+            memory,
+        )
         seen = (*teacher.spec.modalities, *materials.spec.student.modalities)
         self._seen = tuple(dict.fromkeys(seen))
         self._samples = materials.train
@@ -226,6 +236,7 @@ class CohortTraining:
         began = time.perf_counter()
         predictions = self._test(state, outcome)
         self._probe(learner.network, outcome)
+        self._test_corrupted(learner, outcome)
         outcome.arrays = self.artifacts.arrays(state, predictions)
         outcome.measurements = replace(
             outcome.measurements,
@@ -272,6 +283,12 @@ class CohortTraining:
             ),
         )
         outcome.teacher_probes = self.probing.shared_scores(self.teacher.checksum, self.teacher.network)
+
+    def _test_corrupted(self, learner: Learner, outcome: Outcome) -> None:
+        """Tests the last weights, and the teacher, on corrupted samples: nothing where that is not wanted."""
+        outcome.results = replace(outcome.results, corrupted=self.corrupted.scores(learner))
+        teacher = self.teacher
+        outcome.teacher_corrupted = self.corrupted.shared_scores(teacher.checksum, teacher.network)
 
     def measurements(self, state: RunState) -> records.Measurements:
         """What a run has cost so far; common passes are shared by those that took part, epoch by epoch."""

@@ -16,6 +16,7 @@ from fake_records import altered, make_record, write_run
 from benchmark.errors import UserError
 from benchmark.records import About, Condition, Metric, Provenance, Record, Run, Teacher
 from benchmark.reporting import compare, tidy_frame, wide_frame
+from benchmark.reporting.corruptions import corruption_tables
 from benchmark.reporting.identity import identity, stable_id
 from benchmark.reporting.probes import probe_tables
 from benchmark.reporting.results import Results
@@ -76,6 +77,7 @@ FIELDS = {
     "teacher.macs": (1, TOGETHER),
     "teacher.train": ({"top1": 0.99}, TOGETHER),
     "teacher.probes": ({"own": {"linear": 0.1}}, TOGETHER),
+    "teacher.corrupted": ({"contrast/1": {"top1": 0.1}}, TOGETHER),
     "hyperparameters": ({"weight": 0.4}, ROW),
     "recipe": ({"learning_rate": 0.2}, APART),
     "provenance.data_fingerprint": ("another", APART),
@@ -130,7 +132,8 @@ def runs(baseline: str, field: str | None, seeds=(0, 2, 4), **parts) -> list[Rec
         score = (0.9 if field else 0.5) + 0.001 * seed + (0.01 if record.run.baseline != "scratch" else 0)
         scores = {"test@last": {"top1": score}, "test@best_validation": {"top1": score}}
         probes = {"own": {"linear": score}}
-        results = {"scores": scores, "probes": probes, "untrained_probes": probes}
+        corrupted = {"contrast/1": {"top1": score}}
+        results = {"scores": scores, "probes": probes, "untrained_probes": probes, "corrupted": corrupted}
         records.append(altered(record, results=results))
     return records
 
@@ -167,6 +170,10 @@ def test_nothing_averages_over_what_decides_numbers(field):
     for table in probe_tables(results):
         for value in table.frame["probes/own/linear/mean"].dropna():
             assert any(math.isclose(value, mean) for mean in (*means, *(100 * mean for mean in means))), value
+    for table in corruption_tables(results):
+        shown = table.frame.filter(regex="^corrupted/(contrast/1|contrast|mean)/top1/mean$")
+        for value in shown.stack().dropna():
+            assert any(math.isclose(value, mean) for mean in means), value
     for _, own in tidy_frame(records).groupby("row"):
         assert own["test@last/top1"].max() - own["test@last/top1"].min() < 0.1
 

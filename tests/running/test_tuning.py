@@ -268,9 +268,10 @@ def test_no_trial_opens_the_test_split(tmp_path: Path, monkeypatch: pytest.Monke
     opened = []
     for module in (artifacts, teachers):
         monkeypatch.setattr(module, "open_test", _spy(module.open_test, opened))
-    from benchmark.evaluation import evaluation
+    from benchmark.evaluation import corrupted, evaluation
 
-    monkeypatch.setattr(evaluation, "open_test", _spy(evaluation.open_test, opened))
+    for module in (corrupted, evaluation):
+        monkeypatch.setattr(module, "open_test", _spy(module.open_test, opened))
     stop = tuning.Tuner.tune
 
     def then_stop(self, cohorts):
@@ -278,7 +279,8 @@ def test_no_trial_opens_the_test_split(tmp_path: Path, monkeypatch: pytest.Monke
         raise KeyboardInterrupt
 
     monkeypatch.setattr(tuning.Tuner, "tune", then_stop)
-    assert run(tmp_path, "--tune", "2", "--epochs", "2", baselines=("scratch", "kd")) == 130
+    arguments = ("--tune", "2", "--epochs", "2", "--corruptions")
+    assert run(tmp_path, *arguments, baselines=("scratch", "kd")) == 130
     assert len(opened) == 2  # for the teacher: its batch and its labels, and its scores
 
 

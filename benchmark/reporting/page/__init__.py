@@ -24,7 +24,7 @@ def write_page(results: Results, tables: list[TaskTable], saved: list[Saved], pa
 
     Args:
         results: the records and their histories.
-        tables: every table to show, those of probes among them.
+        tables: every table to show, those of probes and of corrupted samples among them.
         saved: the figures as written; those without files are listed with their reasons.
         path: where to, usually `results/<name>/report.html`.
     """

@@ -67,7 +67,10 @@ def _run(record: Record) -> dict[str, Any]:
     parts = {
         "Other results": {**cost_columns(record), **known({"best_epoch": results.best_epoch})},
         "Probes of frozen features": results.probes,
-        "Teacher": {"test": teacher.test, "probes": teacher.probes} if teacher.test else {},
+        "Corrupted test samples": results.corrupted,
+        "Teacher": {"test": teacher.test, "probes": teacher.probes, "corrupted": teacher.corrupted}
+        if teacher.test
+        else {},
         "Measurements": known(columns(record.measurements)),
         "Provenance": {**provenance, "run": record.id, "folder": f"runs/{record.folder}"},
     }
