@@ -98,7 +98,15 @@ def test_masks_are_learnt_and_scored_per_pixel(tmp_path: Path, labels: str) -> N
     for slug, record in found.items():
         assert record.status == "finished", (slug, record.reason)
         scores = record.results.scores["test@last"]
-        assert {"miou", "pixel_accuracy", "agreement", "kl_to_teacher"} == scores.keys()
+        assert scores.keys() == {
+            "miou",
+            "pixel_accuracy",
+            "nll",
+            "brier",
+            "ece",
+            "agreement",
+            "kl_to_teacher",
+        }
         assert 0 <= scores["miou"] <= scores["pixel_accuracy"] <= 1
     assert [name for name, metric in record.metrics.items() if metric.primary] == ["miou"]
     teacher = record.teacher.test

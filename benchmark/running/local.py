@@ -197,7 +197,7 @@ def make_record(
         status=outcome.status,
         reason=outcome.reason,
         about=_about(materials, run, registry),
-        metrics=information(materials.metrics, (*CALIBRATION, *FIDELITY)),
+        metrics=information(materials.metrics, (*(CALIBRATION if len(materials.metrics) else ()), *FIDELITY)),
         results=outcome.results,
         teacher=records.Teacher(
             id=teacher.spec.id,
