@@ -42,6 +42,10 @@ LAST, BEST, VALIDATION = "test@last", "test@best_validation", "validation@last"
 """The splits that a run is scored on: test with its last weights and with those best on validation."""
 
 
+FIRM_VALIDATION = 200
+"""With fewer labelled validation samples whatever is chosen on them is mostly chosen by chance."""
+
+
 class CorruptRecord(Exception):
     """A record file that is there but can't be used; the message names it and says why."""
 

@@ -26,9 +26,6 @@ RUNGS = (1 / 4, 1 / 2)
 RATE_FACTOR = 4.0
 """The learning rate is searched from the recipe's divided by this to the recipe's times this."""
 RATE = f"{OWN_RECIPE}learning_rate"
-FIRM_LABELS = 200
-"""With fewer validation labels a choice is mostly noise, and says so."""
-
 Values = dict[str, Any]
 Space = Mapping[str, Range | Choice]
 

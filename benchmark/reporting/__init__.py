@@ -46,6 +46,7 @@ def report(folder: Path, console: "Console | None" = None) -> list[Path]:
     from benchmark.reporting.output import write
     from benchmark.reporting.page import write_page
     from benchmark.reporting.results import Results
+    from benchmark.reporting.trials import trial_frame
 
     folder = Path(folder)
     console = console or Console()
@@ -57,6 +58,9 @@ def report(folder: Path, console: "Console | None" = None) -> list[Path]:
         write(folder / "records.parquet", results.frame.to_parquet(index=False)),
         write(folder / "records.csv", results.frame.to_csv(index=False)),
     ]
+    if results.trials:
+        trials = trial_frame(results.trials, results.records)
+        written.append(write(folder / "tuning.parquet", trials.to_parquet(index=False)))
     by_task, by_pair = tables.task_tables(results), pairs.pair_tables(results)
     further = [*probes.probe_tables(results), *corruptions.corruption_tables(results)]
     written += render.save_tables([*by_task, *by_pair, *further], folder / "tables")

@@ -63,7 +63,7 @@ def _pair_table(stem: str, blocks: list[PairBlock], metric: str) -> TaskTable:
         (line, pair): figure
         for line, rows in cells.items()
         for pair, row in rows.items()
-        if (figure := _published(row, pair, metric)) is not None
+        if (figure := _published(row, metric)) is not None
     }
     sources = list(dict.fromkeys(figure.source for figure in figures.values()))
     decimals = decimals_of(metrics[metric])
@@ -187,11 +187,11 @@ def _group(line: ResultRow, conditions: Iterable[str]) -> tuple[str, ...]:
     return (*(repr(line.comparison_condition.get(name)) for name in conditions), line.setting)
 
 
-def _published(row: ResultRow, pair: str, metric: str) -> Published | None:
+def _published(row: ResultRow, metric: str) -> Published | None:
     """The figure for a cell; a teacher's has the recipe of its pair's students."""
     first: Record = row.records[0]
     baseline = row.baseline if row.is_student else TEACHER
-    return published(first.run.dataset, pair, baseline, metric, first.condition)
+    return published(first, baseline, metric)
 
 
 def _mean(row: ResultRow | None, metric: str) -> float | None:

@@ -1,4 +1,4 @@
-"""Published figures, and where they may stand beside ours: the same dataset, pair, metric and recipe."""
+"""Published figures, and where they may stand beside ours: same dataset, pair, metric, recipe and teacher."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from benchmark.records import Condition
+from benchmark.records import Record
 from benchmark.reporting.frame import condition_columns
 
 REPORTED = Path(__file__).parents[2] / "results" / "reported"
@@ -44,20 +44,23 @@ def _recipes(folder: Path) -> dict[str, dict[str, Any]]:
     return yaml.safe_load(file.read_text(encoding="utf-8")) if file.exists() else {}
 
 
-def published(
-    dataset: str, pair: str, baseline: str, metric: str, condition: Condition, folder: Path = REPORTED
-) -> Published | None:
-    """The published figure for runs under `condition`; None where there is none or its recipe is another.
+def published(record: Record, baseline: str, metric: str, folder: Path = REPORTED) -> Published | None:
+    """The published figure for runs like `record`; None where there is none, or its recipe or teacher is
+    another.
 
     Args:
         baseline: a baseline's name, or "teacher".
         folder: holds CSV files of figures and recipes.yaml, which says what each recipe fixes.
     """
-    figure, recipe = _figures(folder).get((dataset, pair, baseline, metric), (None, ""))
+    run, condition = record.run, record.condition
+    figure, recipe = _figures(folder).get((run.dataset, run.pair, baseline, metric), (None, ""))
     fixed = dict(_recipes(folder).get(recipe, {}))
     if not fixed:
         return None
+    known = fixed.pop("teacher_checksums", ())
     if condition.teacher_checkpoint:
+        if record.teacher.checksum not in known:
+            return None
         fixed.pop("teacher_epochs", None)
     ours = condition_columns(condition)
     same = all(same_value(ours.get(name), value) for name, value in fixed.items())

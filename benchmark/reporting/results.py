@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -36,14 +36,15 @@ class History(NamedTuple):
     problems: list[str]
 
 
-def load_records(folder: Path | str) -> Loaded:
-    """Read `folder/runs/*/record.json`; each record gains `folder`, the name of its run folder.
+def load_records(folder: Path | str, kind: Literal["runs", "trials"] = "runs") -> Loaded:
+    """Read `folder/runs/*/record.json`, or those of trials of tuning; each record gains `folder`, the name of
+    its run folder.
 
     A corrupt, half-written or missing record costs its own run only, and is named in `problems`.
     """
     records: dict[str, Record] = {}
     problems = []
-    for run_folder in sorted(path for path in (Path(folder) / "runs").glob("*") if path.is_dir()):
+    for run_folder in sorted(path for path in (Path(folder) / kind).glob("*") if path.is_dir()):
         name, file = run_folder.name, run_folder / "record.json"
         try:
             record = read_record(file)
@@ -105,6 +106,8 @@ class Results:
     records: list[Record]
     history: pd.DataFrame = field(default_factory=pd.DataFrame)
     """as `history_frame` makes it"""
+    trials: list[Record] = field(default_factory=list)
+    """of tuning; no run is among them"""
     problems: list[str] = field(default_factory=list)
     """a line for each file that could not be read; grows as arrays are asked for"""
 
@@ -112,8 +115,9 @@ class Results:
     def read(cls, folder: Path | str) -> Results:
         """Reads `folder/runs/`; what is broken is named in `problems` and costs nothing else."""
         records, problems = load_records(folder)
+        trials, broken_trials = load_records(folder, "trials")
         history, broken_lines = history_frame(folder, records)
-        return cls(Path(folder), records, history, [*problems, *broken_lines])
+        return cls(Path(folder), records, history, trials, [*problems, *broken_trials, *broken_lines])
 
     @classmethod
     def of(cls, records: Iterable[Record]) -> Results:
@@ -130,7 +134,9 @@ class Results:
         history = pd.concat([self.history, other.history], ignore_index=True)
         if len(history):
             history = history.drop_duplicates(["id", "epoch"])
-        return Results(self.folder or other.folder, records, history, [*self.problems, *other.problems])
+        trials = distinct([*self.trials, *other.trials])
+        problems = [*self.problems, *other.problems]
+        return Results(self.folder or other.folder, records, history, trials, problems)
 
     def _placed(self) -> list[Record]:
         """The records, each with the whole path of its run folder: wherever it goes, its arrays are found."""

@@ -2,14 +2,14 @@
 
 import math
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import groupby
 from typing import Literal
 
 import pandas as pd
 
-from benchmark.records import BEST, LAST, Metric, Record, Status
+from benchmark.records import BEST, FIRM_VALIDATION, LAST, Metric, Record, Status
 from benchmark.reporting.comparisons import BEST_MARK, TIED_MARK, standings
 from benchmark.reporting.formatting import (
     UNFINISHED,
@@ -126,20 +126,12 @@ def _columns(blocks: list[PairBlock], metrics: dict[str, Metric], notes: list[st
         columns += _primary_columns(blocks, name, metrics[name], f"{anchor}," if len(first) > 1 else anchor)
     columns += [N, *telling_columns(blocks)]
     columns += [Column("status", lambda row: show_status(row, notes), numeric=False)]
-    columns += [
-        estimate_column(
-            f"{metric_name(metrics[name], name)}\nbest valid.",
-            f"{BEST}/{name}",
-            decimals_of(metrics[name]),
-            2,
-        )
-        for name in first
-    ]
+    columns += [_best_column(name, metrics[name]) for name in first]
     others = [name for name in metrics if name not in first]
-    columns += [_metric_column(name, metrics[name], spare=4 + k) for k, name in enumerate(others)]
-    spare = 4 + len(others)
+    columns += [_metric_column(name, metrics[name], spare=5 + k) for k, name in enumerate(others)]
+    spare = 5 + len(others)
     columns += [
-        Column("role", _role, spare=3, numeric=False),
+        Column("role", _role, spare=4, numeric=False),
         _value_column("parameters", "parameters", show_count, spare + 2),
         _value_column("multiply-\naccumulates", "macs", show_count, spare + 3),
         _value_column("ms per step", "step_ms", partial(show_mean, decimals=1), spare),
@@ -237,6 +229,22 @@ def _metric_column(name: str, metric: Metric, spare: int) -> Column:
     return estimate_column(header, f"{LAST}/{name}", decimals_of(metric), spare)
 
 
+def _best_column(name: str, metric: Metric) -> Column:
+    """The epoch that is best on validation; empty where so few samples choose by chance."""
+    shown = estimate_column(
+        f"{metric_name(metric, name)}\nbest valid.", f"{BEST}/{name}", decimals_of(metric), 3
+    )
+
+    def firm(row: ResultRow) -> bool:
+        return (row.about.num_validation or 0) >= FIRM_VALIDATION
+
+    return replace(
+        shown,
+        cell=lambda row: shown.cell(row) if firm(row) else "",
+        value=lambda row: row.value(f"{BEST}/{name}") if firm(row) else None,
+    )
+
+
 def estimate_column(header: str, key: str, decimals: int, spare: int = 0) -> Column:
     """Mean ± deviation of a row's value."""
     return Column(
@@ -275,6 +283,7 @@ def _caption(blocks: list[PairBlock], records: list[Record]) -> list[str]:
     lost = [status for status in LOST if any(row.count(status) for row in rows if row.is_student)]
     if lost:
         sentences.append(f"Means leave out runs that {' or '.join(lost)}; the status column counts them.")
+    sentences += _handed_over(records)
     if common := common_conditions(records):
         sentences.append(f"All runs: {common}.")
     if any(record.measurements.step_ms is not None for record in records):
@@ -283,6 +292,24 @@ def _caption(blocks: list[PairBlock], records: list[Record]) -> list[str]:
             " that share it."
         )
     return sentences + provenance_warnings(records)
+
+
+def _handed_over(records: Iterable[Record]) -> list[str]:
+    """What a teacher that saw the students' own samples tells of the labels that are hidden from them."""
+    scores = [
+        score * record.metrics[record.primary_metric].scale
+        for record in records
+        if record.condition.label_fraction < 1 and record.condition.teacher_data == "shared"
+        for score in [record.teacher.train.get(record.primary_metric)]
+        if score is not None
+    ]
+    if not scores:
+        return []
+    return [
+        "With few labels the teacher learnt from the students' own samples, hidden labels among them, and"
+        f" scores {max(scores):.1f} on them: it hands those labels over (--teacher-data disjoint keeps them"
+        " apart)."
+    ]
 
 
 def caption_of_marks(blocks: list[PairBlock]) -> list[str]:

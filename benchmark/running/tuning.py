@@ -14,7 +14,6 @@ import yaml
 
 from benchmark.planning.specs import CohortSpec, RunSpec, plain_name
 from benchmark.planning.tuning import (
-    FIRM_LABELS,
     Chosen,
     Contestant,
     Winner,
@@ -24,6 +23,7 @@ from benchmark.planning.tuning import (
     tuning_key,
 )
 from benchmark.records import (
+    FIRM_VALIDATION,
     VALIDATION,
     CorruptRecord,
     Record,
@@ -64,7 +64,7 @@ class Tuner:
         lines = [
             f"# {cohort.title}: the best of {first.trials} trials per baseline on {first.num_validation} "
             "validation samples",
-            *(["# so few that the choice is mostly noise"] if first.num_validation < FIRM_LABELS else []),
+            *(["# so few that the choice is mostly noise"] if first.num_validation < FIRM_VALIDATION else []),
         ]
         lines += [
             f"# {run.baseline}: trial {choice.number}, {choice.score} (default {choice.default_score})"

@@ -159,7 +159,7 @@ def _about(run: Run, condition: Condition) -> About:
         num_classes=10,
         num_train=900,
         num_labelled=round(900 * condition.label_fraction),
-        num_validation=100,
+        num_validation=500,
         num_test=1000 if synthetic else 10000,
         num_teacher=900,
         student=run.pair.split("-")[1],

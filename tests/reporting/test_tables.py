@@ -253,3 +253,20 @@ def test_a_narrow_terminal_keeps_score_and_difference_and_tells_rows_apart(width
     flat = "".join(text.split())
     for words in ("temperature=2.0", "weight=0.1", "weight=0.8", "diverged", "[1] the loss", "validation"):
         assert words.replace(" ", "") in flat
+
+
+def test_few_validation_labels_choose_no_best_epoch():
+    few = [altered(make_record("kd", seed), about={"num_validation": 199}) for seed in range(3)]
+    many = [altered(make_record("kd", seed), about={"num_validation": 200}) for seed in range(3)]
+    assert not any("best valid" in column.header for column in table_of(few).columns)
+    assert any("best valid" in column.header for column in table_of(many).columns)
+
+
+def test_a_teacher_that_hands_hidden_labels_over_is_said():
+    changes = {"label_fraction": 0.1, "teacher_data": "shared"}
+    record = altered(make_record("kd", 0, **changes), teacher={"train": {"top1": 0.987}})
+    assert "scores 98.7 on them: it hands those labels over" in " ".join(table_of([record]).caption)
+    apart = altered(
+        make_record("kd", 0, **changes | {"teacher_data": "disjoint"}), teacher=vars(record.teacher)
+    )
+    assert "hands those labels" not in " ".join(table_of([apart]).caption)

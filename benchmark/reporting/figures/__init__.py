@@ -19,7 +19,7 @@ from benchmark.reporting.style import style
 
 KINDS = (
     "comparison", "gains", "label_fractions", "hyperparameters", "critical_difference", "curves", "costs",
-    "fidelity", "probe_map", "correlations", "embedding_maps", "diagnostics",
+    "fidelity", "tuning", "probe_map", "correlations", "embedding_maps", "diagnostics",
 )  # fmt: skip
 """Modules of this package in the order of the page; each has `drawings(results)`."""
 

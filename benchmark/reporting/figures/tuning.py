@@ -1,0 +1,79 @@
+"""What tuning brings: the validation score that the best of n trials is expected to have."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from functools import partial
+
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from benchmark.records import Record
+from benchmark.reporting.figures.drawing import Drawing, panel_axes, wrapped
+from benchmark.reporting.results import Results
+from benchmark.reporting.rows import grouped
+from benchmark.reporting.style import COLOURS
+
+CAPTION = (
+    "Dots: the primary metric on validation at the end of each trial, at its number (0 is the default"
+    " configuration); hollow where the trial was stopped before the last epoch. Lines: the expected best of n"
+    " of these trials. One seed, chosen on validation: a line that rises is no gain on test yet."
+)
+
+
+def drawings(results: Results) -> Iterator[Drawing]:
+    """One for each task with trials; a panel for each dataset, pair and label fraction."""
+    for task, own in grouped(results.trials, lambda record: record.run.task).items():
+        scored = [record for record in own if _score(record) is not None]
+        if scored:
+            title = f"{results.task_title(task)}: tuning"
+            yield Drawing(task, "tuning", f"{task}_tuning", title, CAPTION, partial(_figure, results, scored))
+
+
+def expected_best(scores: Sequence[float], higher_is_better: bool = True) -> list[float]:
+    """The mean best of n = 1, ..., N of the scores, drawn without replacement.
+
+    Source: Dodge et al., Show your work, EMNLP 2019, in its form without replacement (Tang et al., ACL 2020).
+    """
+    ordered = sorted(scores, reverse=not higher_is_better)
+    total = len(ordered)
+    # The k-th score is the best of n if the others are among the k - 1 before it.
+    return [
+        sum(math.comb(k, n - 1) * score for k, score in enumerate(ordered)) / math.comb(total, n)
+        for n in range(1, total + 1)
+    ]
+
+
+def _figure(results: Results, trials: list[Record]) -> Figure:
+    panels = grouped(trials, lambda r: (r.run.dataset, r.run.pair, r.condition.label_fraction))
+    names = list(dict.fromkeys(record.run.baseline for record in trials))
+    figure, axes = panel_axes([2.2] * len(panels), 1 + len(names) // 3)
+    for ax, ((dataset, pair, fraction), own) in zip(axes, panels.items(), strict=True):
+        metric = own[0].metrics[own[0].primary_metric]
+        for name, some in grouped(own, lambda record: record.run.baseline).items():
+            look = results.looks.get(name)
+            colour = COLOURS[look.colour] if look is not None else "#333333"
+            points = [(r.trial.number, metric.scale * (_score(r) or 0.0), r.status) for r in some if r.trial]
+            for number, score, status in points:
+                face = colour if status == "finished" else "none"
+                ax.plot(number, score, "o", ms=3, color=colour, markerfacecolor=face, alpha=0.6)
+            best = expected_best([score for _, score, _ in points], metric.direction == "max")
+            ax.plot(
+                range(1, len(best) + 1), best, color=colour, linewidth=1.2, label=some[0].about.baseline_title
+            )
+        labels = "" if fraction == 1 else f", labels {fraction:g}"
+        ax.set_title(f"{dataset}, {pair}{labels}", loc="left")
+        ax.set_xlabel("trial; number of trials")
+        unit = f" ({metric.unit})" if metric.unit else ""
+        ax.set_ylabel(f"{metric.short}{unit}, validation")
+        ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+    handles, words = axes[0].get_legend_handles_labels()
+    figure.legend(handles, map(wrapped, words), loc="outside lower center", ncols=3)
+    return figure
+
+
+def _score(record: Record) -> float | None:
+    """The last validation score of a trial, where it has a finite one."""
+    scores = [] if record.trial is None else [s for s in record.trial.validation if s is not None]
+    return scores[-1] if scores and math.isfinite(scores[-1]) else None

@@ -1,0 +1,98 @@
+"""Trials of tuning: their frame and their figure, against slow counting."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import statistics
+
+import pandas as pd
+import pytest
+from fake_records import altered, make_record, write_run
+
+from benchmark.records import Results as Outcomes
+from benchmark.records import Selection, Trial, write_record
+from benchmark.reporting import report
+from benchmark.reporting.figures import draw
+from benchmark.reporting.figures.tuning import expected_best
+from benchmark.reporting.results import Results
+from benchmark.reporting.trials import trial_frame
+
+SCORES = {"kd": (0.5, 0.7, 0.6, 0.4), "scratch": (0.3, 0.2, 0.3, 0.1)}
+
+
+def trials():
+    found = []
+    for name, scores in SCORES.items():
+        for number, score in enumerate(scores):
+            record = make_record(name, 1000, hyperparameters={"weight": float(number)})
+            found.append(
+                altered(
+                    altered(record, trial=Trial(number, (score / 2, score))),
+                    id=f"{name}-{number}",
+                    condition={"tuning": "trial"},
+                    status="finished" if score == max(scores) else "stopped",
+                    results=Outcomes(scores={"validation@last": {"top1": score}}),
+                    measurements={"total_s": 2.0},
+                )
+            )
+    return found
+
+
+def tuned_runs():
+    return [
+        altered(
+            make_record(name, seed, hyperparameters={"weight": 1.0}),
+            id=f"tuned-{name}-{seed}",
+            condition={"tuning": "tuned"},
+            selection=Selection(number=1 if name == "kd" else 0, trials=4),
+        )
+        for name in SCORES
+        for seed in range(3)
+    ]
+
+
+def test_the_frame_has_a_row_for_each_trial_and_marks_the_chosen_ones():
+    frame = trial_frame(trials(), tuned_runs())
+    assert len(frame) == 8
+    for name, scores in SCORES.items():
+        own = frame[frame.baseline == name]
+        assert own.trial.to_list() == [0, 1, 2, 3]
+        assert own.score.to_list() == list(scores)
+        assert own.epochs.to_list() == [2] * 4
+    assert frame[frame.chosen][["baseline", "trial"]].to_numpy().tolist() == [["kd", 1], ["scratch", 0]]
+    assert json.loads(frame.hyperparameters.iloc[3]) == {"weight": 3.0}
+
+
+@pytest.mark.parametrize("higher", [True, False])
+def test_the_expected_best_is_the_mean_over_all_subsets(higher):
+    scores = [0.3, 0.9, 0.1, 0.5, 0.5]
+    best = max if higher else min
+    slow = [statistics.mean(best(some) for some in itertools.combinations(scores, n)) for n in range(1, 6)]
+    assert expected_best(scores, higher) == pytest.approx(slow)
+
+
+def test_a_report_writes_the_frame_and_draws_the_figure(tmp_path):
+    for record in [*tuned_runs(), *(make_record(name, seed) for name in SCORES for seed in range(3))]:
+        write_run(tmp_path, record)
+    for record in trials():
+        folder = tmp_path / "trials" / record.id
+        folder.mkdir(parents=True)
+        write_record(folder / "record.json", record)
+    broken = tmp_path / "trials" / "broken"
+    broken.mkdir()
+    (broken / "record.json").write_text("{")
+    report(tmp_path)
+    assert len(pd.read_parquet(tmp_path / "tuning.parquet")) == 8
+    assert (tmp_path / "figures" / "compression_tuning.png").exists()
+    results = Results.read(tmp_path)
+    assert any("broken" in problem for problem in results.problems)
+    (figure,) = draw(results, "tuning").values()
+    lines = [line for line in figure.axes[0].lines if len(line.get_xdata()) == 4]
+    drawn = {line.get_label(): list(line.get_ydata()) for line in lines}
+    assert drawn["KD"] == pytest.approx([100 * value for value in expected_best(SCORES["kd"])])
+
+
+def test_without_trials_there_is_nothing_of_it(tmp_path):
+    write_run(tmp_path, make_record("kd", 0))
+    assert draw(Results.read(tmp_path), "tuning") == {}
