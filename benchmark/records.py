@@ -100,6 +100,8 @@ class Metric:
     scale: float = 1.0
     primary: bool = False
     """whether the task is judged by it first"""
+    chance: float | None = None
+    """the value of guessing, unscaled, where that is known: what a run that diverged counts as beside"""
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,10 @@ KNOWN = {
 }
 
 
+GUESSES = {"top1": 1, "top5": 5}
+"""How many of the classes an answer may name."""
+
+
 def metrics_of(task: Task, data: Data) -> MetricCollection:
     """What a dataset of `task` is scored by, the primary metric first; nothing where nothing is labelled."""
     own = task.metrics(data)
@@ -61,15 +65,27 @@ def classification_metrics(num_classes: int) -> MetricCollection:
     return MetricCollection(metrics, compute_groups=False)  # pyright: ignore[reportArgumentType]
 
 
-def information(metrics: MetricCollection, further: Iterable[str] = ()) -> dict[str, records.Metric]:
-    """Titles, units and directions of a task's metrics and of `further` ones; the first is primary."""
+def information(
+    metrics: MetricCollection, further: Iterable[str] = (), num_classes: int | None = None
+) -> dict[str, records.Metric]:
+    """Titles, units and directions of a task's metrics and of `further` ones; the first is primary.
+
+    num_classes   tells what guessing would score, where a metric is the share of right answers
+    """
     shown: dict[str, records.Metric] = {}
     for name, metric in metrics.items(keep_base=True):
         direction = "max" if metric.higher_is_better else "min"
         shown[str(name)] = KNOWN.get(str(name), records.Metric(str(name), str(name), direction))
     shown |= {name: KNOWN[name] for name in further}
     first = next(iter(shown), None)
-    return {name: replace(metric, primary=name == first) for name, metric in shown.items()}
+    return {
+        name: replace(
+            metric,
+            primary=name == first,
+            chance=GUESSES[name] / num_classes if num_classes and name in GUESSES else None,
+        )
+        for name, metric in shown.items()
+    }
 
 
 def score(metrics: MetricCollection, logits: Tensor, labels: Tensor) -> dict[str, float]:

@@ -125,7 +125,7 @@ def _columns(blocks: list[PairBlock], metrics: dict[str, Metric], notes: list[st
     for name in first:
         columns += _primary_columns(blocks, name, metrics[name], f"{anchor}," if len(first) > 1 else anchor)
     columns += [N, *telling_columns(blocks)]
-    columns += [Column("status", lambda row: show_status(row, notes), numeric=False)]
+    columns += [Column("status", lambda row: _status(row, metrics[first[0]], first[0], notes), numeric=False)]
     columns += [_best_column(name, metrics[name]) for name in first]
     others = [name for name in metrics if name not in first]
     columns += [_metric_column(name, metrics[name], spare=5 + k) for k, name in enumerate(others)]
@@ -139,6 +139,15 @@ def _columns(blocks: list[PairBlock], metrics: dict[str, Metric], notes: list[st
         _value_column("peak\nmemory (MB)", "peak_memory_mb", partial(show_mean, decimals=0), spare + 4),
     ]
     return [column for column in columns if column in (METHOD, N) or any(column.cell(row) for row in rows)]
+
+
+def _status(row: ResultRow, metric: Metric, name: str, notes: list[str]) -> str:
+    """What did not finish; and, where that is known, the mean with those runs counted as guessing."""
+    status, own = show_status(row, notes), list(row.by_seed(f"{LAST}/{name}").values())
+    if not row.lost or metric.chance is None:
+        return status
+    everyone = [*own, *[metric.scale * metric.chance] * row.lost]
+    return f"{status}; {sum(everyone) / len(everyone):.{decimals_of(metric)}f} with chance for it"
 
 
 def _value_column(header: str, key: str, show: Callable[[Estimate | None], str], spare: int = 0) -> Column:

@@ -197,7 +197,11 @@ def make_record(
         status=outcome.status,
         reason=outcome.reason,
         about=_about(materials, run, registry),
-        metrics=information(materials.metrics, (*(CALIBRATION if len(materials.metrics) else ()), *FIDELITY)),
+        metrics=information(
+            materials.metrics,
+            (*(CALIBRATION if len(materials.metrics) else ()), *FIDELITY),
+            len(materials.data.classes),
+        ),
         results=outcome.results,
         teacher=records.Teacher(
             id=teacher.spec.id,

@@ -4,7 +4,7 @@ import json
 import statistics
 
 import pytest
-from fake_records import make_record, write_run
+from fake_records import altered, make_record, write_run
 
 from benchmark.records import Record
 from benchmark.reporting import compare, load_records, tidy_frame
@@ -146,3 +146,14 @@ def test_figures_show_how_many_finished_and_mark_the_end_of_a_failed_curve(tmp_p
     figure = drawing.draw()
     assert [line.get_marker() for line in figure.axes[0].lines].count("x") == 1
     assert "failed" in [text.get_text() for text in figure.legends[0].get_texts()]
+
+
+def test_a_lost_run_is_also_counted_at_chance() -> None:
+    records = [
+        altered(r, metrics={**r.metrics, "top1": altered(r.metrics["top1"], chance=0.1)})
+        for r in records_of(FAILED_ONCE)
+    ]
+    (table,) = task_tables(Results.of(records))
+    # Three runs at 90.0, 90.2 and 90.3, and one at 10.
+    assert "failed (1 of 4) [1]; 70.1 with chance for it" in to_text(table)
+    assert "with chance" not in to_text(task_tables(Results.of(records_of(FAILED_ONCE)))[0])
