@@ -1,4 +1,4 @@
-"""One table per task: which columns it has, what its cells say, and the sentences of its caption."""
+"""One table per task: which columns it has, and what its cells say."""
 
 import math
 from collections.abc import Callable, Iterable
@@ -10,7 +10,8 @@ from typing import Literal
 import pandas as pd
 
 from benchmark.records import BEST, FIRM_VALIDATION, LAST, Metric, Record, Status
-from benchmark.reporting.comparisons import BEST_MARK, TIED_MARK, standings
+from benchmark.reporting.captions import anchor_title, caption
+from benchmark.reporting.comparisons import standings
 from benchmark.reporting.formatting import (
     UNFINISHED,
     Cell,
@@ -28,20 +29,17 @@ from benchmark.reporting.formatting import (
     show_status,
     show_value,
     show_verdict,
-    show_words,
 )
-from benchmark.reporting.frame import CONDITIONS, condition_columns, typed_frame
+from benchmark.reporting.frame import CONDITIONS, typed_frame
 from benchmark.reporting.inference import Difference
 from benchmark.reporting.results import Results
 from benchmark.reporting.rows import (
-    LOST,
     PairBlock,
     ResultRow,
     merge_metrics,
     primary_metrics,
-    varying_conditions,
 )
-from benchmark.reporting.statistics import INTERVAL_FROM, Estimate
+from benchmark.reporting.statistics import Estimate
 
 TEXTUAL = ("fold", "teacher_data", "teacher_checkpoint", "precision", "overrides")
 """Conditions that are no numbers."""
@@ -110,10 +108,10 @@ def task_tables(results: Results) -> list[TaskTable]:
     for task, blocks in results.blocks.items():
         own = [record for record in results.records if record.run.task == task]
         notes = all_notes(blocks)
-        columns, caption = _columns(blocks, merge_metrics(own), notes), _caption(blocks, own)
+        columns, words = _columns(blocks, merge_metrics(own), notes), caption(blocks, own)
         frame = numbers_frame(blocks, own)
         title = results.task_title(task)
-        tables.append(TaskTable(task, "results", task, title, blocks, columns, caption, notes, frame))
+        tables.append(TaskTable(task, "results", task, title, blocks, columns, words, notes, frame))
     return tables
 
 
@@ -121,7 +119,7 @@ def _columns(blocks: list[PairBlock], metrics: dict[str, Metric], notes: list[st
     rows = [row for block in blocks for row in block.rows]
     columns = [METHOD]
     first = primary_metrics(metrics)
-    anchor = _anchor_title(rows)
+    anchor = anchor_title(rows)
     for name in first:
         columns += _primary_columns(blocks, name, metrics[name], f"{anchor}," if len(first) > 1 else anchor)
     columns += [N, *telling_columns(blocks)]
@@ -177,11 +175,6 @@ def _condition_column(name: str) -> Column:
         value=value,
         tells=True,
     )
-
-
-def _anchor_title(rows: list[ResultRow]) -> str:
-    titles = {row.title for row in rows if row.is_anchor}
-    return titles.pop() if len(titles) == 1 else "anchor"
 
 
 def _primary_columns(blocks: list[PairBlock], name: str, metric: Metric, anchor: str) -> list[Column]:
@@ -262,120 +255,6 @@ def estimate_column(header: str, key: str, decimals: int, spare: int = 0) -> Col
         spare,
         value=lambda row: row.value(key),
     )
-
-
-def common_conditions(records: list[Record]) -> str:
-    """The condition that all records share, in words: `epochs 10, train samples 5000`."""
-    varying = varying_conditions(records)
-    return ", ".join(
-        f"{show_words(name)} {show_value(value)}"
-        for name, value in condition_columns(records[0].condition).items()
-        if name not in varying and value is not None and value != ""
-    )
-
-
-def _caption(blocks: list[PairBlock], records: list[Record]) -> list[str]:
-    rows = [row for block in blocks for row in block.rows]
-    sentences = [
-        "Results on the test split: mean ± sample standard deviation over n seeds.",
-        "For the teacher, n counts distinct teachers; a single run has no ±.",
-    ]
-    if any(row.is_anchor for row in rows):
-        sentences.append(
-            f"Differences to {_anchor_title(rows)}, under the same condition and with as many updates: the"
-            " 95 % intervals of methods hold for all methods of a condition at once (Dunnett's test, with"
-            " moderated variances where these disagree); controls and references are compared one by one."
-        )
-    sentences += caption_of_verdicts(rows)
-    sentences += caption_of_marks(blocks)
-    sentences.append(_conditional_on(rows))
-    lost = [status for status in LOST if any(row.count(status) for row in rows if row.is_student)]
-    if lost:
-        sentences.append(f"Means leave out runs that {' or '.join(lost)}; the status column counts them.")
-    sentences += _handed_over(records)
-    if common := common_conditions(records):
-        sentences.append(f"All runs: {common}.")
-    if any(record.measurements.step_ms is not None for record in records):
-        sentences.append(
-            "Milliseconds per step are the student's own; the teacher's share is its pass divided by the runs"
-            " that share it."
-        )
-    return sentences + provenance_warnings(records)
-
-
-def _handed_over(records: Iterable[Record]) -> list[str]:
-    """What a teacher that saw the students' own samples tells of the labels that are hidden from them."""
-    scores = [
-        score * record.metrics[record.primary_metric].scale
-        for record in records
-        if record.condition.label_fraction < 1 and record.condition.teacher_data == "shared"
-        for score in [record.teacher.train.get(record.primary_metric)]
-        if score is not None
-    ]
-    if not scores:
-        return []
-    return [
-        "With few labels the teacher learnt from the students' own samples, hidden labels among them, and"
-        f" scores {max(scores):.1f} on them: it hands those labels over (--teacher-data disjoint keeps them"
-        " apart)."
-    ]
-
-
-def caption_of_marks(blocks: list[PairBlock]) -> list[str]:
-    """What the marks of the best rows mean, or why nothing is marked; what three or four seeds are worth."""
-    groups = [rows for block in blocks for rows in block.comparisons if len(rows) > 1]
-    most = max((max(len(row.finished) for row in rows) for rows in groups), default=0)
-    if not most:
-        return []
-    if most < INTERVAL_FROM:
-        return [f"Below {INTERVAL_FROM} seeds nothing is tested and no winner is marked."]
-    return [
-        f"{BEST_MARK}: the best, the only one that may be. {TIED_MARK}: the rows that may be the best"
-        " (multiple comparisons with the best, 95 % jointly); controls don't compete, nor does a row of which"
-        " a run diverged or failed."
-    ]
-
-
-def caption_of_verdicts(rows: Iterable[ResultRow]) -> list[str]:
-    """What verdicts mean, and what the comparisons could have seen."""
-    tested = [each for row in rows for each in row.differences.values() if not math.isnan(each.p)]
-    if not tested:
-        return []
-    return [
-        "above, below: the adjusted p is below 0.05; none > X: it is not, and the interval rules out a"
-        " difference of more than X, less than what would have been visible; undecided: neither.",
-        "Smallest visible: the true difference that would have been found with a chance of 80 %.",
-    ]
-
-
-def _conditional_on(rows: Iterable[ResultRow]) -> str:
-    rows = list(rows)
-    if any(row.clusters for row in rows):
-        return "Intervals of rows over several teachers or splits hold over those; n counts runs."
-    return "All numbers, and every interval over student seeds, are conditional on the teacher and the split."
-
-
-def provenance_warnings(records: Iterable[Record]) -> list[str]:
-    """Sentences for records of several commits or devices, or of a tree with uncommitted changes."""
-    known = [record.provenance for record in records]
-    commits = sorted({provenance.commit[:8] for provenance in known if provenance.commit})
-    dirty = sum(provenance.clean is False for provenance in known)
-    devices = sorted({provenance.device for provenance in known if provenance.device})
-    threads = sorted({provenance.threads for provenance in known if provenance.threads})
-    sentences = []
-    if len(commits) > 1:
-        sentences.append(f"These records mix {len(commits)} commits of the code: {', '.join(commits)}.")
-    if dirty:
-        sentences.append(f"{dirty} of {len(known)} records come from a tree with uncommitted changes.")
-    if len(devices) > 1:
-        sentences.append(
-            f"These records mix devices: {', '.join(devices)}; times and memory are not comparable."
-        )
-    if len(threads) > 1:
-        sentences.append(
-            f"These records mix numbers of threads: {', '.join(map(str, threads))}; last digits may differ."
-        )
-    return sentences
 
 
 def numbers_frame(blocks: list[PairBlock], records: list[Record]) -> pd.DataFrame:
