@@ -145,9 +145,9 @@ class Executor:
                 folders[run.name].begin({"id": run.id, **asdict(run)}, history)
             yield training, snapshots
 
-    def record(self, training: CohortTraining, outcome: Outcome) -> records.Record:
-        """The record of an outcome."""
-        return make_record(training.materials, outcome, training.teacher, self._registry, self._fabric.device)
+    def say(self, line: str) -> None:
+        """Tells the user a line."""
+        self._display.say(line)
 
     def display(self, title: str) -> PlainDisplay:
         """Where the epochs of a cohort are shown."""
@@ -170,19 +170,24 @@ class Executor:
                 for run in twins[outcome.run.training_id]:
                     if run is not outcome.run:
                         folders[run.name].begin({"id": run.id, **asdict(run)}, outcome.history)
-                    self._write(training, replace(outcome, run=run), folders[run.name])
+                    self.write(training, replace(outcome, run=run), folders[run.name])
 
-    def _write(self, training: CohortTraining, outcome: Outcome, folder: RunFolder) -> None:
+    def write(self, training: CohortTraining, outcome: Outcome, folder: RunFolder) -> records.Record:
+        """Writes what an outcome leaves, its record last; of a trial no weights."""
         if outcome.status == "failed":
             folder.error.write_text(outcome.reason)
             outcome.reason = outcome.reason.strip().splitlines()[-1]
             self.failures.append(f"{outcome.run.slug} failed: {outcome.reason} (all of it: {folder.error})")
-        if outcome.status == "finished":
+        if outcome.status == "finished" and outcome.trial is None:
             assert outcome.learner is not None
             save_weights(outcome.learner.finished_weights(), folder.weights)
         if outcome.arrays:
             folder.save_arrays(outcome.arrays)
-        folder.finish(self.record(training, outcome))
+        record = make_record(
+            training.materials, outcome, training.teacher, self._registry, self._fabric.device
+        )
+        folder.finish(record)
+        return record
 
 
 def make_record(

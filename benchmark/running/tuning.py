@@ -105,10 +105,9 @@ class _Trials:
         self._higher_is_better = True
 
     def run(self) -> Mapping[str, Record]:
-        """A record for every trial, by name. Trials of other code or settings have other folders."""
-        for name, folder in self._folders.items():
-            record = _recorded(folder, self._runs[name])
-            if record is not None:
+        """A record for every trial, by name. Trials of other settings have other folders."""
+        for name, run in self._runs.items():
+            if (record := self._recorded(run)) is not None:
                 self._ended[name] = record
         going = tuple(run for name, run in self._runs.items() if name not in self._ended)
         if going:
@@ -134,14 +133,15 @@ class _Trials:
         snapshots.write(halt, [state for state in training.states if state.status == "training"])
 
     def _summary(self, states: Sequence[RunState]) -> str:
-        """The best of each baseline's trials so far, or how many there are."""
+        """The best of each baseline's trials at the last epoch, of how many."""
         words = []
         for own in self._by_baseline():
             names = {run.name for run in own}
-            scores = [validation_of(state.history)[-1] for state in states if state.name in names]
-            known = [score for score in scores if score is not None]
+            going = [state for state in states if state.name in names]
+            last = [score for state in going for score in validation_of(state.history)[-1:]]
+            known = [score for score in last if score is not None]
             best = (max if self._higher_is_better else min)(known) if known else math.nan
-            words.append(f"{own[0].baseline} {best:.3f} (best of {len(scores)})")
+            words.append(f"{own[0].baseline} {best:.3f} (best of {len(going)})")
         return "  ".join(words)
 
     def _log(self, run: RunSpec, epoch: Mapping[str, Any]) -> None:
@@ -189,17 +189,16 @@ class _Trials:
             name, folder = outcome.run.name, self._folders[outcome.run.name]
             if name not in self._ended:
                 outcome.trial = Trial(outcome.run.trial, validation_of(outcome.history))
-                self._ended[name] = self._executor.record(training, outcome)
-                folder.finish(self._ended[name])
+                self._ended[name] = self._executor.write(training, outcome, folder)
 
-
-def _recorded(folder: RunFolder, run: RunSpec) -> Record | None:
-    """The record of a trial; None where it has none that is whole, or one of a failure: it is tried again."""
-    try:
-        record = read_record(folder.record)
-    except CorruptRecord:
-        return None
-    return record if record is not None and record.id == run.id and record.status != "failed" else None
+    def _recorded(self, run: RunSpec) -> Record | None:
+        """A trial's record; None where it has none that is whole, or one of a failure: it is tried again."""
+        try:
+            record = read_record(self._folders[run.name].record)
+        except CorruptRecord as problem:
+            self._executor.say(f"{problem}; this trial is repeated")
+            return None
+        return record if record is not None and record.id == run.id and record.status != "failed" else None
 
 
 def validation_of(history: Sequence[Mapping[str, Any]]) -> tuple[float | None, ...]:

@@ -10,6 +10,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from benchmark import Distiller, baseline
 from benchmark.data.split_settings import SplitSettings
 from benchmark.data.splits import splits_of
 from benchmark.records import VALIDATION, Record, read_record
@@ -197,6 +198,37 @@ def test_recorded_trials_are_not_run_again(
     capsys.readouterr()
     assert run(tmp_path, *options, baselines=("kd",)) == 0
     assert "trials, to epoch" not in capsys.readouterr().out
+
+
+def test_a_damaged_record_of_a_trial_is_named_and_the_trial_repeated(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ("--tune", "2", "--epochs", "2", "--seeds", "0")
+    assert run(tmp_path, *options, baselines=("kd",)) == 0
+    before = {name: outcome(record) for name, record in trials(tmp_path).items()}
+    damaged = sorted((tmp_path / "t" / "trials").glob("*/record.json"))[0]
+    damaged.write_text("{")
+    assert run(tmp_path, *options, baselines=("kd",)) == 0
+    assert f"{damaged} can't be read" in capsys.readouterr().out
+    assert {name: outcome(record) for name, record in trials(tmp_path).items()} == before
+
+
+def test_a_trial_whose_code_fails_is_told_and_costs_nobody_else(tmp_path: Path) -> None:
+    @baseline("tumbles", title="Tumbles")
+    class Tumbles(Distiller):
+        def forward(self, teacher, student, batch, progress):
+            raise KeyError("bank")
+
+    options = ("--tune", "2", "--epochs", "2", "--seeds", "0")
+    assert run(tmp_path, *options, baselines=("kd", "tumbles")) == 1
+    found = trials(tmp_path)
+    assert {name: record.status for name, record in found.items() if "tumbles" in name} == {
+        "tumbles 0": "failed",
+        "tumbles 1": "failed",
+    }
+    assert found["tumbles 0"].reason == "KeyError: 'bank'"
+    assert len(list((tmp_path / "t" / "trials").glob("*tumbles*/error.txt"))) == 2
+    assert set(tuned(tmp_path)) == {"kd"}
 
 
 def test_hidden_labels_and_test_data_decide_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
