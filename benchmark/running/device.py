@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import ExitStack
 
 import torch
@@ -25,9 +26,21 @@ def make_fabric(device: str, precision: str) -> Fabric:
         raise UserError(
             f"--device {device}: {torch.cuda.device_count()} CUDA devices are there; give auto or cpu"
         )
+    if kind == "cuda":
+        repeat_exactly()
     devices = 1 if kind == "cpu" else [int(number or 0)]
     bf16 = CPUBfloat16() if kind == "cpu" else MixedPrecision("bf16-mixed", kind)
     return Fabric(accelerator=kind, devices=devices, plugins=bf16 if precision == "bf16" else None)
+
+
+def repeat_exactly() -> None:
+    """Has CUDA compute by algorithms that give the same bits again; one that has none of that kind warns.
+
+    Call it before the device's first matrix product: cuBLAS reads its workspace from the environment then.
+    """
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.utils.deterministic.fill_uninitialized_memory = False  # nothing here reads what it did not write
+    torch.use_deterministic_algorithms(True, warn_only=True)
 
 
 class Float32Volumes(TorchFunctionMode):

@@ -1,0 +1,130 @@
+"""What only a CUDA device can show: `pytest -m gpu`. Skipped where there is none.
+
+Everything that runs the command in the other tests takes a CUDA device where there is one, too.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import math
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+from benchmark.contracts import Activations, Distiller
+from benchmark.records import LAST, Record
+from tests.baselines.tiny import NAMES, PROGRESS, TINY_PAIRS, TinyPair, built_or_skipped, tiny_batch
+from tests.command import numbers, records, run
+
+pytestmark = [
+    pytest.mark.gpu,
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device"),
+    pytest.mark.timeout(300),
+]
+
+
+@pytest.fixture(autouse=True)
+def precise_convolutions() -> Iterator[None]:
+    """Convolutions in float32 proper: TF32 keeps ten bits of a product."""
+    before = torch.backends.cudnn.allow_tf32
+    torch.backends.cudnn.allow_tf32 = False
+    yield
+    torch.backends.cudnn.allow_tf32 = before
+
+
+def leaves(activations: Activations) -> list[torch.Tensor]:
+    return [activations.logits, activations.embedding, *activations.maps, *activations.preactivations]
+
+
+def terms_and_gradients(
+    distiller: Distiller, pair: TinyPair, device: str, seed: int
+) -> dict[str, torch.Tensor]:
+    """The terms of a step and of every first stage, and the gradients of their sum, on the CPU."""
+    distiller = copy.deepcopy(distiller).to(device)
+    teacher = pair.teacher().map(lambda x: x.to(device))
+    student = pair.student().map(lambda x: x.detach().to(device).requires_grad_())
+    batch = {name: value.to(device) for name, value in tiny_batch().items()}
+    torch.manual_seed(seed)
+    terms = dict(distiller(teacher, student, batch, PROGRESS))
+    for stage in distiller.first_stages():
+        found = stage.loss(teacher, student, batch, PROGRESS)
+        terms |= {f"{stage.name}: {name}": value for name, value in found.items()}
+    total = sum(terms.values(), distiller.task_loss(student, batch))
+    total.backward()
+    found = {name: value.detach().cpu() for name, value in terms.items()}
+    for number, leaf in enumerate(leaves(student)):
+        if leaf.grad is not None:
+            found[f"gradient of activation {number}"] = leaf.grad.cpu()
+    for name, parameter in distiller.named_parameters():
+        if parameter.grad is not None:
+            found[f"gradient of {name}"] = parameter.grad.cpu()
+    return found
+
+
+@pytest.mark.parametrize("pair", TINY_PAIRS.values(), ids=TINY_PAIRS)
+@pytest.mark.parametrize("name", NAMES)
+def test_a_step_computes_what_it_computes_on_the_cpu(name: str, pair: TinyPair) -> None:
+    """A method that draws random numbers draws others on another device: finite is all that it must be."""
+    distiller = built_or_skipped(name, pair)
+    ours, again, theirs = (
+        terms_and_gradients(distiller, pair, device, seed)
+        for device, seed in (("cpu", 7), ("cpu", 8), ("cuda", 7))
+    )
+    assert ours.keys() == theirs.keys()
+    draws = any(not torch.equal(ours[key], again[key]) for key in ours)
+    assert all(torch.isfinite(value).all() for value in theirs.values())
+    for key, expected in ours.items() if not draws else ():
+        scale = expected.abs().max().item()
+        error = (theirs[key] - expected).abs().max().item()
+        # A bias before a batch norm has a gradient of nothing but rounding.
+        assert error <= 1e-3 * scale + 1e-5, f"{key}: off by {error:.2g} of {scale:.2g}"
+
+
+def unfinished(found: dict[str, Record]) -> dict[str, str]:
+    return {
+        slug: f"{record.status}: {record.reason.strip().splitlines()[-1]}"
+        for slug, record in found.items()
+        if record.status not in ("finished", "not_applicable")
+    }
+
+
+@pytest.mark.parametrize("task", ["compression", "cross_modal", "privileged"])
+@pytest.mark.parametrize("precision", ["32", "bf16"])
+def test_every_baseline_trains_on_every_task(tmp_path: Path, task: str, precision: str) -> None:
+    small = ["--seeds", "0", "--epochs", "2", "--teacher-epochs", "2", "--train-samples", "320"]
+    options = [*small, "--device", "cuda", "--precision", precision]
+    assert run(tmp_path, *options, baselines=("all",), task=task, probes=True) == 0
+    found = records(tmp_path)
+    assert len(found) >= len(NAMES)
+    assert not unfinished(found)
+    for record in found.values():
+        assert record.provenance.device == "cuda"
+        if record.status == "finished":
+            assert all(math.isfinite(value) for value in record.results.scores[LAST].values())
+            assert record.measurements.peak_memory_mb > 0
+
+
+def test_alone_and_in_company_a_run_gives_the_same_numbers_on_one_device(tmp_path: Path) -> None:
+    options = ["--seeds", "0", "--device", "cuda", "--epochs", "3"]
+    assert run(tmp_path / "alone", *options, baselines=("wcord",)) == 0
+    assert run(tmp_path / "again", *options, baselines=("wcord",)) == 0
+    assert run(tmp_path / "company", *options, baselines=("crd", "kd", "wcord", "rkd")) == 0
+    (alone,), (again,) = (records(tmp_path / each).values() for each in ("alone", "again"))
+    assert numbers(alone) == numbers(again)
+    (slug,) = records(tmp_path / "alone")
+    assert numbers(records(tmp_path / "company")[slug]) == numbers(alone)
+
+
+def test_bfloat16_stays_near_float32(tmp_path: Path) -> None:
+    options = ["--seeds", "0", "1", "2", "--device", "cuda", "--epochs", "10"]
+    means = {}
+    for precision in ("32", "bf16"):
+        assert run(tmp_path / precision, *options, "--precision", precision, baselines=("scratch", "kd")) == 0
+        found = records(tmp_path / precision).values()
+        scores = [record.results.scores[LAST] for record in found]
+        assert len(scores) == 6, json.dumps(unfinished(records(tmp_path / precision)))
+        means[precision] = sum(score["top1"] for score in scores) / len(scores)
+    assert means["bf16"] == pytest.approx(means["32"], abs=5.0), means
