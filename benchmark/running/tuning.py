@@ -67,12 +67,18 @@ class Tuner:
             *(["# so few that the choice is mostly noise"] if first.num_validation < FIRM_VALIDATION else []),
         ]
         lines += [
-            f"# {run.baseline}: trial {choice.number}, {choice.score} (default {choice.default_score})"
+            f"# {run.baseline}: trial {choice.number}, {_shown(choice.score)}"
+            f" (default {_shown(choice.default_score)})"
             for run, (choice, _) in chosen
         ]
         content = {"set": {run.baseline: dict(values) for run, (_, values) in chosen}}
         text = "\n".join(lines) + "\n" + yaml.safe_dump(content, sort_keys=False)
         write_whole(folder / f"{_file_name(cohort)}.yaml", text.encode())
+
+
+def _shown(score: float | None) -> str:
+    """A score on validation; None is that of a configuration which did not get to the end."""
+    return "stopped before its end" if score is None else f"{score:.4g}"
 
 
 def _file_name(cohort: CohortSpec) -> str:

@@ -1,0 +1,110 @@
+"""Reference results as files: a results folder's records, histories and arrays as one archive.
+
+`python -m benchmark.reporting.archive results/NAME ...` writes `results/reference/NAME.tar.xz`.
+"""
+
+from __future__ import annotations
+
+import io
+import lzma
+import sys
+import tarfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from benchmark.errors import UserError
+from benchmark.records import Record
+from benchmark.reporting.output import make_folder, write
+from benchmark.reporting.results import Results
+
+FOLDER = Path(__file__).resolve().parents[2] / "results" / "reference"
+ENDING = ".tar.xz"
+KEPT = (
+    "runs/*/record.json",
+    "runs/*/history.jsonl",
+    "runs/*/arrays.npz",
+    "trials/*/record.json",
+    "tuned/*.yaml",
+)
+"""What an archive holds of a results folder; weights and logs are left."""
+
+
+def pack(folder: Path, into: Path = FOLDER) -> Path:
+    """Archives a results folder; the same content gives the same bytes.
+
+    Raises:
+        UserError: where its records are not fit to be cited: unreadable, without arrays, of code that was not
+            committed, or of several numbers of threads.
+    """
+    results = Results.read(folder)
+    if not results.records:
+        raise UserError(f"{folder} holds no finished run: there is nothing to archive")
+    for reason in [*results.problems, *_unfit(results)]:
+        raise UserError(f"{folder} can't be archived: {reason}")
+    content = io.BytesIO()
+    with tarfile.open(fileobj=content, mode="w") as archive:
+        for file in sorted(file for pattern in KEPT for file in folder.glob(pattern)):
+            member = tarfile.TarInfo(str(file.relative_to(folder)))
+            member.size = file.stat().st_size
+            with file.open("rb") as stream:
+                archive.addfile(member, stream)
+    make_folder(into)
+    return write(into / f"{folder.resolve().name}{ENDING}", lzma.compress(content.getvalue(), preset=9))
+
+
+def _unfit(results: Results) -> Iterator[str]:
+    """Why records should not stand for a result."""
+    assert results.folder is not None
+    everyone = [*results.records, *results.trials]
+    for record in everyone:
+        if not record.provenance.clean:
+            yield f"{record.folder} was made by code that was not committed"
+    for record in results.records:
+        file = results.folder / "runs" / record.folder / "arrays.npz"
+        if record.status == "finished" and not file.is_file():
+            yield f"{record.folder} has no arrays.npz"
+    threads = {record.provenance.threads for record in everyone}
+    if len(threads) > 1:
+        yield f"its runs used {' and '.join(map(str, sorted(threads, key=str)))} threads"
+
+
+@contextmanager
+def opened(name: str, folder: Path = FOLDER) -> Iterator[Results]:
+    """The results in an archive, with their arrays as long as the context lasts.
+
+    Raises:
+        UserError: where there is no such archive, or where it can't be read.
+    """
+    file = folder / f"{name}{ENDING}"
+    with TemporaryDirectory() as place:
+        try:
+            with tarfile.open(file) as archive:
+                archive.extractall(place, filter="data")
+        except (OSError, tarfile.TarError, lzma.LZMAError, EOFError) as error:
+            raise UserError(
+                f"{file} can't be read ({error}): pack it with benchmark.reporting.archive"
+            ) from error
+        yield Results.read(place)
+
+
+def commands(records: Iterable[Record]) -> list[str]:
+    """The commands that made the records, in the order in which their first runs ended."""
+    ordered = sorted(records, key=lambda record: record.provenance.finished)
+    return list(dict.fromkeys(record.provenance.command for record in ordered))
+
+
+def main(folders: list[str]) -> int:
+    """Packs each folder; the exit code."""
+    try:
+        for folder in folders:
+            print(f"wrote {pack(Path(folder))}")
+    except UserError as error:
+        print(f"benchmark.reporting.archive: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))

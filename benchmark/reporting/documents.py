@@ -1,0 +1,191 @@
+"""The pages whose numbers come from records: `python -m benchmark.reporting.documents` writes them anew.
+
+A page `docs/NAME.md` of that kind is made of its template `docs/NAME.md.j2`, in which `experiment("NAME")` is
+the archive `results/reference/NAME.tar.xz`, and `sheet("NAME")` the lines of `results/reference/NAME.csv`.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from tabulate import tabulate
+
+from benchmark.errors import UserError, unknown
+from benchmark.reporting import archive, figures
+from benchmark.reporting.output import make_folder
+from benchmark.reporting.results import Results
+from benchmark.reporting.rows import PairBlock, ResultRow
+from benchmark.reporting.tables import METHOD, Column, TaskTable, task_tables
+from benchmark.reporting.trials import trial_frame
+
+DOCS = Path(__file__).resolve().parents[2] / "docs"
+ENDING = ".j2"
+
+
+@dataclass
+class Experiment:
+    """Archived results as templates see them; numbers come as the report prints them."""
+
+    name: str
+    results: Results
+    pictures: dict[str, figures.Drawing] = field(default_factory=dict)
+    """file name -> what it shows; grows as templates ask for figures"""
+
+    @cached_property
+    def _table(self) -> TaskTable:
+        (table,) = task_tables(self.results)
+        return table
+
+    @property
+    def commands(self) -> str:
+        """The commands that made it, a line each."""
+        return "\n".join(archive.commands([*self.results.records, *self.results.trials]))
+
+    @property
+    def made(self) -> str:
+        """`40 runs, 1.2 hours on a CPU with 1 thread, torch 2.14.1, commit 0123456`."""
+        records = [*self.results.records, *self.results.trials]
+        first = records[0].provenance
+        commits = dict.fromkeys(str(record.provenance.commit)[:7] for record in records)
+        hours = sum(record.measurements.total_s or 0.0 for record in records) / 3600
+        trials = f" and {len(self.results.trials)} trials" if self.results.trials else ""
+        threads = f"{first.threads} thread{'s' * (first.threads != 1)}"
+        return (
+            f"{len(self.results.records)} runs{trials}, {hours:.1f} hours of training on one "
+            f"{first.device.upper()} with {threads}, torch {first.versions['torch']}, "
+            f"commit{'s' * (len(commits) > 1)} {', '.join(commits)}"
+        )
+
+    def table(self, *columns: str, **condition: Any) -> str:
+        """The rows of a condition as a pipe table of the columns named: `table("top-1", label_fraction=0.1)`.
+
+        Args:
+            columns: what a column's title begins with (the first such); the method's name goes first.
+            condition: of the rows shown; the ends of the scale always are.
+        """
+        shown = [METHOD, *map(self._column, columns)]
+        rows = [row for row in self._rows(condition) if row.kind != "untrained"]
+        cells = [[column.cell(row) for column in shown] for row in rows]
+        align = ["right" if column.numeric else "left" for column in shown]
+        return tabulate(
+            cells, [each.title for each in shown], tablefmt="pipe", colalign=align, disable_numparse=True
+        )
+
+    def cell(self, baseline: str, column: str, **condition: Any) -> str:
+        """One cell of that table; `teacher` is a name of a row, too."""
+        rows = [row for row in self._rows(condition) if baseline in (row.baseline, row.kind)]
+        if len(rows) != 1:
+            raise UserError(f"{self.name}: {len(rows)} rows of {baseline} under {condition}: one is needed")
+        return self._column(column).cell(rows[0])
+
+    def figure(self, kind: str, alt: str) -> str:
+        """The first figure of a kind as an image of the page."""
+        drawing = next(each for each in figures.drawings_of(self.results, kind) if each.draw)
+        name = f"{self.name}_{kind}"
+        self.pictures[name] = replace(drawing, name=name)
+        return f"![{alt}](images/{name}.png)"
+
+    @property
+    def tuning_share(self) -> str:
+        """The seconds of all trials, over those of training each of them to its end."""
+        frame = trial_frame(self.results.trials, self.results.records)
+        whole = frame["seconds"] * frame["epochs"].max() / frame["epochs"]
+        return f"{frame['seconds'].sum() / whole.sum():.2f}"
+
+    @property
+    def caption(self) -> str:
+        """What the table of the report says below it."""
+        return " ".join(self._table.caption)
+
+    def _column(self, title: str) -> Column:
+        found = [column for column in self._table.columns if column.title.startswith(title)]
+        if not found:
+            raise unknown(f"column of {self.name}", title, [column.title for column in self._table.columns])
+        return found[0]
+
+    def _rows(self, condition: dict[str, Any]) -> list[ResultRow]:
+        return [row for block in self._table.blocks for row in block.rows if _has(block, row, condition)]
+
+
+def _has(block: PairBlock, row: ResultRow, condition: dict[str, Any]) -> bool:
+    known = {"pair": block.pair, "dataset": block.dataset}
+    return all(
+        known[name] == value if name in known else not row.is_student or row.condition[name] == value
+        for name, value in condition.items()
+    )
+
+
+@dataclass
+class Documents:
+    """All pages and pictures that are made of records."""
+
+    pages: dict[Path, str]
+    pictures: dict[str, figures.Drawing]
+
+    @classmethod
+    def made(cls, stack: ExitStack) -> Documents:
+        """Of the committed archives, which stay open as long as the stack.
+
+        Raises:
+            UserError: for an archive that is missing, and for a row or column that it doesn't have.
+        """
+        known: dict[str, Experiment] = {}
+
+        def experiment(name: str) -> Experiment:
+            if name not in known:
+                known[name] = Experiment(name, stack.enter_context(archive.opened(name)))
+            return known[name]
+
+        environment = Environment(
+            loader=FileSystemLoader(DOCS),
+            undefined=StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+            keep_trailing_newline=True,
+        )
+        environment.globals |= {"experiment": experiment, "sheet": sheet, "pipe_table": pipe_table}
+        pages = {
+            DOCS / name.removesuffix(ENDING): environment.get_template(name).render()
+            for name in sorted(file.name for file in DOCS.glob(f"*{ENDING}"))
+        }
+        pictures = {name: drawing for each in known.values() for name, drawing in each.pictures.items()}
+        return cls(pages, pictures)
+
+
+def sheet(name: str) -> list[dict[str, str]]:
+    """The lines of a CSV file of `results/reference/`."""
+    with (archive.FOLDER / f"{name}.csv").open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def pipe_table(rows: Iterable[Sequence[str]], header: Sequence[str]) -> str:
+    """Cells as a pipe table, numbers to the right of the first column."""
+    align = ["left", *["right"] * (len(header) - 1)]
+    return tabulate(list(rows), header, tablefmt="pipe", colalign=align, disable_numparse=True)
+
+
+def main() -> None:
+    """Writes every page and picture."""
+    with ExitStack() as stack:
+        documents = Documents.made(stack)
+        for path, text in documents.pages.items():
+            path.write_text(text, encoding="utf-8")
+            print(f"wrote {path}")
+        images = make_folder(DOCS / "images")
+        for drawing in documents.pictures.values():
+            for path in figures.save_drawing(drawing, images):
+                if path.suffix == ".pdf":
+                    path.unlink()
+                else:
+                    print(f"wrote {path}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,81 @@
+"""Reference results as archives: what may be archived, and that it comes back whole."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from benchmark.errors import UserError
+from benchmark.records import Record
+from benchmark.reporting.archive import commands, main, opened, pack
+from benchmark.reporting.results import Results
+from tests.reporting.fake_records import altered, arrays_of, make_record, write_run
+
+
+def written(folder: Path, *records: Record) -> None:
+    for record in records:
+        run = write_run(folder, record)
+        np.savez(run / "arrays.npz", **arrays_of(record))
+        (run / "weights.safetensors").write_bytes(b"weights")
+
+
+def test_an_archive_gives_back_records_histories_and_arrays(tmp_path: Path) -> None:
+    folder = tmp_path / "some"
+    written(folder, make_record("kd", 0), make_record("kd", 1))
+    before = Results.read(folder)
+    file = pack(folder, tmp_path / "reference")
+    assert file == tmp_path / "reference" / "some.tar.xz"
+    with opened("some", tmp_path / "reference") as after:
+        assert after.records == before.records
+        assert after.history.equals(before.history)
+        for record in before.records:
+            ours, theirs = before.arrays(record), after.arrays(record)
+            assert ours.keys() == theirs.keys() != set()
+            assert all((ours[name] == theirs[name]).all() for name in ours)
+        assert after.folder is not None
+        assert not list(after.folder.rglob("weights*"))
+    assert pack(folder, tmp_path / "again").read_bytes() == file.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"clean": False}, "made by code that was not committed"),
+        ({"clean": None}, "made by code that was not committed"),
+        ({"threads": 7}, "threads"),
+    ],
+)
+def test_what_may_not_be_cited_is_not_archived(
+    tmp_path: Path, changes: dict, reason: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    written(tmp_path / "some", make_record("kd", 0), altered(make_record("kd", 1), provenance=changes))
+    assert main([str(tmp_path / "some")]) == 2
+    assert reason in capsys.readouterr().err
+
+
+def test_a_run_without_arrays_and_an_empty_folder_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no finished run"):
+        pack(tmp_path, tmp_path / "reference")
+    write_run(tmp_path / "some", make_record("kd", 0))
+    with pytest.raises(UserError, match=r"has no arrays\.npz"):
+        pack(tmp_path / "some", tmp_path / "reference")
+    assert not (tmp_path / "reference").exists()
+
+
+def test_a_missing_or_damaged_archive_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "bad.tar.xz").write_bytes(b"no archive")
+    for name in ("bad", "none"):
+        with pytest.raises(UserError, match=rf"{name}\.tar\.xz can't be read"), opened(name, tmp_path):
+            pass
+
+
+def test_commands_stand_once_in_the_order_of_their_first_run() -> None:
+    def run(command: str, finished: str):
+        record = make_record()
+        told = dataclasses.replace(record.provenance, command=command, finished=finished)
+        return dataclasses.replace(record, provenance=told)
+
+    assert commands([run("b", "2026-02"), run("a", "2026-01"), run("b", "2026-03")]) == ["a", "b"]

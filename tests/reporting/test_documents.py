@@ -1,0 +1,75 @@
+"""The pages of the documentation say what the archived records say, to the byte."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+
+import numpy as np
+import pytest
+from matplotlib.image import imread
+
+from benchmark.errors import UserError
+from benchmark.reporting import figures
+from benchmark.reporting.documents import DOCS, Documents, Experiment
+from benchmark.reporting.results import Results
+from tests.reporting.fake_records import make_record
+
+
+@pytest.fixture(scope="module")
+def documents() -> Iterator[Documents]:
+    with ExitStack() as stack:
+        yield Documents.made(stack)
+
+
+def test_every_page_of_numbers_is_made_of_the_archived_records(documents: Documents) -> None:
+    assert {"results.md", "protocol.md"} <= {path.name for path in documents.pages}
+    for path, text in documents.pages.items():
+        assert path.read_text(encoding="utf-8") == text, "run: python -m benchmark.reporting.documents"
+
+
+def test_every_picture_of_numbers_is_drawn_from_them(documents: Documents, tmp_path) -> None:
+    committed = {path.stem for path in (DOCS / "images").glob("*.png")}
+    assert documents.pictures.keys() == committed, "run: python -m benchmark.reporting.documents"
+    for name, drawing in documents.pictures.items():
+        file = next(path for path in figures.save_drawing(drawing, tmp_path) if path.suffix == ".png")
+        ours, theirs = imread(file), imread(DOCS / "images" / f"{name}.png")
+        assert ours.shape == theirs.shape, name
+        assert np.abs(ours - theirs).mean() < 1e-3, name
+
+
+@pytest.fixture
+def experiment() -> Experiment:
+    records = [
+        make_record(name, seed, label_fraction=fraction)
+        for name in ("scratch", "kd")
+        for seed in (0, 1, 2)
+        for fraction in (0.1, 1.0)
+    ]
+    return Experiment("some", Results.of(records))
+
+
+def test_a_cell_is_what_the_report_prints(experiment: Experiment) -> None:
+    few = [
+        r for r in experiment.results.records if r.condition.label_fraction == 0.1 and r.run.baseline == "kd"
+    ]
+    scores = [100 * r.results.scores["test@last"]["top1"] for r in few]
+    shown = experiment.cell("kd", "top-1", label_fraction=0.1)
+    assert shown == f"{np.mean(scores):.1f} ± {np.std(scores, ddof=1):.1f}"
+    assert shown in experiment.table("top-1", "verdict", label_fraction=0.1)
+    assert experiment.cell("kd", "top-1", label_fraction=1.0) not in experiment.table(
+        "top-1", label_fraction=0.1
+    )
+
+
+@pytest.mark.parametrize(
+    ("baseline", "column", "condition", "message"),
+    [
+        ("kd", "top-1", {}, "2 rows of kd"),
+        ("nobody", "top-1", {}, "0 rows of nobody"),
+        ("kd", "tpo-1", {"label_fraction": 0.1}, "unknown column of some 'tpo-1'"),
+    ],
+)
+def test_a_template_that_asks_for_what_is_not_there_fails(experiment, baseline, column, condition, message):
+    with pytest.raises(UserError, match=message):
+        experiment.cell(baseline, column, **condition)
