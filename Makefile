@@ -5,7 +5,7 @@ WORKERS ?= 2
 VENV := .venv
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test catalogue format clean
+.PHONY: demo test catalogue documents format clean
 
 demo: $(INSTALLED)
 	$(VENV)/bin/python run_all.py --tasks cross_modal
@@ -18,6 +18,10 @@ test: $(INSTALLED)
 # What is generated from the code: docs/baselines.md and the catalogue that --list reads.
 catalogue: $(INSTALLED)
 	$(VENV)/bin/python -m benchmark.catalogue
+
+# What is generated from the archived records: the numbers and pictures of docs/.
+documents: $(INSTALLED)
+	$(VENV)/bin/python -m benchmark.reporting.documents
 
 format: $(INSTALLED)
 	$(VENV)/bin/ruff format .

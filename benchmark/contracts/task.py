@@ -96,7 +96,7 @@ class Preset:
 
     datasets: tuple[str, ...]
     pairs: tuple[str, ...]
-    seeds: tuple[int, ...] = (0, 1, 2)
+    seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
     epochs: int | None = None
     teacher_epochs: int | None = None
     batch_size: int | None = None

@@ -26,7 +26,9 @@ class Privileged(Task):
     def presets(self) -> dict[str, Preset]:
         worn = ("skeleton+inertial-inertial", "skeleton+inertial-accelerometer")
         return {
-            "quick": Preset(("motions",), ("skeleton+video-video",), epochs=14, teacher_epochs=14),
+            "quick": Preset(
+                ("motions",), ("skeleton+video-video",), epochs=8, teacher_epochs=14, label_fraction=0.25
+            ),
             "standard": Preset(("utd_mhad",), worn),
-            "paper": Preset(("utd_mhad",), (*worn, "skeleton+depth-depth"), (0, 1, 2, 3, 4), validation=0.0),
+            "paper": Preset(("utd_mhad",), (*worn, "skeleton+depth-depth"), validation=0.0),
         }

@@ -11,10 +11,12 @@ from benchmark.data.readers import fingerprint
 from tasks.synthetic.motion.actions import ACTIONS
 from tasks.synthetic.motion.performances import SEED, motions
 
-VERSION = 1
+VERSION = 2
 """Raised with every change of the generator, so that nothing is read from an older cache."""
 
-TRAIN_SUBJECTS, TEST_SUBJECTS = range(16), range(16, 24)
+TRAIN_SUBJECTS, TEST_SUBJECTS = range(16), range(24, 32)
+"""The test people were drawn after everything else was settled: no score on them entered any choice."""
+
 TRAIN_TAKES, TEST_TAKES = 6, 7
 SPATIAL = ("video",)
 SCALES = {"video": 255.0}

@@ -1,10 +1,10 @@
 """The embedded dataset: rooms of ten kinds in colour and depth, drawn alike everywhere from one seed.
 
 The rooms are frozen: a change here, or in the modules that this one draws with, changes every number made
-with them. What was looked at while they were made: the contact sheet, and the test accuracy of three
-trainings, which are the teacher on colour (0.91 in the end, with 1,600 scenes), and the student from scratch
-on depth with a tenth of the labels (0.57) and with all of them (0.77). No distillation method was run before
-they were frozen.
+with them. What was looked at while they were made: the contact sheet, and how well three trainings did on
+other scenes, which are the teacher on colour, and the student from scratch on depth with a tenth of the
+labels and with all of them. No distillation method was run before they were frozen, and the scenes to test on
+were drawn afterwards.
 
 `python -m tasks.synthetic.rooms --preview rooms.png` writes a contact sheet.
 """

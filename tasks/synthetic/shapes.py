@@ -2,7 +2,7 @@
 
 The figures are frozen: a change here changes every number made with them. How hard they are was fixed before
 any method was trained on them: the noise is such that the teacher gets more than nine in ten right, and short
-of all; only scores of teachers and of students without a teacher were looked at.
+of all. The images to test on were drawn afterwards.
 
 `python -m tasks.synthetic.shapes --preview shapes.png` writes a contact sheet.
 """

@@ -1,9 +1,9 @@
 """The embedded dataset: people of different style perform twelve actions, seen, heard and tracked.
 
 The motions are frozen: a change here, or in the modules that this one draws with, changes every number made
-with them. What was looked at while they were made: the contact sheet, and the test accuracy of the teachers
-(0.92 with skeleton and video, 0.94 with skeleton and audio) and of the students from scratch (0.64 on video,
-0.65 on audio). No distillation method was run before they were frozen.
+with them. What was looked at while they were made: the contact sheet, and how well the teachers and the
+students from scratch did with other people. No distillation method was run before they were frozen, and the
+people to test on were drawn afterwards.
 
 `python -m tasks.synthetic.motions --preview motions.png` writes a contact sheet.
 """
