@@ -62,7 +62,8 @@ def performance_profile(
     levels = np.asarray(thresholds, float)
 
     def shares(drawn: Sequence[Sequence[np.ndarray]]) -> np.ndarray:
-        each = [(own[..., None, :] > levels[:, None]).mean(-1) for own in drawn[0]]
+        # Seeds first: to average over the first axis is several times as fast.
+        each = [(np.moveaxis(own, -1, 0)[..., None] > levels).mean(0) for own in drawn[0]]
         return np.average(each, axis=0, weights=_weights(runs, weights))
 
     return _bootstrapped([runs], shares, draws, seed)

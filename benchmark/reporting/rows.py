@@ -116,6 +116,8 @@ class PairBlock:
     conditions: tuple[str, ...]
     """the condition columns that vary within the task"""
     rows: tuple[ResultRow, ...]
+    heading: str = ""
+    """what it is called where that is not its dataset and pair"""
 
     @property
     def about(self) -> About:

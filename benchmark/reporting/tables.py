@@ -44,7 +44,7 @@ from benchmark.reporting.statistics import Estimate
 TEXTUAL = ("fold", "teacher_data", "teacher_checkpoint", "precision", "overrides")
 """Conditions that are no numbers."""
 
-Kind = Literal["results", "pairs", "probes", "corruptions"]
+Kind = Literal["results", "pairs", "probes", "corruptions", "across_tasks"]
 
 
 @dataclass(frozen=True)
@@ -89,6 +89,7 @@ class TaskTable:
     """Everything that a renderer needs; `columns` make printed cells, `frame` has the numbers."""
 
     task: str
+    """empty for a table over all tasks"""
     kind: Kind
     stem: str
     """of its files"""
@@ -129,7 +130,7 @@ def _columns(blocks: list[PairBlock], metrics: dict[str, Metric], notes: list[st
     columns += [_metric_column(name, metrics[name], spare=5 + k) for k, name in enumerate(others)]
     spare = 5 + len(others)
     columns += [
-        Column("role", _role, spare=4, numeric=False),
+        Column("role", role_of, spare=4, numeric=False),
         _value_column("parameters", "parameters", show_count, spare + 2),
         _value_column("multiply-\naccumulates", "macs", show_count, spare + 3),
         _value_column("ms per step", "step_ms", partial(show_mean, decimals=1), spare),
@@ -159,7 +160,8 @@ def telling_columns(blocks: list[PairBlock]) -> list[Column]:
     return varying + [Column("differs in", lambda row: row.differs_in, numeric=False, tells=True)] * differing
 
 
-def _role(row: ResultRow) -> str:
+def role_of(row: ResultRow) -> str:
+    """Its role, where it is no method."""
     return row.about.role if row.is_student and row.about.role != "method" else ""
 
 
