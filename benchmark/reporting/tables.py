@@ -135,6 +135,8 @@ def _columns(blocks: list[PairBlock], metrics: dict[str, Metric], notes: list[st
         _value_column("multiply-\naccumulates", "macs", show_count, spare + 3),
         _value_column("ms per step", "step_ms", partial(show_mean, decimals=1), spare),
         _value_column("teacher's\nshare (ms)", "teacher_share_ms", partial(show_mean, decimals=1), spare + 1),
+        _value_column("whole\ncost (s)", "whole_s", partial(show_mean, decimals=1), spare),
+        _value_column("of it\ntuning (s)", "tuning_s", partial(show_mean, decimals=1), spare + 1),
         _value_column("peak\nmemory (MB)", "peak_memory_mb", partial(show_mean, decimals=0), spare + 4),
     ]
     return [column for column in columns if column in (METHOD, N) or any(column.cell(row) for row in rows)]
