@@ -122,7 +122,8 @@ def across_tasks(results: Results) -> list[Across]:
     for tuning in SETS:
         blocks, unusable = [], []
         for panel in (each for each in panels if each.rows[0].condition["tuning"] == tuning):
-            heading = f"{results.task_title(panel.block.task)}, {panel.heading}"
+            # A list of headings is parted by semicolons.
+            heading = f"{results.task_title(panel.block.task)}, {panel.heading}".replace("; ", ", ")
             block = _block(panel, heading)
             if isinstance(block, str):
                 unusable.append(f"{heading} ({block})")

@@ -85,14 +85,15 @@ def test_a_task_without_runs_is_refused(runs):
         interquartile_mean(runs)
 
 
-def test_the_bootstrap_covers_the_true_mean():
-    """95 % in theory; with eight seeds a percentile interval is short: 93 % or so are due."""
+@pytest.mark.parametrize(("seeds", "low", "high"), [(3, 0.74, 0.9), (5, 0.82, 0.95), (8, 0.88, 0.98)])
+def test_the_bootstrap_covers_the_true_mean_as_often_as_captions_say(seeds, low, high):
+    """95 % in theory; a percentile interval is short: 82 % at three seeds, 89 at five, 93 at eight or so."""
     draw = np.random.default_rng(0)
     held = 0
     for _ in range(300):
-        aggregate = interquartile_mean(draw.normal(size=(6, 8)), draws=300)
+        aggregate = interquartile_mean(draw.normal(size=(6, seeds)), draws=300)
         held += aggregate.low <= 0 <= aggregate.high
-    assert 0.88 <= held / 300 <= 0.98
+    assert low <= held / 300 <= high
 
 
 # --- groups of samples ---

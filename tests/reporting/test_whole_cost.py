@@ -86,7 +86,7 @@ def test_the_frontier_is_what_nothing_cheaper_beats_and_its_points_are_not_faint
     axes = drawing.draw().axes[0]
     points = points_of(axes)
     slow = {"scratch": 21, "kd": 86, "crd": 101, "fitnet": 111}
-    assert set(points) == {(x, 100 * PLACES[name][1]) for name, x in slow.items()} | {(201, 62)}
+    assert set(points) == {(x, round(100 * PLACES[name][1], 6)) for name, x in slow.items()} | {(201, 62)}
     bold = {x for (x, _), line in points.items() if line.get_alpha() == 1}
     assert bold == {21, 86, 101}
     assert [x for (x, _), line in points.items() if line.get_markerfacecolor() == "white"] == [201]
@@ -111,6 +111,19 @@ def test_of_many_points_those_on_the_frontier_are_named(monkeypatch):
     assert NAMED > 3
     (drawing,) = drawings(Results.of(runs()))
     assert {text.get_text() for text in drawing.draw().axes[0].texts} == {"Scratch", "KD", "CRD"}
+
+
+def test_other_data_or_another_recipe_has_a_frontier_of_its_own():
+    records = runs(("scratch", "kd"))
+    others = [
+        runs(("scratch", "kd"), provenance={"data_fingerprint": "another"}),
+        runs(("scratch", "kd"), batch_size=32),
+    ]
+    assert len(list(drawings(Results.of(records)))) == 1
+    for other in others:
+        found = list(drawings(Results.of(records + other)))
+        assert [len(each.draw().axes[0].texts) for each in found] == [2, 2]
+        assert len({each.title for each in found}) == 2
 
 
 def test_without_whole_costs_there_is_no_frontier():
