@@ -154,8 +154,8 @@ def caption(found: list[Across]) -> list[str]:
     ]
     unknown = [heading for heading, block in blocks.items() if not block.chance_known]
     if unknown:
-        where = "everywhere" if len(unknown) == len(blocks) else f"in {'; '.join(unknown)}"
-        sentences.append(f"The level of chance is not known {where}: 0 stands for it.")
+        where = "" if len(unknown) == len(blocks) else f" in {'; '.join(unknown)}"
+        sentences.append(f"The level of chance is not known{where}: 0 stands for it.")
     return sentences + left_out(found)
 
 
