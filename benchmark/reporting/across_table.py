@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pandas as pd
 
-from benchmark.reporting.across_tasks import SETS, Across, across_tasks
+from benchmark.reporting.across_tasks import SETS, Across, across_tasks, dataset_of
 from benchmark.reporting.aggregates import Aggregate
 from benchmark.reporting.captions import anchor_title, provenance_warnings
 from benchmark.reporting.formatting import Cell
@@ -78,7 +78,7 @@ def _count(number: int) -> Estimate:
 def heading(across: Across) -> str:
     """`Default hyper-parameters; 6 blocks of 3 datasets (1 synthetic)`."""
     datasets, count = across.datasets, len(across.blocks)
-    synthetic = {each.panel.block.dataset for each in across.blocks if each.panel.block.about.synthetic}
+    synthetic = {dataset_of(each) for each in across.blocks if each.panel.block.about.synthetic}
     words = f"{SETS[across.tuning].capitalize()}; {count} blocks of {datasets} dataset{'s' * (datasets > 1)}"
     return f"{words} ({len(synthetic)} synthetic)" if synthetic else words
 

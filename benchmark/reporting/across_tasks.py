@@ -87,13 +87,13 @@ class Across:
 
     @property
     def datasets(self) -> int:
-        return len(grouped(self.blocks, _dataset))
+        return len(grouped(self.blocks, dataset_of))
 
     @cached_property
     def weights(self) -> list[float]:
         """Of each block: those of one dataset share its weight."""
-        sizes = {name: len(own) for name, own in grouped(self.blocks, _dataset).items()}
-        return [1 / sizes[_dataset(block)] for block in self.blocks]
+        sizes = {name: len(own) for name, own in grouped(self.blocks, dataset_of).items()}
+        return [1 / sizes[dataset_of(block)] for block in self.blocks]
 
     def rows_of(self, row: ResultRow) -> list[ResultRow]:
         """The rows of its baseline, block by block."""
@@ -147,7 +147,8 @@ def _block(panel: Panel, heading: str) -> Block | str:
     return Block(panel, heading, chance, teacher, metric.chance is not None)
 
 
-def _dataset(block: Block) -> tuple[str, str]:
+def dataset_of(block: Block) -> tuple[str, str]:
+    """What counts as one task: a dataset of two tasks is two."""
     return block.panel.block.task, block.panel.block.dataset
 
 
