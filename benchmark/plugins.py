@@ -47,7 +47,7 @@ class Hyperparameter:
 class Baseline:
     """A registered baseline and what tables and pages say of it.
 
-    anchor       the row that differences are taken to (normalised score 0)
+    anchor       the row that differences are taken to: a student without a teacher
     companion    "few_labels": stands in every few-label table; "all_labels": the same, trained on all labels
     """
 

@@ -185,8 +185,9 @@ class Results:
 class Measurements:
     """Times and memory: they depend on the machine and on who trained beside.
 
-    total_s     of the whole training: own steps, shares of the common passes, first stages
-    teacher_s   that the teacher's own training took, where it was trained
+    teacher_share_ms   0 for a run that uses no teacher (in older records it has a share of the pass)
+    total_s            of the whole training: own steps, shares of the common passes, first stages
+    teacher_s          that the teacher's own training took, where it was trained; whether it is used or not
     """
 
     step_ms: float | None = None

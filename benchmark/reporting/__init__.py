@@ -43,6 +43,7 @@ def report(folder: Path, console: "Console | None" = None) -> list[Path]:
 
     from benchmark.errors import UserError
     from benchmark.reporting import comparisons, corruptions, figures, pairs, probes, render, tables
+    from benchmark.reporting.across_table import across_tables
     from benchmark.reporting.output import write
     from benchmark.reporting.page import write_page
     from benchmark.reporting.results import Results
@@ -62,7 +63,11 @@ def report(folder: Path, console: "Console | None" = None) -> list[Path]:
         trials = trial_frame(results.trials, results.records)
         written.append(write(folder / "tuning.parquet", trials.to_parquet(index=False)))
     by_task, by_pair = tables.task_tables(results), pairs.pair_tables(results)
-    further = [*probes.probe_tables(results), *corruptions.corruption_tables(results)]
+    further = [
+        *probes.probe_tables(results),
+        *corruptions.corruption_tables(results),
+        *across_tables(results),
+    ]
     written += render.save_tables([*by_task, *by_pair, *further], folder / "tables")
     shown = [*by_task, *filter(pairs.adds_to_task_table, by_pair), *further]
     differences = comparisons.compare(results).to_csv(index=False)

@@ -10,6 +10,12 @@ from benchmark.reporting.frame import condition_columns
 from benchmark.reporting.rows import LOST, PairBlock, ResultRow, varying_conditions
 from benchmark.reporting.statistics import INTERVAL_FROM
 
+WHOLE_COST = (
+    "Whole cost: the seconds that whoever wants this one student pays: its training with first stages and"
+    " shares of common passes, all of its teacher's training (nothing without a teacher, or for one from a"
+    " checkpoint) and, where it was tuned, all trials of the baseline."
+)
+
 
 def common_conditions(records: list[Record]) -> str:
     """The condition that all records share, in words: `epochs 10, train samples 5000`."""
@@ -54,6 +60,8 @@ def caption(blocks: list[PairBlock], records: list[Record]) -> list[str]:
             "Milliseconds per step are the student's own; the teacher's share is its pass divided by the runs"
             " that share it."
         )
+    if any(row.value("whole_s") is not None for row in rows):
+        sentences.append(WHOLE_COST)
     return sentences + provenance_warnings(records)
 
 

@@ -63,8 +63,8 @@ def dataset_title(about: About, dataset: str) -> str:
 
 def block_title(block: PairBlock) -> str:
     """A block's heading: dataset, pair, modalities where the two networks differ in them, test samples."""
-    title = dataset_title(block.about, block.dataset)
-    if not block.pair:
+    title = block.heading or dataset_title(block.about, block.dataset)
+    if block.heading or not block.pair:
         return title
     title += f", {block.pair}"
     first = block.rows[0].records[0]

@@ -59,9 +59,10 @@ def tidy_frame(records: Iterable[Record]) -> pd.DataFrame:
 
     `task`, `dataset`, `pair`, `baseline`, `seed`; the conditions under their own names; `status`, `reason`;
     titles and sizes; the results as `test@last/top1`, `teacher/test/top1`, `parameters`, ..., unscaled;
-    `hyperparameters` as JSON; the measurements (`step_ms`, `total_s`, ...); where the record comes from
-    (`commit`, `clean`, `device`, ...). What a run does not have is missing in its row. `row`, `comparison`
-    and `block` say which runs may be averaged, subtracted from one another and shown together (`identity`).
+    `hyperparameters` as JSON; the measurements (`step_ms`, `total_s`, ...) and the `whole_cost`; where the
+    record comes from (`commit`, `clean`, `device`, ...). What a run does not have is missing in its row.
+    `row`, `comparison` and `block` say which runs may be averaged, subtracted from one another and shown
+    together (`identity`).
 
     Raises:
         UserError: where two records of one run contradict each other.
@@ -84,6 +85,7 @@ def _row(record: Record) -> dict[str, Any]:
         **_results(record),
         "hyperparameters": json.dumps(record.hyperparameters, sort_keys=True),
         **known(columns(record.measurements)),
+        **known(whole_cost(record)),
         **provenance,
         "id": record.id,
         "folder": record.folder,
@@ -120,6 +122,29 @@ def cost_columns(record: Record) -> dict[str, Any]:
         "teacher_macs": record.teacher.macs,
     }
     return known(costs)
+
+
+def whole_cost(record: Record) -> dict[str, float | None]:
+    """What whoever wants this one student pays, in seconds: `whole_s`; `tuning_s` is part of it.
+
+    That is its training with first stages and shares of common passes, all of its teacher's training, and
+    all trials of a tuned baseline. None where a part was not measured.
+    """
+    trained, taught = record.measurements.total_s, _teacher_seconds(record)
+    tuning = None if record.selection is None else record.selection.seconds
+    whole = None if trained is None or taught is None else trained + taught + (tuning or 0.0)
+    return {"whole_s": whole, "tuning_s": tuning}
+
+
+def _teacher_seconds(record: Record) -> float | None:
+    """Of training its teacher: 0 where it has no use for one, or where nobody trained it (a checkpoint)."""
+    measured = record.measurements
+    # In older records the anchor has a share of the teacher's pass, which it didn't look at.
+    without = record.about.anchor or measured.teacher_share_ms == 0
+    if without and not measured.first_stages_s:
+        return 0.0
+    trained_here = record.condition.teacher_epochs is not None
+    return measured.teacher_s if trained_here else measured.teacher_s or 0.0
 
 
 def _results(record: Record) -> dict[str, Any]:

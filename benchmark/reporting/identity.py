@@ -38,6 +38,8 @@ class Identity(NamedTuple):
     """the comparison, whoever taught: a control with a teacher of its own has the others' anchor"""
     any_labels: str
     """the comparison, however many labels: a fully labelled companion stands beside those with few"""
+    any_effort: str
+    """the comparison, however long its runs are and whether they were tuned"""
     teacher: str
     """one trained teacher, as tested"""
     teachers: str
@@ -67,6 +69,7 @@ def identity(record: Record) -> Identity:
     student = (about.student, about.student_modalities)
     same = stable_id((block, condition, work, shared_overrides(overrides), recipe, data, student))
     comparison = stable_id((same, labels, taught))
+    untuned = {name: value for name, value in condition.items() if name != "tuning"}
     elsewhere = {name: value for name, value in condition.items() if name not in OF_A_CLUSTER}
     across = stable_id(
         (
@@ -83,6 +86,9 @@ def identity(record: Record) -> Identity:
         row=stable_id((comparison, own)),
         any_teacher=stable_id((same, labels)),
         any_labels=stable_id((same, taught)),
+        any_effort=stable_id(
+            (block, untuned, shared_overrides(overrides), recipe, data, student, labels, taught)
+        ),
         teacher=stable_id((data, taught, teacher.test)),
         teachers=stable_id((data, kin)),
         across=across,

@@ -2,8 +2,9 @@
 
 import statistics
 import textwrap
+from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from benchmark.records import LAST, Metric
 from benchmark.reporting.formatting import dataset_title, show_condition
@@ -123,6 +124,48 @@ def task_panels(blocks: Iterable[PairBlock]) -> list[Panel]:
         panels += [Panel(block, rows + guests.get(_but_labels(rows[0]), [])) for rows in full]
         panels += [Panel(block, rows) for rows in lone if _but_labels(rows[0]) not in hosts]
     return panels
+
+
+def contests(panels: Iterable[Panel]) -> list[Panel]:
+    """Panels with one row a baseline: what may be ranked, or averaged over datasets.
+
+    A row that trained longer for a first stage stands beside the others of its recipe. Left out are rows with
+    overrides or a number of labels of their own, baselines that several rows would stand for, and panels of
+    nothing but anchors. Tuned rows have panels of their own.
+    """
+    found = []
+    for own in grouped(panels, lambda panel: (_effort(panel), panel.rows[0].condition["tuning"])).values():
+        rows = {row.id: row for panel in own for row in panel.rows if _plain(row, panel)}
+        block = _without(own[0].block, ("tuning", "updates"))
+        for alike in grouped(rows.values(), lambda row: row.condition["epochs"]).values():
+            times = Counter(row.baseline for row in alike)
+            single = [row for row in alike if times[row.baseline] == 1]
+            if not all(row.is_anchor for row in single):
+                found.append(Panel(block, single))
+    return found
+
+
+def with_any_effort(panels: Iterable[Panel]) -> list[Panel]:
+    """The panels that differ only in how long they trained, and whether they were tuned, as one each."""
+    found = []
+    for own in grouped(panels, _effort).values():
+        rows = {row.id: row for panel in own for row in panel.rows}
+        found.append(Panel(_without(own[0].block, ("tuning", "updates")), list(rows.values())))
+    return found
+
+
+def _effort(panel: Panel) -> str:
+    return panel.rows[0].identities[0].any_effort
+
+
+def _without(block: PairBlock, conditions: Iterable[str]) -> PairBlock:
+    """The block as if these conditions did not vary: nothing is named after them."""
+    return replace(block, conditions=tuple(name for name in block.conditions if name not in conditions))
+
+
+def _plain(row: ResultRow, panel: Panel) -> bool:
+    same = row.condition["label_fraction"] == panel.rows[0].condition["label_fraction"]
+    return same and not row.variant and row.condition["overrides"] == row.comparison_condition["overrides"]
 
 
 def _network(row: ResultRow) -> tuple[float, float] | None:

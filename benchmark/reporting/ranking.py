@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from benchmark.reporting.panels import Panel
-from benchmark.reporting.rows import ResultRow, grouped
+from benchmark.reporting.panels import Panel, contests
+from benchmark.reporting.rows import grouped
 
 FEWEST_BLOCKS = 5
 FEWEST_BASELINES = 3
@@ -42,7 +42,8 @@ def rank(panels: Iterable[Panel]) -> Ranking:
     to 1 for the best, are averaged. Only rows with default hyper-parameters enter, and of
     these only baselines with a mean in every block. Blocks of fewer than two such baselines don't count.
     """
-    by_dataset = grouped(panels, lambda panel: (panel.block.task, panel.block.dataset))
+    untuned = (panel for panel in contests(panels) if panel.rows[0].condition["tuning"] == "default")
+    by_dataset = grouped(untuned, lambda panel: (panel.block.task, panel.block.dataset))
     blocks = [scores for own in by_dataset.values() if len(scores := _of_dataset(own)) > 1]
     if len(blocks) < FEWEST_BLOCKS:
         return Ranking(
@@ -71,19 +72,14 @@ def _of_dataset(panels: list[Panel]) -> dict[str, float]:
 
 
 def _scores(panel: Panel) -> dict[str, float]:
-    """Title -> the primary metric's mean, the larger the better; companions under other labels left out."""
+    """Title -> the primary metric's mean, the larger the better."""
     key = panel.key
     sign = -1.0 if panel.metric.direction == "min" else 1.0
     return {
         row.title: sign * row.values[key].mean
         for row in panel.rows
-        if row.values[key].n and math.isfinite(row.values[key].mean) and _plain(row, panel)
+        if row.values[key].n and math.isfinite(row.values[key].mean)
     }
-
-
-def _plain(row: ResultRow, panel: Panel) -> bool:
-    same = row.condition["label_fraction"] == panel.rows[0].condition["label_fraction"]
-    return same and not row.variant and not row.condition["overrides"]
 
 
 def friedman_nemenyi(titles: list[str], scores: np.ndarray, left_out: tuple[str, ...] = ()) -> Ranking:

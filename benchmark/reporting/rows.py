@@ -26,7 +26,8 @@ LOST: tuple[Status, ...] = ("diverged", "failed")
 """How a run ends that began and has no result."""
 
 MEASUREMENTS = (
-    "step_ms", "teacher_share_ms", "data_share_ms", "latency_ms", "peak_memory_mb", "total_s",
+    "step_ms", "teacher_share_ms", "data_share_ms", "latency_ms", "peak_memory_mb", "total_s", "whole_s",
+    "tuning_s",
 )  # fmt: skip
 T = TypeVar("T")
 
@@ -116,6 +117,8 @@ class PairBlock:
     conditions: tuple[str, ...]
     """the condition columns that vary within the task"""
     rows: tuple[ResultRow, ...]
+    heading: str = ""
+    """what it is called where that is not its dataset and pair"""
 
     @property
     def about(self) -> About:

@@ -44,7 +44,7 @@ from benchmark.reporting.statistics import Estimate
 TEXTUAL = ("fold", "teacher_data", "teacher_checkpoint", "precision", "overrides")
 """Conditions that are no numbers."""
 
-Kind = Literal["results", "pairs", "probes", "corruptions"]
+Kind = Literal["results", "pairs", "probes", "corruptions", "across_tasks"]
 
 
 @dataclass(frozen=True)
@@ -89,6 +89,7 @@ class TaskTable:
     """Everything that a renderer needs; `columns` make printed cells, `frame` has the numbers."""
 
     task: str
+    """empty for a table over all tasks"""
     kind: Kind
     stem: str
     """of its files"""
@@ -129,11 +130,13 @@ def _columns(blocks: list[PairBlock], metrics: dict[str, Metric], notes: list[st
     columns += [_metric_column(name, metrics[name], spare=5 + k) for k, name in enumerate(others)]
     spare = 5 + len(others)
     columns += [
-        Column("role", _role, spare=4, numeric=False),
+        Column("role", role_of, spare=4, numeric=False),
         _value_column("parameters", "parameters", show_count, spare + 2),
         _value_column("multiply-\naccumulates", "macs", show_count, spare + 3),
         _value_column("ms per step", "step_ms", partial(show_mean, decimals=1), spare),
         _value_column("teacher's\nshare (ms)", "teacher_share_ms", partial(show_mean, decimals=1), spare + 1),
+        _value_column("whole\ncost (s)", "whole_s", partial(show_mean, decimals=1), spare),
+        _value_column("of it\ntuning (s)", "tuning_s", partial(show_mean, decimals=1), spare + 1),
         _value_column("peak\nmemory (MB)", "peak_memory_mb", partial(show_mean, decimals=0), spare + 4),
     ]
     return [column for column in columns if column in (METHOD, N) or any(column.cell(row) for row in rows)]
@@ -159,7 +162,8 @@ def telling_columns(blocks: list[PairBlock]) -> list[Column]:
     return varying + [Column("differs in", lambda row: row.differs_in, numeric=False, tells=True)] * differing
 
 
-def _role(row: ResultRow) -> str:
+def role_of(row: ResultRow) -> str:
+    """Its role, where it is no method."""
     return row.about.role if row.is_student and row.about.role != "method" else ""
 
 

@@ -291,13 +291,18 @@ class CohortTraining:
         outcome.teacher_corrupted = self.corrupted.shared_scores(teacher.checksum, teacher.network)
 
     def measurements(self, state: RunState) -> records.Measurements:
-        """What a run has cost so far; common passes are shared by those that took part, epoch by epoch."""
+        """What a run has cost so far; common passes are shared by those that took part, epoch by epoch.
+
+        The teacher's is shared by those that use it: whoever learns from none pays nothing for it.
+        """
         watch, steps = self._watch, self.stream.steps_per_epoch
         epochs = {each.name: len(each.history) - self.first_epoch for each in self.states}
-        own, everyones = (max(1, count) * steps for count in (epochs[state.name], sum(epochs.values())))
+        taught = [epochs[each.name] for each in self.states if each.uses_teacher]
+        counts = (epochs[state.name], sum(taught), sum(epochs.values()))
+        own, users, everyones = (max(1, count) * steps for count in counts)
         per_step = {
             "step": watch.seconds(state.name) / own,
-            "teacher": watch.seconds(TEACHER_PASS) / everyones,
+            "teacher": watch.seconds(TEACHER_PASS) / users if state.uses_teacher else 0.0,
             "data": watch.seconds(DATA_PASS) / everyones,
         }
         return records.Measurements(

@@ -108,6 +108,21 @@ def test_a_baseline_that_misses_a_block_is_left_out_and_named(tmp_path):
     assert "Synthetic" in drawing.caption
 
 
+def test_tuned_rows_and_longer_anchors_change_no_rank(tmp_path):
+    names = ("scratch", "kd", "crd")
+    plain = [make_record(b, 0, dataset=f"set{e}", epochs=12, updates=120) for b in names for e in range(5)]
+    _, panels = panels_of(tmp_path / "plain", plain)
+    staged = [make_record("fitnet", 0, dataset=f"set{e}", epochs=12, updates=140) for e in range(5)]
+    longer = [make_record("scratch", 0, dataset=f"set{e}", epochs=14, updates=140) for e in range(5)]
+    tuned = [make_record(b, 0, dataset=f"set{e}", epochs=12, updates=120, tuning="tuned")
+             for b in names[1:] for e in range(5)]  # fmt: skip
+    _, more = panels_of(tmp_path / "more", [*plain, *staged, *longer, *tuned])
+    found = rank(more)
+    assert set(found.ranks) == {"Scratch", "KD", "CRD", "FitNet"}
+    without = [title for title in found.ranks if title != "FitNet"]
+    assert without == list(rank(panels).ranks)
+
+
 def test_too_few_complete_baselines_are_a_reason(tmp_path):
     _, panels = panels_of(tmp_path, blocks(5, ("scratch", "kd")))
     assert rank(panels).reason == "not drawn: 2 baselines finished in all 5 datasets, 3 are needed"

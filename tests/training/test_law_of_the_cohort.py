@@ -89,6 +89,14 @@ def test_a_deleted_record_reruns_only_that_run_with_the_same_numbers(tmp_path: P
     assert after[slug].measurements.cohort_size == 1
 
 
+def test_whoever_learns_from_no_teacher_pays_nothing_for_its_pass(tmp_path: Path) -> None:
+    run(tmp_path, baselines=("scratch", "kd", "crd"))
+    shares = {r.run.baseline: r.measurements.teacher_share_ms for r in records(tmp_path).values()
+              if r.measurements.cohort_size == 3}  # fmt: skip
+    assert shares["scratch"] == 0
+    assert shares["kd"] == shares["crd"] > 0
+
+
 def test_a_diverging_student_is_retired_and_the_others_go_on_unchanged(tmp_path: Path) -> None:
     @baseline("explodes", title="Explodes")
     class Explodes(Distiller):

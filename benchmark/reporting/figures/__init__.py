@@ -18,8 +18,9 @@ from benchmark.reporting.results import Results
 from benchmark.reporting.style import style
 
 KINDS = (
-    "comparison", "gains", "label_fractions", "hyperparameters", "critical_difference", "curves", "costs",
-    "fidelity", "tuning", "probe_map", "correlations", "embedding_maps", "diagnostics",
+    "comparison", "gains", "label_fractions", "hyperparameters", "critical_difference",
+    "performance_profiles", "curves", "costs", "frontier", "fidelity", "tuning", "probe_map", "correlations",
+    "embedding_maps", "diagnostics",
 )  # fmt: skip
 """Modules of this package in the order of the page; each has `drawings(results)`."""
 

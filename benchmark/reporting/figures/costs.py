@@ -9,6 +9,7 @@ from functools import partial
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator
 
 from benchmark.reporting.figures.drawing import (
     Drawing,
@@ -74,7 +75,7 @@ def cost_figure(panel: Panel, training: list[Point], answers: list[Point], words
     shown = [(training, "ms per training step")] + ([(answers, words)] if answers and not note else [])
     figure, all_axes = scatter_axes(len(shown), [point.label for point in training], panel)
     for (found, name), axes in zip(shown, all_axes, strict=True):
-        _draw(axes, found, name, panel)
+        draw_front(axes, found, name, panel)
     all_axes[0].set_title(f"{panel.title}\n{note}" if note else panel.title, loc="left")
     return figure
 
@@ -95,11 +96,13 @@ def _count(cost: float) -> str:
     return f"{cost / 1e6:.3g} million" if cost >= 1e6 else f"{cost:.3g}"
 
 
-def _draw(axes: Axes, found: list[Point], name: str, panel: Panel) -> None:
+def draw_front(axes: Axes, found: list[Point], name: str, panel: Panel) -> None:
+    """The points, their names on the margin, and the front as a step line; costs logarithmic if far apart."""
     best = front(found, panel.higher_is_better)
     axes.step([p.x for p in best], [p.y for p in best], where="post", color="#999999", linewidth=0.8)
     if 0 < 5 * min(p.x for p in found) < max(p.x for p in found):
         axes.set_xscale("log")
+        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axes.xaxis.set_major_formatter("{x:g}")
         axes.xaxis.set_minor_formatter("")
     draw_points(axes, found)

@@ -8,7 +8,7 @@ import textwrap
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -155,6 +155,7 @@ def score_axis(panel: Panel) -> str:
 
 MARGIN_CHARACTERS = 27
 LABEL_POINTS = 6
+FAINT = 0.45
 LABEL_HEIGHT = 0.11
 """Inches of height that each label on the margin needs."""
 
@@ -180,10 +181,15 @@ class Point:
     """A row's place in a cloud."""
 
     label: str
+    """its name on the margin; empty where there is no room for it"""
     colour: str
     mark: str
     x: float
     y: float
+    spread: float = math.nan
+    """as much above and below, where it is drawn"""
+    hollow: bool = False
+    faint: bool = False
 
 
 def points_of(results: Results, panel: Panel, cost: Callable[[ResultRow], float | None]) -> list[Point]:
@@ -200,11 +206,17 @@ def points_of(results: Results, panel: Panel, cost: Callable[[ResultRow], float 
 def draw_points(axes: Axes, points: list[Point]) -> None:
     """Marks, and their names on the right margin, each with a thin line, so that none overlap."""
     for point in points:
-        axes.plot(point.x, point.y, marker=point.mark, ms=3.2, color=point.colour, lw=0)
+        look: dict[str, Any] = {"color": point.colour, "alpha": FAINT if point.faint else 1.0}
+        if not math.isnan(point.spread):
+            ends = [point.y - point.spread, point.y + point.spread]
+            axes.plot([point.x, point.x], ends, linewidth=0.7, **look)
+        face = "white" if point.hollow else point.colour
+        axes.plot(point.x, point.y, marker=point.mark, ms=3.2, markerfacecolor=face, lw=0, **look)
     axes.margins(x=0.04, y=0.06)
     low, high = axes.get_ylim()
-    ordered = sorted(points, key=lambda point: ((point.y - low) / (high - low), point.label))
-    gap = 1.2 * LABEL_HEIGHT / max(1.7, LABEL_HEIGHT * len(points))  # of the height that `scatter_axes` gives
+    named = [point for point in points if point.label]
+    ordered = sorted(named, key=lambda point: ((point.y - low) / (high - low), point.label))
+    gap = 1.2 * LABEL_HEIGHT / max(1.7, LABEL_HEIGHT * len(named))  # of the height that `scatter_axes` gives
     places = _spread([(point.y - low) / (high - low) for point in ordered], gap)
     for point, place in zip(ordered, places, strict=True):
         axes.annotate(
@@ -214,6 +226,7 @@ def draw_points(axes: Axes, points: list[Point]) -> None:
             textcoords="axes fraction",
             fontsize=LABEL_POINTS,
             color=point.colour,
+            alpha=FAINT if point.faint else 1.0,
             ha="left",
             va="center",
             annotation_clip=False,

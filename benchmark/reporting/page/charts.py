@@ -21,6 +21,7 @@ from benchmark.reporting.style import looks as looks_of_labels
 COST_AXES = {
     "step_ms": ("Training cost (ms per step)", 1),
     "total_s": ("Training time (s)", 1),
+    "whole_s": ("Whole cost: training, teacher and tuning (s)", 1),
     "peak_memory_mb": ("Peak memory in training (MB)", 0),
     "latency_ms": ("Latency (ms per sample)", 3),
     "parameters": ("Parameters of the student", 0),

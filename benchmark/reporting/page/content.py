@@ -41,6 +41,7 @@ def page_content(results: Results, tables: list[TaskTable], saved: list[Saved]) 
         "overview": overview(results.records),
         "baselines": _baselines(results.records),
         "tasks": [_task(task, f"task{k}", results, tables, saved) for k, task in enumerate(results.blocks)],
+        "tables": [table for table in tables if not table.task],
         "pictures": pictures(each for each in saved if not each.drawing.task),
         "not_drawn": [each.drawing for each in saved if not each.paths],
         "suite": suite_bibtex(results.records),

@@ -15,6 +15,7 @@ from benchmark.reporting.frame import (
     cost_columns,
     known,
     provenance_columns,
+    whole_cost,
 )
 from benchmark.reporting.identity import flat
 from benchmark.reporting.rows import ResultRow
@@ -71,7 +72,7 @@ def _run(record: Record) -> dict[str, Any]:
         "Teacher": {"test": teacher.test, "probes": teacher.probes, "corrupted": teacher.corrupted}
         if teacher.test
         else {},
-        "Measurements": known(columns(record.measurements)),
+        "Measurements": known({**columns(record.measurements), **whole_cost(record)}),
         "Provenance": {**provenance, "run": record.id, "folder": f"runs/{record.folder}"},
     }
     return {
