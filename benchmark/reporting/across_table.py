@@ -21,7 +21,7 @@ from benchmark.reporting.tables import METHOD, Column, TaskTable, role_of
 STEM = "across_tasks"
 IQM, BETTER = "iqm", "improvement"
 TOO_NARROW_BELOW = 10
-"""runs in a block: with five the bootstrap's interval holds in 0.89 of cases, with three in 0.82"""
+"""runs in a block: with five the bootstrap's interval holds in 0.89 of cases"""
 
 
 def across_tables(results: Results) -> list[TaskTable]:
@@ -163,13 +163,11 @@ def caption_of_intervals(found: list[Across]) -> list[str]:
     """What the intervals hold over, and how well; nothing where there are none."""
     counts = {len(runs) for across in found for row in across.rows for runs in across.runs(row)}
     sentences = [
-        "95 % intervals (from three runs in each block on): seeds are drawn within each block; they hold over"
+        "95 % intervals (from five runs in each block on): seeds are drawn within each block; they hold over"
         " seeds, the tasks, teachers and splits being these."
     ]
     if min(counts) < TOO_NARROW_BELOW:
-        sentences.append(
-            "Few seeds make them too narrow: at three they hold in 82 % of cases, at five in 89."
-        )
+        sentences.append("Few seeds make them too narrow: at five they hold in 89 % of cases.")
     return sentences
 
 

@@ -24,7 +24,7 @@ from benchmark.reporting.aggregates import Aggregate, improvement, interquartile
 from benchmark.reporting.panels import Panel, contests
 from benchmark.reporting.results import Results
 from benchmark.reporting.rows import ResultRow, anchor_of, grouped
-from benchmark.reporting.statistics import INTERVAL_FROM
+from benchmark.reporting.statistics import BOOTSTRAP_FROM
 
 FEWEST_BLOCKS = 2
 SETS: dict[Tuning, str] = {"default": "default hyper-parameters", "tuned": "tuned hyper-parameters"}
@@ -154,6 +154,6 @@ def dataset_of(block: Block) -> tuple[str, str]:
 
 def _shown(found: Aggregate, runs: Iterable[list[float]]) -> Aggregate:
     """Without an interval where a block has too few runs for one."""
-    if min(map(len, runs)) >= INTERVAL_FROM:
+    if min(map(len, runs)) >= BOOTSTRAP_FROM:
         return found
     return Aggregate(found.value, np.full_like(found.low, math.nan), np.full_like(found.high, math.nan))

@@ -15,6 +15,9 @@ Key = TypeVar("Key", bound=Hashable)
 INTERVAL_FROM = 3
 """With fewer seeds nothing is compared: the t interval of two is nine times as wide as their distance."""
 
+BOOTSTRAP_FROM = 5
+"""With fewer seeds a bootstrap over them covers too little: at three, 0.82 to 0.85 instead of 0.95."""
+
 
 @dataclass(frozen=True)
 class Estimate:

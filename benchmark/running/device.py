@@ -9,6 +9,7 @@ import torch
 from lightning_fabric import Fabric
 from lightning_fabric.plugins import MixedPrecision
 from torch.overrides import TorchFunctionMode
+from torch.utils import deterministic
 
 from benchmark.errors import UserError
 
@@ -39,8 +40,9 @@ def repeat_exactly() -> None:
     Call it before the device's first matrix product: cuBLAS reads its workspace from the environment then.
     """
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    torch.utils.deterministic.fill_uninitialized_memory = False  # nothing here reads what it did not write
     torch.use_deterministic_algorithms(True, warn_only=True)
+    # Nothing here reads what it did not write.
+    deterministic.fill_uninitialized_memory = False  # pyright: ignore[reportAttributeAccessIssue]
 
 
 class Float32Volumes(TorchFunctionMode):

@@ -31,7 +31,7 @@ def record(baseline, seed, status="finished", **changes):
     )
 
 
-def block(names=NAMES, seeds=3, **changes):
+def block(names=NAMES, seeds=5, **changes):
     return [record(name, seed, **changes) for name in names for seed in range(seeds)]
 
 
@@ -64,7 +64,7 @@ def test_a_dataset_counts_once_however_many_label_fractions_it_has():
     line = line_of(table_of(records), "kd")
     pooled = 3 * scores(records, "kd", dataset="shapes") + scores(records, "kd", dataset="scenes")
     assert line["iqm"] == pytest.approx(stats.trim_mean(pooled + pooled, 0.25))
-    assert (line["blocks"], line["datasets"], line["runs"]) == (4, 2, 12)
+    assert (line["blocks"], line["datasets"], line["runs"]) == (4, 2, 20)
     assert line["iqm_low"] < line["iqm"] < line["iqm_high"]
 
 
@@ -88,7 +88,7 @@ def test_a_run_that_diverged_counts_as_chance():
     assert sorted(across.runs(row)[0]) == pytest.approx(
         sorted([0.0, *scores(sound, "kd", dataset="shapes")[1:]])
     )
-    assert (line_of(table, "kd")["runs"], line_of(table, "kd")["lost"]) == (6, 2)
+    assert (line_of(table, "kd")["runs"], line_of(table, "kd")["lost"]) == (10, 2)
     assert line_of(table, "kd")["iqm"] < line_of(table_of(sound), "kd")["iqm"]
 
 
@@ -163,10 +163,10 @@ def test_without_a_known_level_of_chance_zero_stands_for_it_or_the_block_is_left
     assert runs[0][0] == pytest.approx(value / TEACHER)
 
 
-def test_one_block_makes_no_aggregate_and_two_seeds_no_interval():
+def test_one_block_makes_no_aggregate_and_four_seeds_no_interval():
     assert across_tables(Results.of(block(**SHAPES))) == []
     assert list(drawings(Results.of(block(**SHAPES)))) == []
-    line = line_of(table_of([*block(seeds=2, **SHAPES), *block(**SCENES)]), "kd")
+    line = line_of(table_of([*block(seeds=4, **SHAPES), *block(**SCENES)]), "kd")
     assert not np.isnan(line["iqm"])
     assert pd.isna([line["iqm_low"], line["improvement_high"]]).all()
 

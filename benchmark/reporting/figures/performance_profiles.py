@@ -17,7 +17,7 @@ from benchmark.reporting.aggregates import performance_profile
 from benchmark.reporting.figures.drawing import LINE, Drawing, panel_axes, wrapped
 from benchmark.reporting.results import Results
 from benchmark.reporting.rows import ResultRow
-from benchmark.reporting.statistics import INTERVAL_FROM
+from benchmark.reporting.statistics import BOOTSTRAP_FROM
 from benchmark.reporting.style import COLOURS, TEACHER_COLOUR
 
 KIND = "performance_profiles"
@@ -69,7 +69,7 @@ def _draw(results: Results, across: Across, rows: list[ResultRow], axes: Axes) -
     for row in rows:
         runs, look = across.runs(row), results.looks[row.baseline]
         profile = performance_profile(runs, levels, across.weights)
-        if min(map(len, runs)) >= INTERVAL_FROM:
+        if min(map(len, runs)) >= BOOTSTRAP_FROM:
             band = {"color": COLOURS[look.colour], "alpha": 0.14, "linewidth": 0}
             axes.fill_between(levels, profile.low, profile.high, step="post", **band)
         axes.step(levels, profile.value, where="post", linewidth=1.1, **look.line)
