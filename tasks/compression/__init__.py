@@ -36,10 +36,10 @@ class Compression(Task):
         return {
             "quick": Preset(
                 ("shapes",),
-                ("conv2d_32-conv2d_16",),
-                epochs=50,
+                ("conv2d_32-conv2d_8",),
+                epochs=80,
                 teacher_epochs=10,
-                train_samples=600,
+                train_samples=400,
                 teacher_samples=4000,
             ),
             "standard": Preset(("cifar100",), published[:1] + published[5:6], epochs=60, teacher_epochs=60),
