@@ -204,7 +204,10 @@ def points_of(results: Results, panel: Panel, cost: Callable[[ResultRow], float 
 
 
 def draw_points(axes: Axes, points: list[Point]) -> None:
-    """Marks, and their names on the right margin, each with a thin line, so that none overlap."""
+    """Marks, and their names on the right margin, each with a thin line, so that none overlap.
+
+    A point that stands alone on the left has its name beside it: a line across the axes would tell less.
+    """
     for point in points:
         look: dict[str, Any] = {"color": point.colour, "alpha": FAINT if point.faint else 1.0}
         if not math.isnan(point.spread):
@@ -214,7 +217,18 @@ def draw_points(axes: Axes, points: list[Point]) -> None:
         axes.plot(point.x, point.y, marker=point.mark, ms=3.2, markerfacecolor=face, lw=0, **look)
     axes.margins(x=0.04, y=0.06)
     low, high = axes.get_ylim()
-    named = [point for point in points if point.label]
+    alone = [point for point in points if point.label and _stands_alone(axes, point, points)]
+    for point in alone:
+        axes.annotate(
+            _short(point.label),
+            (point.x, point.y),
+            xytext=(4, 3),
+            textcoords="offset points",
+            fontsize=LABEL_POINTS,
+            color=point.colour,
+            alpha=FAINT if point.faint else 1.0,
+        )
+    named = [point for point in points if point.label and point not in alone]
     ordered = sorted(named, key=lambda point: ((point.y - low) / (high - low), point.label))
     gap = 1.2 * LABEL_HEIGHT / max(1.7, LABEL_HEIGHT * len(named))  # of the height that `scatter_axes` gives
     places = _spread([(point.y - low) / (high - low) for point in ordered], gap)
@@ -239,6 +253,14 @@ def draw_points(axes: Axes, points: list[Point]) -> None:
                 "shrinkB": 2,
             },
         ).set_in_layout(False)  # its room was set aside already
+
+
+def _stands_alone(axes: Axes, point: Point, points: list[Point]) -> bool:
+    """Whether the place for a name on the right of a point in the left half is free."""
+    to_axes = axes.transData + axes.transAxes.inverted()
+    x, y = to_axes.transform((point.x, point.y))
+    others = [to_axes.transform((other.x, other.y)) for other in points if other is not point]
+    return x < 0.4 and not any(-0.05 < u - x < 0.45 and abs(v - y) < 0.15 for u, v in others)
 
 
 def _spread(places: list[float], gap: float) -> list[float]:
