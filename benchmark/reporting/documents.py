@@ -93,6 +93,12 @@ class Experiment:
         return f"![{alt}](images/{name}.png)"
 
     @property
+    def chosen_on(self) -> str:
+        """How many validation samples the settings of tuned runs were chosen on."""
+        counts = {run.selection.num_validation for run in self.results.records if run.selection is not None}
+        return " or ".join(map(str, sorted(counts)))
+
+    @property
     def tuning_share(self) -> str:
         """The seconds of all trials, over those of training each of them to its end."""
         frame = trial_frame(self.results.trials, self.results.records)
