@@ -14,9 +14,17 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmark.contracts import Activations, Distiller
+from benchmark.contracts import Distiller
 from benchmark.records import LAST, Record
-from tests.baselines.tiny import NAMES, PROGRESS, TINY_PAIRS, TinyPair, built_or_skipped, tiny_batch
+from tests.baselines.tiny import (
+    NAMES,
+    PROGRESS,
+    TINY_PAIRS,
+    TinyPair,
+    built_or_skipped,
+    tensors_of,
+    tiny_batch,
+)
 from tests.command import numbers, records, run
 
 pytestmark = [
@@ -35,10 +43,6 @@ def precise_convolutions() -> Iterator[None]:
     torch.backends.cudnn.allow_tf32 = before
 
 
-def leaves(activations: Activations) -> list[torch.Tensor]:
-    return [activations.logits, activations.embedding, *activations.maps, *activations.preactivations]
-
-
 def terms_and_gradients(
     distiller: Distiller, pair: TinyPair, device: str, seed: int
 ) -> dict[str, torch.Tensor]:
@@ -55,7 +59,7 @@ def terms_and_gradients(
     total = sum(terms.values(), distiller.task_loss(student, batch))
     total.backward()
     found = {name: value.detach().cpu() for name, value in terms.items()}
-    for number, leaf in enumerate(leaves(student)):
+    for number, leaf in enumerate(tensors_of(student)):
         if leaf.grad is not None:
             found[f"gradient of activation {number}"] = leaf.grad.cpu()
     for name, parameter in distiller.named_parameters():

@@ -105,11 +105,6 @@ class Experiment:
         whole = frame["seconds"] * frame["epochs"].max() / frame["epochs"]
         return f"{frame['seconds'].sum() / whole.sum():.2f}"
 
-    @property
-    def caption(self) -> str:
-        """What the table of the report says below it."""
-        return " ".join(self._table.caption)
-
     def _column(self, title: str) -> Column:
         found = [column for column in self._table.columns if column.title.startswith(title)]
         if not found:

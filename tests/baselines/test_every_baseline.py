@@ -9,7 +9,16 @@ import torch
 
 from benchmark import Activations, NotApplicable
 from benchmark.contracts import Choice, Distiller, Range
-from tests.baselines.tiny import NAMES, PROGRESS, REGISTRY, TINY_PAIRS, built, built_or_skipped, tiny_batch
+from tests.baselines.tiny import (
+    NAMES,
+    PROGRESS,
+    REGISTRY,
+    TINY_PAIRS,
+    built,
+    built_or_skipped,
+    tensors_of,
+    tiny_batch,
+)
 
 HERE = Path(__file__).resolve().parents[2] / "baselines"
 ON_BOTH_PAIRS = pytest.mark.parametrize("pair", TINY_PAIRS.values(), ids=TINY_PAIRS)
@@ -18,10 +27,6 @@ EVERY_BASELINE = pytest.mark.parametrize("name", NAMES)
 
 def total_of(terms: dict[str, torch.Tensor]) -> torch.Tensor:
     return sum(terms.values(), torch.zeros(()))
-
-
-def tensors_of(activations: Activations) -> list[torch.Tensor]:
-    return [activations.logits, activations.embedding, *activations.maps, *activations.preactivations]
 
 
 def all_terms(distiller: Distiller, teacher: Activations, student: Activations) -> dict[str, torch.Tensor]:

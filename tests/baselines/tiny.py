@@ -32,6 +32,10 @@ def tiny_activations(channels: tuple[int, ...], width: int, seed: int) -> Activa
     return Activations(leaf(CLASSES), rectified(width), maps, before)
 
 
+def tensors_of(activations: Activations) -> list[torch.Tensor]:
+    return [activations.logits, activations.embedding, *activations.maps, *activations.preactivations]
+
+
 def tiny_batch() -> dict[str, torch.Tensor]:
     index = torch.arange(BATCH) * 3
     return {"index": index, "label": index % CLASSES, "labelled": index % 9 != 6}
