@@ -38,12 +38,16 @@ class Activations:
     embedding       [B, D], the penultimate vector
     maps            maps[0] the stem, maps[1:] the stages, shallow to deep, each [B, C, *space]
     preactivations  the same before the last non-linearity; empty where a network has none
+    classify        the network's own classifier, embeddings [R, D] -> logits [R, K], for features of other
+                    places or times; the student's learns from what is done with it. None where no single
+                    module does that
     """
 
     logits: Tensor
     embedding: Tensor
     maps: tuple[Tensor, ...] = ()
     preactivations: tuple[Tensor, ...] = ()
+    classify: Callable[[Tensor], Tensor] | None = None
 
     @property
     def last_feature(self) -> Tensor:
@@ -57,17 +61,19 @@ class Activations:
             change(self.embedding),
             tuple(change(each) for each in self.maps),
             tuple(change(each) for each in self.preactivations),
+            self.classify,
         )
 
 
 @dataclass(frozen=True)
 class Shapes:
-    """The shapes of a network's activations without the batch axis."""
+    """The shapes of a network's activations without the batch axis, and whether it shows its classifier."""
 
     logits: tuple[int, ...]
     embedding: tuple[int, ...]
     maps: tuple[tuple[int, ...], ...] = ()
     preactivations: tuple[tuple[int, ...], ...] = ()
+    classifies: bool = False
 
     @classmethod
     def of(cls, activations: Activations) -> Shapes:
@@ -79,6 +85,7 @@ class Shapes:
             shape(activations.embedding),
             tuple(shape(each) for each in activations.maps),
             tuple(shape(each) for each in activations.preactivations),
+            activations.classify is not None,
         )
 
 
@@ -93,6 +100,7 @@ class Context:
     teacher_head       the teacher's frozen classifier, from embedding to logits; None where it has none
     teacher_norms      per teacher preactivation, (weight [C], bias [C]) of the norm behind it, or None
     teacher_pooled     whether the teacher's embedding is the mean over space of its last map, rectified
+    student_pooled     the same of the student
     """
 
     teacher: Shapes
@@ -103,6 +111,7 @@ class Context:
     teacher_head: nn.Module | None = None
     teacher_norms: tuple[tuple[Tensor, Tensor] | None, ...] = ()
     teacher_pooled: bool = False
+    student_pooled: bool = False
 
 
 @dataclass(frozen=True)

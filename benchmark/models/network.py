@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
@@ -25,7 +26,8 @@ class Network(nn.Module):
 
     def forward(self, batch: Mapping[str, Tensor]) -> Activations:
         """What it shows of the modalities that it sees, in its own memory format."""
-        return self.show(*(_in_format(batch[name], self.memory_format) for name in self.modalities))
+        shown = self.show(*(_in_format(batch[name], self.memory_format) for name in self.modalities))
+        return replace(shown, classify=self.head)
 
     def show(self, *inputs: Tensor) -> Activations:
         """The activations of one tensor [B, C, *space] per modality."""

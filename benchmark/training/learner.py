@@ -81,16 +81,17 @@ def describe(
 ) -> Context:
     """What a distiller may know of its networks, from one pass over a batch."""
     norms = tuple(None if norm is None else _affine(norm) for norm in teacher.norms())
-    shown = _shown(teacher, batch)
+    theirs, ours = _shown(teacher, batch), _shown(student, batch)
     return Context(
-        Shapes.of(shown),
-        Shapes.of(_shown(student, batch)),
+        Shapes.of(theirs),
+        Shapes.of(ours),
         num_classes,
         len(train_labels),
         train_labels,
         teacher.head,
         norms,
-        _pooled(shown),
+        _pooled(theirs),
+        _pooled(ours),
     )
 
 

@@ -27,7 +27,11 @@ def activations(
     tensors = drawn(*maps, seed=seed)
     before = tuple(torch.randn(each.shape, generator=draw) for each in tensors)
     return Activations(
-        torch.randn(6, *logits, generator=draw), torch.randn(6, width, generator=draw), tuple(tensors), before
+        torch.randn(6, *logits, generator=draw),
+        torch.randn(6, width, generator=draw),
+        tuple(tensors),
+        before,
+        nn.Linear(width, logits[0]),
     )
 
 
@@ -45,6 +49,7 @@ def context_of(teacher: Activations, student: Activations, **changes: Any) -> Co
         "teacher_head": nn.Linear(teacher.embedding.shape[1], CLASSES),
         "teacher_norms": norms,
         "teacher_pooled": teacher.maps[-1].shape[1] == teacher.embedding.shape[1],
+        "student_pooled": student.maps[-1].shape[1] == student.embedding.shape[1],
     }
     return Context(**fields | changes)
 

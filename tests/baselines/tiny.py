@@ -29,7 +29,14 @@ def tiny_activations(channels: tuple[int, ...], width: int, seed: int) -> Activa
 
     shapes = [(c, size, size) for c, size in zip(channels, (8, 8, 4, 2), strict=True)]
     maps, before = tuple(rectified(*each) for each in shapes), tuple(leaf(*each) for each in shapes)
-    return Activations(leaf(CLASSES), rectified(width), maps, before)
+    return Activations(leaf(CLASSES), rectified(width), maps, before, tiny_head(width, seed + 100))
+
+
+def tiny_head(width: int, seed: int) -> torch.nn.Linear:
+    """A classifier with weights drawn from `seed` alone."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return torch.nn.Linear(width, CLASSES)
 
 
 def tensors_of(activations: Activations) -> list[torch.Tensor]:
@@ -68,10 +75,8 @@ class TinyPair:
             (torch.rand(shape[0], generator=draw) + 0.5, torch.randn(shape[0], generator=draw))
             for shape in teacher.preactivations
         )
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(4)
-            head = torch.nn.Linear(self.teacher_width, CLASSES)
-        return Context(teacher, student, CLASSES, SAMPLES, labels, head, norms, teacher_pooled=True)
+        head = tiny_head(self.teacher_width, 4)
+        return Context(teacher, student, CLASSES, SAMPLES, labels, head, norms, True, True)
 
 
 TINY_PAIRS = {
