@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from torch import nn
+from functools import partial
 
 from baselines._contrast import BankContrast
 from baselines._projection import LinearEmbed
-from benchmark import baseline
+from benchmark import Context, baseline
 
 
 @baseline("crd", title="CRD", paper="Tian et al., ICLR 2020", arxiv="1910.10699")
@@ -22,6 +22,5 @@ class CRD(BankContrast):
     unit_rows = True
     epsilon = 1e-7
 
-    @staticmethod
-    def make_embed(in_features: int, out_features: int) -> nn.Module:
-        return LinearEmbed(in_features, out_features, normalize=True)
+    def __init__(self, context: Context, **options: float):
+        super().__init__(context, partial(LinearEmbed, normalize=True), **options)

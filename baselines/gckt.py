@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated
 
-from torch import Tensor, nn
+import numpy as np
+from torch import Tensor
 
-from baselines._contrast import BankContrast
+from baselines._contrast import BankContrast, Embedded
 from baselines._projection import LipschitzEmbed
-from benchmark import Choice, Context, baseline
+from benchmark import Batch, Choice, Context, Range, baseline
+
+UNIT_TEMPERATURE = 0.07
+"""The temperature that weights are told for."""
 
 
 def dual_loss(scores: Tensor) -> Tensor:
@@ -25,9 +30,12 @@ class GCKT(BankContrast):
 
     The critic is s(h_T, h_S) = <W_T u_T, W_S u_S> with u = h / |h| and the largest singular value of each W
     held at 1, so that |s - s'| <= |u_T - u_T'| + |u_S - u_S'|. Nothing is normalised after W (that would undo
-    the constraint), bank rows included. Objective `nce` (default) is CRD's estimator on these scores, without
-    its epsilon; `dual` the plain Wasserstein form. The other defaults are CRD's; the weight is a starting
-    point for WCoRD's first lambda, to be tuned on validation data.
+    the constraint), bank rows included. `centre` takes a running mean from u first, under the same
+    inequality. Objective `nce` (default) is CRD's estimator on these scores, without its epsilon; `dual` the
+    plain Wasserstein form of the critic s / temperature, whose Lipschitz constant is 1 / temperature.
+
+    `weight` is that at temperature 0.07 and goes in proportion to it, because gradients of s / temperature
+    do not: one can be tuned without the other. The other defaults are CRD's.
     """
 
     term = "gckt"
@@ -37,15 +45,24 @@ class GCKT(BankContrast):
         self,
         context: Context,
         *,
+        weight: Annotated[float, Range(0.05, 5, log=True, source="CRD benchmark, beta 0.8")] = 0.8,
+        temperature: Annotated[float, Range(0.01, 0.5, log=True, source="CRD benchmark, nce_t")] = 0.07,
         objective: Annotated[str, Choice(("nce", "dual"), source="nce: as in CRD")] = "nce",
+        centre: Annotated[bool, Choice((False, True), source="ours; see docs/findings.md")] = False,
         **options: float,
     ):
-        super().__init__(context, **options)
+        super().__init__(
+            context,
+            partial(LipschitzEmbed, centre=centre),
+            weight=weight * temperature / UNIT_TEMPERATURE,
+            temperature=temperature,
+            **options,
+        )
         self.dual = objective == "dual"
 
-    @staticmethod
-    def make_embed(in_features: int, out_features: int) -> nn.Module:
-        return LipschitzEmbed(in_features, out_features)
-
     def objective(self, scores: Tensor, side: str) -> Tensor:
-        return dual_loss(scores) if self.dual else super().objective(scores, side)
+        return dual_loss(scores) / self.temperature if self.dual else super().objective(scores, side)
+
+    def posterior(self, embedded: Embedded, batch: Batch) -> dict[str, np.ndarray]:
+        """None where the objective is no classifier of pairs."""
+        return {} if self.dual else super().posterior(embedded, batch)

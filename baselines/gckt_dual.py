@@ -10,7 +10,10 @@ from benchmark import Choice, Context, baseline
 
 @baseline("gckt_dual", title="GCKT (dual)", paper="Chen et al., CVPR 2021 (global term)", arxiv="2012.08674")
 class GCKTDual(GCKT):
-    """loss = cross-entropy + 0.8 * (mean score of independent pairs - that of joint ones, both ways)."""
+    """loss = cross-entropy + 0.8 / 0.07 * (mean score of independent pairs - that of joint ones, both ways).
+
+    The factor 1 / 0.07 is what the gradient of NCE has by its temperature.
+    """
 
     def __init__(
         self,

@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 from typing import Annotated
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from baselines._contrast import pair_measures, same_class
 from baselines._projection import LinearEmbed
 from benchmark import Activations, Batch, Choice, Context, Distiller, Progress, Range, baseline
-from benchmark.contracts import IGNORE
 
 
 def infonce_loss(anchors: Tensor, others: Tensor, excluded: Tensor, temperature: float) -> Tensor:
@@ -24,15 +25,6 @@ def infonce_loss(anchors: Tensor, others: Tensor, excluded: Tensor, temperature:
         own = torch.eye(len(anchors), dtype=torch.bool, device=anchors.device)
         scores = (anchors.float() @ others.float().T / temperature).masked_fill(excluded & ~own, -math.inf)
         return F.cross_entropy(scores, torch.arange(len(scores), device=scores.device))
-
-
-def same_class(batch: Batch) -> Tensor:
-    """Which samples of a batch are known to be of one class, [B, B] bool; none where pixels have classes."""
-    label = batch["label"]
-    if label.ndim > 1:
-        return torch.zeros(len(label), len(label), dtype=torch.bool, device=label.device)
-    known = batch["labelled"] & (label != IGNORE)
-    return (label[:, None] == label[None, :]) & known[:, None] & known[None, :]
 
 
 @baseline("infonce", title="InfoNCE", paper="van den Oord et al., arXiv 2018", arxiv="1807.03748")
@@ -73,3 +65,7 @@ class InfoNCE(Distiller):
             excluded = torch.zeros_like(excluded)
         both = [infonce_loss(*pair, excluded, self.temperature) for pair in ((ours, theirs), (theirs, ours))]
         return {"infonce": self.weight * (both[0] + both[1])}
+
+    @torch.no_grad()
+    def diagnostics(self, teacher: Activations, student: Activations, batch: Batch) -> dict[str, np.ndarray]:
+        return pair_measures(self.embed_student(student.embedding) @ self.embed_teacher(teacher.embedding).T)

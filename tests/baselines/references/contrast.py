@@ -26,7 +26,7 @@ def objective(
         for j in range(columns):
             scores[b, j] = sum(x * y for x, y in zip(bank[rows[b, j]], anchors[b], strict=True))
     if dual:
-        return -(scores[:, 0].mean() - scores[:, 1:].mean())
+        return -(scores[:, 0].mean() - scores[:, 1:].mean()) / temperature
     noise = (columns - 1) / len(bank)
     z = len(bank) * np.exp(scores / temperature).mean()
     loss = 0.0
@@ -69,12 +69,8 @@ def gckt(case: Case) -> dict[str, float]:
     return {"gckt": both_ways(case, case.distiller, "", *lipschitz(case, ""), 0.0, case.distiller.dual)}
 
 
-def transport(case: Case, prefix: str) -> float:
-    """The exact cost of coupling both batches of embeddings; what the inexact solver comes within 1 % of."""
-    student = case.student.embedding
-    if f"{prefix}project.linear.weight" in case.state:
-        student = linear(student, case.state, f"{prefix}project.linear")
-    teacher = case.teacher.embedding
+def transport(student: Array, teacher: Array) -> float:
+    """The exact cost of coupling two batches of vectors; what the inexact solver comes within 1 % of."""
     cost = np.array([[1 - unit(s) @ unit(t) for t in teacher] for s in student])
     uniform = np.full(len(cost), 1 / len(cost))
     return ot.emd2(uniform, uniform, cost)
@@ -82,14 +78,24 @@ def transport(case: Case, prefix: str) -> float:
 
 @reference("lckt", tolerance=0.01)
 def lckt(case: Case) -> dict[str, float]:
-    return {"lckt": case.distiller.weight * transport(case, "")}
+    """<P, C>, with P from a linear programme whose diagonal is cheaper by what is left of the bonus."""
+    student, method = case.student.embedding, case.distiller
+    if "project.linear.weight" in case.state:
+        student = linear(student, case.state, "project.linear")
+    cost = np.array([[1 - unit(s) @ unit(t) for t in case.teacher.embedding] for s in student])
+    uniform = np.full(len(cost), 1 / len(cost))
+    left = method.pairing * (1 - case.progress.step / case.progress.steps)
+    coupling = ot.emd(uniform, uniform, cost - left * np.eye(len(cost)))
+    return {"lckt": method.weight * (coupling * cost).sum()}
 
 
 @reference("wcord", tolerance=0.01)
 def wcord(case: Case) -> dict[str, float]:
+    """The local term in the global critic's own space."""
     both = case.distiller
-    gckt = both_ways(case, both.gckt, "gckt.", *lipschitz(case, "gckt."), 0.0, False)
-    return {"gckt": gckt, "lckt": both.lckt.weight * transport(case, "lckt.")}
+    student, teacher = lipschitz(case, "gckt.")
+    gckt = both_ways(case, both.gckt, "gckt.", student, teacher, 0.0, False)
+    return {"gckt": gckt, "lckt": both.lckt_weight * transport(student, teacher)}
 
 
 @reference("infonce")

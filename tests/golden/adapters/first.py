@@ -59,7 +59,7 @@ def crd(arrays: Arrays) -> dict[str, Tensor]:
         "t": memory.scores(embedded["t"], "student", rows),
     }
 
-    losses = distiller.contrast(student, teacher, rows)
+    losses = distiller.contrast(distiller.embed(student, teacher), rows)
     loss = losses["student"] + losses["teacher"]
     normalizer = {"s": memory.student_normalizer.clone(), "t": memory.teacher_normalizer.clone()}
     values = {"loss": loss, "loss_s": losses["student"], "loss_t": losses["teacher"]}
@@ -71,10 +71,7 @@ def crd(arrays: Arrays) -> dict[str, Tensor]:
     modules = {"embed_s": distiller.embed_student, "embed_t": distiller.embed_teacher}
     values |= gradients(loss, {"student_embedding": student}, modules)
     if "idx_step2" in arrays:
-        second = distiller.contrast(
-            tensor(arrays, "student_embedding_step2"),
-            tensor(arrays, "teacher_embedding_step2"),
-            tensor(arrays, "idx_step2"),
-        )
+        further = (tensor(arrays, f"{side}_embedding_step2") for side in ("student", "teacher"))
+        second = distiller.contrast(distiller.embed(*further), tensor(arrays, "idx_step2"))
         values["loss_step2"] = second["student"] + second["teacher"]
     return values
