@@ -66,7 +66,9 @@ class ShuffledTeacher(KD):
 class RandomTeacher(KD):
     """KD from the teacher's architecture with its initial weights: it has seen no label.
 
-    Tells how much of a gain is the regularisation by any fixed function of the input.
+    Its batch norms know the statistics of their inputs (from training samples without labels), so that its
+    answers differ between samples as a trained network's do. Tells how much of a gain is the regularisation
+    by any fixed function of the input.
     """
 
     learns_from = "untrained"

@@ -209,7 +209,11 @@ class Distiller(nn.Module):
         return ()
 
     def diagnostics(self, teacher: Activations, student: Activations, batch: Batch) -> dict[str, np.ndarray]:
-        """Small arrays of one batch that are worth a figure: a coupling, a similarity matrix."""
+        """Small arrays of one batch that are worth a figure: a coupling, a similarity matrix.
+
+        A number (an array without axes) is followed over the epochs; of arrays, those of the first epoch and
+        of the end are kept. Names that two baselines share are drawn side by side.
+        """
         return {}
 
 

@@ -62,7 +62,7 @@ class RunFolder:
             from torch.utils.tensorboard import SummaryWriter  # slow to import, and only training needs it
 
             self._events = SummaryWriter(self.path)
-        for group in ("terms", "train", "validation"):
+        for group in ("terms", "train", "validation", "diagnostics"):
             for name, value in epoch.get(group, {}).items():
                 self._events.add_scalar(f"{group}/{name}", value, epoch["epoch"])
         self._events.add_scalar("learning_rate", epoch["learning_rate"], epoch["epoch"])

@@ -17,7 +17,7 @@ from benchmark.running.store import RunFolder
 from benchmark.training.checkpoint import Snapshots, checksum, load_weights, save_weights
 from benchmark.training.loop import Display
 from benchmark.training.materials import Materials
-from benchmark.training.teacher import Teacher, TeacherTraining, evaluated
+from benchmark.training.teacher import Teacher, TeacherTraining, calibrate, evaluated
 
 
 class Teachers:
@@ -62,6 +62,7 @@ class Teachers:
         """The teacher's network, and the seconds of its training where that is known."""
         spec, network = materials.spec.teacher, materials.teacher_network(self._fabric.device)
         if spec.kind == "untrained":
+            calibrate(materials, network, self._fabric)
             return network, None
         if spec.checkpoint:
             load_checkpoint(network, spec.checkpoint)

@@ -16,6 +16,7 @@ from benchmark.data.splits import open_test
 from benchmark.evaluation.fidelity import class_correlation
 from benchmark.evaluation.predictor import Predictions, evaluating
 from benchmark.seeds import RandomStream, derive
+from benchmark.training.composition import has_diagnostics
 from benchmark.training.loop import RunState
 from benchmark.training.materials import Materials
 from benchmark.training.teacher import Teacher
@@ -51,7 +52,8 @@ class Artifacts:
         test_logits                     float16 [N, K], of at most two million numbers
         test_embedding                  float16 [256, D] of the first test samples, and teacher_embedding
         test_class_correlation          float16 [K, K] over the test samples, and teacher_class_correlation
-        diagnostics.*                   the baseline's own, at the end; diagnostics_first.* after one epoch
+        diagnostics.*                   the baseline's own arrays of one axis or more, at the end;
+                                        diagnostics_first.* after one epoch
         """
         logits, data = predictions.logits, self.materials.data
         kept = KEPT_MASKS if data.dense else len(logits)
@@ -69,7 +71,8 @@ class Artifacts:
         if logits.shape[1] <= KEPT_CLASSES and not data.dense:
             arrays["test_class_correlation"] = class_correlation(logits).half()
             arrays["teacher_class_correlation"] = class_correlation(self.teacher.test_logits).half()
-        arrays |= {f"diagnostics.{name}": array for name, array in self.diagnostics(state).items()}
+        shown = self.diagnostics(state) if has_diagnostics(state.learner.distiller) else {}
+        arrays |= {f"diagnostics.{name}": array for name, array in shown.items() if array.ndim}
         arrays |= {f"diagnostics_first.{name}": array for name, array in state.early_arrays.items()}
         return {name: array.numpy() for name, array in arrays.items()}
 

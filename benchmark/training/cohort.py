@@ -25,7 +25,7 @@ from benchmark.planning.specs import RunSpec
 from benchmark.plugins import Registry
 from benchmark.seeds import RandomStream, derive
 from benchmark.training.artifacts import KEPT_EMBEDDINGS, Artifacts
-from benchmark.training.composition import build_distiller, predicts_with_network
+from benchmark.training.composition import build_distiller, has_diagnostics, predicts_with_network
 from benchmark.training.learner import Learner, describe
 from benchmark.training.loop import (
     DATA_PASS,
@@ -179,10 +179,18 @@ class CohortTraining:
             self._say(f"{name} {status}: {reason.strip().splitlines()[-1]}")
 
     def _close_epoch(self, state: RunState, log: Callable[[RunSpec, Mapping[str, Any]], None]) -> None:
-        """Passes the epoch on; the first one leaves diagnostics, to be seen beside those of the end."""
+        """Passes the epoch on, with what the baseline measures of itself."""
+        if state.status == "training" and has_diagnostics(state.learner.distiller):
+            guard(state, lambda: self._look_at(state))
         log(self.runs[state.name], state.history[-1])
-        if state.status == "training" and len(state.history) == 1 and self.materials.spec.recipe.epochs > 1:
-            guard(state, lambda: state.early_arrays.update(self.artifacts.diagnostics(state)))
+
+    def _look_at(self, state: RunState) -> None:
+        """Numbers go into the history; the first epoch's arrays stay, to be seen beside those of the end."""
+        shown = self.artifacts.diagnostics(state)
+        if measures := {name: float(value) for name, value in shown.items() if not value.ndim}:
+            state.history[-1]["diagnostics"] = measures
+        if len(state.history) == 1 and self.materials.spec.recipe.epochs > 1:
+            state.early_arrays.update({name: value for name, value in shown.items() if value.ndim})
 
     def _stage_batches(self) -> TrainStream:
         # The name of the stream decides its draws: it stays what it was when the records were made.

@@ -114,6 +114,13 @@ def predicts_with_network(distiller: Distiller) -> bool:
     return type(distiller).predict is Distiller.predict
 
 
+def has_diagnostics(distiller: Distiller) -> bool:
+    """Whether a baseline shows anything of itself."""
+    if isinstance(distiller, Composition):
+        return any(has_diagnostics(part) for _, part in distiller.named_parts())
+    return type(distiller).diagnostics is not Distiller.diagnostics
+
+
 def check_needs(needs: frozenset[str], context: Context) -> None:
     """Raises NotApplicable where a baseline needs what these networks or these data don't have."""
     if "logits" in needs and context.teacher.logits != context.student.logits:

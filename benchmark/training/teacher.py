@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import torch
 from lightning_fabric import Fabric
 from torch import Tensor
+from torch.optim.swa_utils import update_bn
 
 from benchmark.contracts import IGNORE, Distiller
 from benchmark.data.batches import TrainStream, in_order
@@ -80,6 +82,27 @@ class TeacherTraining:
             keep=snapshots.keep,
         )
         return loop.run([self.state]).seconds(self.state.name)
+
+
+CALIBRATION_BATCHES = 50
+"""As many batches, at most, tell an untrained network's batch norms what their inputs are like."""
+
+
+def calibrate(materials: Materials, network: Network, fabric: Fabric) -> None:
+    """Sets the running statistics of an untrained network's batch norms by training samples, without labels.
+
+    With the statistics that it is born with (0 and 1) a deep network's logits are huge, and the same for
+    every input: nothing could be learnt from them, not even by chance.
+    """
+    spec, data = materials.spec.teacher, materials.data
+    samples = data.train.subset(materials.splits.teacher)
+    everything = torch.ones(len(samples), dtype=torch.bool)
+    seed = derive(spec.seed, "teacher")
+    stream = TrainStream(
+        data, samples, everything, spec.recipe.batch_size, seed, fabric.device, spec.modalities, "calibration"
+    )
+    with RandomStream(derive(spec.seed, "calibration"), fabric.device).active():
+        update_bn(islice(stream.epoch(0), CALIBRATION_BATCHES), network)
 
 
 def evaluated(

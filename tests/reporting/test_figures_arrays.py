@@ -1,10 +1,12 @@
 """Figures of what runs keep beside scalars: drawn is what the arrays hold."""
 
+import json
+
 import numpy as np
 import pytest
 from fake_records import arrays_of, make_record, write_run
 
-from benchmark.reporting.figures import correlations, diagnostics, embedding_maps, save_drawing
+from benchmark.reporting.figures import correlations, diagnostics, embedding_maps, measures, save_drawing
 from benchmark.reporting.results import Results
 
 NAMES = ("scratch", "kd", "crd")
@@ -111,6 +113,29 @@ def test_a_matrix_without_a_beginning_stands_alone_and_a_broken_one_not_at_all(f
     np.savez(path, **{**np.load(path), **extra})
     (drawing,) = drawn(diagnostics, folder)
     assert [axes.get_title() for axes in drawing.draw().axes if axes.get_title()] == ["plan, end"]
+
+
+def test_measures_are_followed_over_the_epochs_side_by_side_with_those_of_a_compositions_parts(folder):
+    told = {}
+    for name, column in (("kd", "mass"), ("crd", "crd.mass")):
+        for seed in range(2):
+            path = run_folder(folder, name, seed) / "history.jsonl"
+            lines = [json.loads(line) for line in path.read_text().splitlines()]
+            told[name, seed] = [(seed + 1) / (line["epoch"] + len(name)) for line in lines]
+            for line, value in zip(lines, told[name, seed], strict=True):
+                line["diagnostics"] = {column: value}
+            path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    (drawing,) = drawn(measures, folder)
+    (axes,) = drawing.draw().axes
+    assert axes.get_title(loc="left") == "mass"
+    lines = [line.get_ydata() for line in axes.lines]
+    assert len(lines) == 2
+    for name, line in zip(("kd", "crd"), lines, strict=True):
+        np.testing.assert_allclose(line, np.mean([told[name, 0], told[name, 1]], axis=0))
+
+
+def test_runs_that_measure_nothing_leave_no_such_figure(folder):
+    assert drawn(measures, folder) == []
 
 
 @pytest.mark.parametrize("kind", [correlations, embedding_maps, diagnostics])

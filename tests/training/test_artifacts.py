@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -45,6 +46,24 @@ def test_diagnostics_are_kept_after_the_first_epoch_and_at_the_end(arrays):
         assert coupling.sum() == pytest.approx(1, abs=0.01)
         assert coupling.sum(1) == pytest.approx(1 / len(coupling), rel=0.01)
     assert np.abs(early - late).max() > 1e-4
+
+
+def test_numbers_among_the_diagnostics_are_followed_over_the_epochs(tmp_path: Path, arrays):
+    assert run(tmp_path, baselines=("lckt", "lckt+kd", "kd")) == 0
+    followed = {}
+    for name in ("lckt", "lckt+kd", "kd"):
+        (file,) = (tmp_path / "t" / "runs").glob(f"*-{name}-seed0-*/history.jsonl")
+        followed[name] = [json.loads(line).get("diagnostics", {}) for line in file.read_text().splitlines()]
+    assert len(followed["lckt"]) > 1
+    for epoch in followed["lckt"]:
+        assert 0 <= epoch["true_pair_mass"] <= 1
+        assert 0 <= epoch["coupling_entropy"] <= 1
+    masses = [epoch["true_pair_mass"] for epoch in followed["lckt"]]
+    assert len(set(masses)) == len(masses)
+    last = arrays["diagnostics.lckt_coupling"]
+    assert masses[-1] == pytest.approx(np.trace(last), rel=1e-5)
+    assert all("lckt.true_pair_mass" in epoch for epoch in followed["lckt+kd"])
+    assert followed["kd"] == [{}] * len(followed["kd"])
 
 
 def test_diagnostics_that_draw_random_numbers_change_nothing(tmp_path: Path):

@@ -20,7 +20,7 @@ from benchmark.reporting.style import style
 KINDS = (
     "comparison", "gains", "label_fractions", "hyperparameters", "critical_difference",
     "performance_profiles", "curves", "costs", "frontier", "fidelity", "tuning", "probe_map", "correlations",
-    "embedding_maps", "diagnostics",
+    "embedding_maps", "measures", "diagnostics",
 )  # fmt: skip
 """Modules of this package in the order of the page; each has `drawings(results)`."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -62,21 +62,31 @@ def curves_of(results: Results, panel: Panel) -> Curves:
 def curves_figure(some: list[Curves], by_label: dict[str, Look]) -> Figure:
     """Validation primary metric (without validation: training loss) per epoch: mean and range of seeds."""
     columns = 2 if len(some) <= 2 else 4
-    drawn = list(dict.fromkeys(label for each in some for label in each.lines["label"]))
-    lines = 3 + sum(1 + wrapped(label).count("\n") for label in drawn) // columns
-    figure, all_axes = panel_axes([2.1 + LINE * each.panel.title.count("\n") for each in some], lines)
+    frames = [each.lines for each in some]
+    figure, all_axes = panel_axes(
+        [2.1 + LINE * each.panel.title.count("\n") for each in some], legend_lines(frames, columns)
+    )
     for (panel, frame, validated), axes in zip(some, all_axes, strict=True):
-        _draw_curves(axes, frame, by_label)
+        draw_curves(axes, frame, by_label)
         axes.set_title(panel.title, loc="left")
-        axes.set_xlabel("Epoch")
         # Each baseline's loss has terms of its own: heights compare within a baseline only.
         name = f"Validation {axis_name(panel)}" if validated else "Training loss (own terms)"
         axes.set_ylabel(textwrap.fill(name, 30))
-        axes.xaxis.set_major_locator(MaxNLocator(6, integer=True, min_n_ticks=1))
-        if max(frame["epoch"]) == 1:
-            axes.set_xlim(0.5, 1.5)
-    handles = [Line2D([], [], label=wrapped(label), **by_label[label].line) for label in drawn]
-    ended = {status for each in some for status in each.lines["status"]}
+    draw_legend(figure, frames, by_label, columns)
+    return figure
+
+
+def legend_lines(frames: list[pd.DataFrame], columns: int) -> int:
+    """The height of the legend of these curves, in lines."""
+    return 3 + sum(1 + wrapped(label).count("\n") for label in _labels(frames)) // columns
+
+
+def draw_legend(
+    figure: Figure, frames: list[pd.DataFrame], by_label: Mapping[str, Look], columns: int
+) -> None:
+    """Below the axes: every label that is drawn, how lost runs are marked, and what the band is."""
+    handles = [Line2D([], [], label=wrapped(label), **by_label[label].line) for label in _labels(frames)]
+    ended = {status for frame in frames for status in frame["status"]}
     lost = [status for status in LOST if status in ended]
     if lost:
         handles.append(Line2D([], [], color="#777777", marker="x", ms=4, lw=0.8, label=" or ".join(lost)))
@@ -88,11 +98,21 @@ def curves_figure(some: list[Curves], by_label: dict[str, Look]) -> Figure:
         columnspacing=1.2,
         handlelength=2.4,
     )
-    return figure
 
 
-def _draw_curves(axes: Axes, frame: pd.DataFrame, by_label: dict[str, Look]) -> None:
-    """Each row's mean and range over its finished runs; runs that diverged or failed one by one."""
+def _labels(frames: list[pd.DataFrame]) -> list[str]:
+    return list(dict.fromkeys(label for frame in frames for label in frame["label"]))
+
+
+def draw_curves(axes: Axes, frame: pd.DataFrame, by_label: Mapping[str, Look]) -> None:
+    """Each row's mean and range over its finished runs; runs that diverged or failed one by one.
+
+    frame   one line per run and epoch: `label`, `id`, `status`, `epoch` from 1, `value`
+    """
+    axes.set_xlabel("Epoch")
+    axes.xaxis.set_major_locator(MaxNLocator(6, integer=True, min_n_ticks=1))
+    if max(frame["epoch"]) == 1:
+        axes.set_xlim(0.5, 1.5)
     finished = frame["status"] == "finished"
     for label, own in frame[finished].groupby("label", sort=False):
         look = by_label[str(label)].line

@@ -1,0 +1,40 @@
+"""An untrained teacher: a function of its input, and not one answer for all."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch.nn import functional as F
+
+from benchmark.planning.grid import make_plan, storage_of
+from benchmark.plugins import Registry
+from benchmark.running.device import make_fabric
+from benchmark.running.teachers import Teachers
+from benchmark.settings import parse
+from benchmark.training.materials import Workbench
+
+
+def test_the_softened_answers_of_a_random_teacher_differ_between_samples(
+    tmp_path: Path, registry: Registry
+) -> None:
+    settings = parse(
+        ["--tasks", "compression", "--datasets", "shapes", "--pairs", "resnet20-resnet8"]
+        + ["--baselines", "random_teacher", "--seeds", "0", "--results-dir", str(tmp_path), "--no-probes"]
+        + ["--train-samples", "500"]
+    )
+    (cohort,) = (c for c in make_plan(settings, registry).cohorts if c.teacher.kind == "untrained")
+    fabric = make_fabric("cpu", cohort.precision)
+    materials = Workbench(registry, storage_of(settings)).materials(cohort)
+    teachers = Teachers(tmp_path / "teachers", fabric, lambda title: None, lambda line: None)
+    teacher = teachers.get(materials)
+
+    def spread(logits: torch.Tensor) -> float:
+        return float(F.softmax(logits / 4, dim=1).std(0).max())
+
+    answers = teacher.test_logits
+    assert answers.abs().max() < 100
+    assert spread(answers) > 0.002  # about one in twelve, a sample more, another less
+    assert len(answers.argmax(1).unique()) > 1
+    again = Teachers(tmp_path / "teachers", fabric, lambda title: None, lambda line: None).get(materials)
+    assert again.checksum == teacher.checksum
