@@ -18,11 +18,11 @@ from benchmark.training.materials import Workbench
 def test_the_softened_answers_of_a_random_teacher_differ_between_samples(
     tmp_path: Path, registry: Registry
 ) -> None:
-    settings = parse(
-        ["--tasks", "compression", "--datasets", "shapes", "--pairs", "resnet20-resnet8"]
-        + ["--baselines", "random_teacher", "--seeds", "0", "--results-dir", str(tmp_path), "--no-probes"]
-        + ["--train-samples", "500"]
+    command = (
+        "--tasks compression --datasets shapes --pairs resnet20-resnet8 --train-samples 500 --seeds 0"
+        f" --baselines random_teacher --no-probes --results-dir {tmp_path}"
     )
+    settings = parse(command.split())
     (cohort,) = (c for c in make_plan(settings, registry).cohorts if c.teacher.kind == "untrained")
     fabric = make_fabric("cpu", cohort.precision)
     materials = Workbench(registry, storage_of(settings)).materials(cohort)
