@@ -11,7 +11,17 @@ MOTIONS = {"skeleton": (45, 32), "video": (2, 12, 20, 16), "audio": (24, 32)}
 
 SUBJECTS = tuple(range(1, 9))
 CROSS_SUBJECT = "cross_subject"
-LEAVE_OUT = {f"leave_out_{subject}": subject for subject in SUBJECTS}
+TRAINING_SUBJECTS = (1, 3, 5, 7)
+UTD_MHAD_FOLDS = {
+    CROSS_SUBJECT: (TRAINING_SUBJECTS, tuple(each for each in SUBJECTS if each not in TRAINING_SUBJECTS)),
+    **{f"leave_out_{out}": (tuple(each for each in SUBJECTS if each != out), (out,)) for out in SUBJECTS},
+    **{
+        f"inner_{out}": (tuple(each for each in TRAINING_SUBJECTS if each != out), (out,))
+        for out in TRAINING_SUBJECTS
+    },
+}
+"""Fold -> subjects that train, subjects that test. The inner folds divide the training subjects of
+cross_subject alone, for choices that its test subjects must have no part in (nested cross-validation)."""
 UTD_MHAD_LAYOUT = (
     "utd_mhad/Depth/a*_s*_t*_depth.mat with Inertial/a*_s*_t*_inertial.mat and "
     "Skeleton/a*_s*_t*_skeleton.mat beside it"
@@ -79,7 +89,7 @@ def _utd_mhad(name: str, step: int) -> DatasetCard:
         deferred("tasks.privileged.utd_mhad", "load", name),
         synthetic=False,
         requires=UTD_MHAD_LAYOUT,
-        folds=(CROSS_SUBJECT, *LEAVE_OUT),
+        folds=tuple(UTD_MHAD_FOLDS),
         shapes=utd_mhad_shapes(step),
         files=lambda request: utd_mhad_files(utd_mhad_folder(request)),
     )

@@ -19,8 +19,8 @@ from benchmark.data.loading import Arrays, Report, Unusable, cached, stamps
 from benchmark.data.readers import fingerprint
 from tasks.privileged.cards import (
     CROSS_SUBJECT,
-    LEAVE_OUT,
     STEPS,
+    UTD_MHAD_FOLDS,
     UTD_MHAD_JOINTS,
     UTD_MHAD_LAYOUT,
     utd_mhad_files,
@@ -35,7 +35,6 @@ from tasks.privileged.utd_mhad_files import (
     decode,
 )
 
-TRAINING_SUBJECTS = (1, 3, 5, 7)
 NAME = re.compile(r"a(\d+)_s(\d+)_t(\d+)_(depth|inertial|skeleton)\.mat")
 
 VERSION = 1
@@ -46,7 +45,7 @@ DEPTH_PAD = 4
 
 
 def load(name: str, request: Request) -> Data:
-    """The sequences of one protocol: `cross_subject` (subjects 1, 3, 5, 7 train) or `leave_out_S`.
+    """The sequences of one protocol: `cross_subject` (subjects 1, 3, 5, 7 train), `leave_out_S` or `inner_S`.
 
     Decoding takes some fifteen seconds, once where there is a cache.
 
@@ -58,14 +57,15 @@ def load(name: str, request: Request) -> Data:
     identity = {"version": VERSION, "files": stamps(files.values(), folder)}
     arrays = cached(request, "utd_mhad", identity, partial(_decode_all, folder, files))
     subjects = arrays["subject"]
-    trains = ~(subjects == LEAVE_OUT[fold]) if fold in LEAVE_OUT else np.isin(subjects, TRAINING_SUBJECTS)
-    if trains.all() or not trains.any():
-        there = ", ".join(map(str, np.unique(subjects))) or "none"
-        side = "test" if trains.all() and len(trains) else "train"
-        raise UserError(
-            f"{folder}: fold {fold} has no sequence to {side} on; subjects there: {there}: choose another"
-        )
-    parts = {"train": _samples(arrays, trains, STEPS[name]), "test": _samples(arrays, ~trains, STEPS[name])}
+    parts = {}
+    for part, wanted in zip(("train", "test"), UTD_MHAD_FOLDS[fold], strict=True):
+        chosen = np.isin(subjects, wanted)
+        if not chosen.any():
+            there = ", ".join(map(str, np.unique(subjects))) or "none"
+            raise UserError(
+                f"{folder}: fold {fold} has no sequence to {part} on; subjects there: {there}: choose another"
+            )
+        parts[part] = _samples(arrays, chosen, STEPS[name])
     return Data(
         name=name,
         train=parts["train"],

@@ -68,13 +68,15 @@ def load(folder: Path, **options: object) -> Data:
 def test_every_protocol_divides_by_subject(tmp_path: Path) -> None:
     write_dataset(tmp_path / "utd_mhad")
     folds = cards.cards()["utd_mhad"].folds
-    assert folds == ("cross_subject", *(f"leave_out_{subject}" for subject in range(1, 9)))
-    tests = {"cross_subject": {2, 4, 6, 8}, **{f"leave_out_{each}": {each} for each in range(1, 9)}}
+    everyone = set(range(1, 9))
+    divided = {"cross_subject": ({1, 3, 5, 7}, {2, 4, 6, 8})}
+    divided |= {f"leave_out_{each}": (everyone - {each}, {each}) for each in range(1, 9)}
+    divided |= {f"inner_{each}": ({1, 3, 5, 7} - {each}, {each}) for each in (1, 3, 5, 7)}
+    assert folds == tuple(divided)
     for fold in folds:
         data = load(tmp_path, fold=fold, cache=tmp_path / "cache")
         assert data.fold == fold
-        assert set(data.test.groups.tolist()) == tests[fold]
-        assert set(data.train.groups.tolist()) == set(range(1, 9)) - tests[fold]
+        assert (set(data.train.groups.tolist()), set(data.test.groups.tolist())) == divided[fold]
         assert data.train.labels.unique().tolist() == [0, 26]
     assert load(tmp_path).fold == "cross_subject"
 
