@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from benchmark.contracts.search import Range as Range
     from benchmark.contracts.task import Pair as Pair
     from benchmark.contracts.task import Preset as Preset
+    from benchmark.contracts.task import PublishedSettings as PublishedSettings
     from benchmark.contracts.task import Recipe as Recipe
     from benchmark.contracts.task import Task as Task
     from benchmark.errors import UserError as UserError
@@ -66,6 +67,7 @@ _NAMES = {
     "contracts.task": (
         "Pair",
         "Preset",
+        "PublishedSettings",
         "Recipe",
         "Task",
     ),

@@ -9,7 +9,7 @@ from rich.console import Console
 
 from benchmark import plugins
 from benchmark.catalogue.index import Catalogue, Listed, catalogue
-from benchmark.contracts import DatasetCard, Task
+from benchmark.contracts import DatasetCard, Pair, Task
 from benchmark.errors import unknown
 from benchmark.planning.datasets import check_names
 from benchmark.settings import Settings
@@ -64,18 +64,25 @@ def _dataset(card: DatasetCard) -> list[str]:
 
 def _pairs(task: Task) -> list[tuple[str, list[str]]]:
     """Each pair with what its networks see; the same name may mean other modalities on another dataset."""
-    found: dict[tuple[str, str], list[str]] = {}
+    found: dict[tuple[str, str, tuple[str, ...]], list[str]] = {}
     for dataset in task.datasets():
         for name, pair in task.pairs(dataset).items():
             teacher, student = ("+".join(e) for e in (pair.teacher_modalities, pair.student_modalities))
-            found.setdefault((name, f"{teacher} -> {student}; {pair.recipe.epochs} epochs"), []).append(
-                dataset
-            )
+            sees = f"{teacher} -> {student}; {pair.recipe.epochs} epochs"
+            found.setdefault((name, sees, _published(pair)), []).append(dataset)
     everywhere = len(task.datasets())
     return [
-        (name, [f"{sees}; {'all datasets' if len(on) == everywhere else ', '.join(on)}"])
-        for (name, sees), on in found.items()
+        (name, [f"{sees}; {'all datasets' if len(on) == everywhere else ', '.join(on)}", *published])
+        for (name, sees, published), on in found.items()
     ]
+
+
+def _published(pair: Pair) -> tuple[str, ...]:
+    """A line for each baseline whose settings for this pair are published."""
+    return tuple(
+        f"{name}: {' '.join(f'{key}={value}' for key, value in each.values.items())} ({each.source})"
+        for name, each in pair.hyperparameters.items()
+    )
 
 
 def _built_on(found: Catalogue, tasks: list[Task]) -> str:

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from benchmark.contracts.task import Optimizer as Optimizer
     from benchmark.contracts.task import Pair as Pair
     from benchmark.contracts.task import Preset as Preset
+    from benchmark.contracts.task import PublishedSettings as PublishedSettings
     from benchmark.contracts.task import Recipe as Recipe
     from benchmark.contracts.task import Schedule as Schedule
     from benchmark.contracts.task import Task as Task
@@ -64,7 +65,7 @@ _NAMES = {
         "supervised_cross_entropy",
     ),
     "search": ("Choice", "Range"),
-    "task": ("Optimizer", "Pair", "Preset", "Recipe", "Schedule", "Task"),
+    "task": ("Optimizer", "Pair", "Preset", "PublishedSettings", "Recipe", "Schedule", "Task"),
 }
 _HOMES = {name: module for module, names in _NAMES.items() for name in names}
 __all__ = sorted(_HOMES)  # pyright: ignore[reportUnsupportedDunderAll]

@@ -72,10 +72,19 @@ class Recipe:
 
 
 @dataclass(frozen=True)
+class PublishedSettings:
+    """Hyper-parameters that a method's authors (or the `source` named) give for a pair."""
+
+    values: Mapping[str, Any]
+    source: str
+
+
+@dataclass(frozen=True)
 class Pair:
     """A teacher and a student architecture, the modalities that each sees, and their recipes.
 
-    hyperparameters   baseline -> values published for this pair; they beat the baseline's own defaults
+    hyperparameters   baseline -> values published for this pair; they beat the baseline's own defaults. A
+                      composition's own (`a+b` -> `a.weight`, ...) beat those of its parts
     """
 
     teacher: str
@@ -84,7 +93,7 @@ class Pair:
     teacher_recipe: Recipe
     teacher_modalities: tuple[str, ...]
     student_modalities: tuple[str, ...]
-    hyperparameters: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    hyperparameters: Mapping[str, PublishedSettings] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from benchmark.plugins import ROLES, Baseline, Registry
 from benchmark.settings import Settings
 
 if TYPE_CHECKING:
-    from benchmark.contracts import LearnsFrom
+    from benchmark.contracts import LearnsFrom, PublishedSettings
 
 
 def baseline_names(settings: Settings, registry: Registry) -> tuple[str, ...]:
@@ -64,7 +64,7 @@ def stage_shares(parts: tuple[Baseline, ...], hyperparameters: Mapping[str, Any]
 
 def resolve_hyperparameters(
     parts: tuple[Baseline, ...],
-    published: Mapping[str, Mapping[str, Any]],
+    published: Mapping[str, PublishedSettings],
     overrides: Mapping[str, Any],
 ) -> dict[str, Any]:
     """Every hyper-parameter of a baseline, by name; in a composition as `part.name`, plus its `task_weight`.
@@ -78,8 +78,14 @@ def resolve_hyperparameters(
         values = {name: each.default for name, each in part.hyperparameters.items()}
         if not alone:
             values.update(part.distiller.in_composition)
-        values.update(published.get(part.name, {}))
+        values.update(_values(published, part.name))
         if not alone:
             values.pop("task_weight", None)  # there is one supervised term, and it is the composition's
         resolved |= {name if alone else f"{part.name}.{name}": value for name, value in values.items()}
+    if not alone:
+        resolved |= _values(published, "+".join(part.name for part in parts))
     return {**resolved, **overrides}
+
+
+def _values(published: Mapping[str, PublishedSettings], name: str) -> Mapping[str, Any]:
+    return published[name].values if name in published else {}
