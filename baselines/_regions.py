@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Annotated
+from typing import Annotated, Any
 
 import torch
 from torch import Tensor
@@ -60,7 +60,7 @@ class RegionDistiller(Distiller):
         levels: Annotated[
             int, Range(2, 3, source="authors' code, M [1,2] for networks of one family, else [1,2,4]")
         ] = 2,
-        **options: float,
+        **options: Any,
     ):
         super().__init__(context, **options)
         for side in ("teacher", "student"):

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from typing import Annotated
+from itertools import pairwise
+from typing import Annotated, Any
 
 import torch
 from torch import Tensor, nn
@@ -55,7 +56,7 @@ class Exit(nn.Module):
         super().__init__()
         channels, axes = shape[0], len(shape) - 1
         widths = [channels * 2**block for block in range(behind)] + [width]
-        blocks = [separable(*pair, axes) for pair in zip(widths, widths[1:], strict=False)]
+        blocks = [separable(*pair, axes) for pair in pairwise(widths)]
         self.blocks = nn.Sequential(*blocks) if behind else CONVOLUTIONS[axes](channels, width, 1)
         self.classifier = nn.Linear(width, classes)
         for each in self.blocks.modules():
@@ -90,7 +91,7 @@ class OFAKD(Distiller):
             float, Range(1, 2, source="authors' code, eps: 1 on CIFAR-100, 1.5 on ImageNet")
         ] = 1.0,
         temperature: Annotated[float, Range(1, 10, log=True, source="authors' code: 1")] = 1.0,
-        **options: float,
+        **options: Any,
     ):
         super().__init__(context, **options)
         if len(context.student.logits) > 1:
@@ -103,9 +104,9 @@ class OFAKD(Distiller):
         self.exit_weight, self.final_weight = exit_weight, final_weight
         self.exponent, self.temperature = exponent, temperature
         width = max(math.prod(side.embedding) for side in (context.student, context.teacher))
-        classes = context.student.logits[0]
         self.exits = nn.ModuleList(
-            Exit(shape, len(stages) - number, width, classes) for number, shape in enumerate(stages, 1)
+            Exit(shape, len(stages) - number, width, context.num_classes)
+            for number, shape in enumerate(stages, 1)
         )
 
     def forward(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import torch
 from torch import Tensor
@@ -29,7 +29,7 @@ def _target_or_not(scaled: Tensor, target: Tensor) -> Tensor:
 
 @baseline("sdd_dkd", title="SDD-DKD", paper="Wei et al., CVPR 2024", arxiv="2403.13512")
 class SDDDKD(RegionDistiller):
-    """loss = cross-entropy + warm-up * mean over samples and regions of weight * (1 * TCKD + 8 * NCKD), T = 4.
+    """loss = cross-entropy + warm-up * mean over samples and regions of weight * (TCKD + 8 * NCKD) at T = 4.
 
     Regions of the last map under each network's own classifier; those of which the teacher's answer is right
     while its global one is wrong, or the reverse, count twice. The warm-up rises over 20 of 240 epochs.
@@ -44,7 +44,7 @@ class SDDDKD(RegionDistiller):
         nckd_weight: Annotated[float, Range(0.5, 32, log=True, source="authors' code, DKD: beta 8")] = 8.0,
         temperature: Annotated[float, Range(1, 20, log=True, source="authors' code, DKD: T 4")] = 4.0,
         warmup: Annotated[float, Range(0, 0.5, source="authors' code, 20 of 240 epochs")] = 20 / 240,
-        **options: float,
+        **options: Any,
     ):
         super().__init__(context, **options)
         self.tckd_weight, self.nckd_weight = tckd_weight, nckd_weight

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from torch import Tensor
 
@@ -15,11 +15,12 @@ from benchmark import Activations, Batch, Context, Progress, Range, baseline
 class SDDNKD(RegionDistiller):
     """loss = cross-entropy + warm-up * mean over samples and regions of weight * (target + 8 * rest), T = 4.
 
-    `target` and `rest` are `target_rows` and `soft_cross_entropy_rows` of the region's logits. The rest runs
-    over all K classes, the target among them, as in the authors' code, where NKD leaves the target out.
-    Regions of the last map under each network's own classifier; those of which the teacher's answer is right
-    while its global one is wrong, or the reverse, count twice. The warm-up rises over 20 of 240 epochs;
-    weight and temperature are those that the authors' code reads for DKD.
+    `target` is `target_rows` of the region's logits, `rest` is `soft_cross_entropy_rows` less the teacher's
+    own: its entropy, which isn't subtracted in the authors' code and has no gradient. The rest runs over all
+    K classes, the target among them, as in the authors' code, where NKD leaves the target out. Regions of the
+    last map under each network's own classifier; those of which the teacher's answer is right while its
+    global one is wrong, or the reverse, count twice. The warm-up rises over 20 of 240 epochs; weight and
+    temperature are those that the authors' code reads for DKD.
     """
 
     def __init__(
@@ -30,7 +31,7 @@ class SDDNKD(RegionDistiller):
         rest_weight: Annotated[float, Range(0.5, 32, log=True, source="authors' code, DKD: beta 8")] = 8.0,
         temperature: Annotated[float, Range(1, 20, log=True, source="authors' code, DKD: T 4")] = 4.0,
         warmup: Annotated[float, Range(0, 0.5, source="authors' code, 20 of 240 epochs")] = 20 / 240,
-        **options: float,
+        **options: Any,
     ):
         super().__init__(context, **options)
         self.target_weight, self.rest_weight = target_weight, rest_weight
@@ -40,9 +41,10 @@ class SDDNKD(RegionDistiller):
         self, teacher: Activations, student: Activations, batch: Batch, progress: Progress
     ) -> dict[str, Tensor]:
         theirs, ours, target, weight = self.rows(teacher, student, batch)
-        own, rest = target_rows(ours, theirs, target), soft_cross_entropy_rows(ours, theirs, self.temperature)
+        own = target_rows(ours, theirs, target)
+        rest, entropy = (soft_cross_entropy_rows(each, theirs, self.temperature) for each in (ours, theirs))
         rise = progress.rise(self.warmup)
         return {
             "target": rise * self.target_weight * (weight * own).mean(),
-            "rest": rise * self.rest_weight * (weight * rest).mean(),
+            "rest": rise * self.rest_weight * (weight * (rest - entropy)).mean(),
         }

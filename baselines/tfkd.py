@@ -33,8 +33,13 @@ def tfkd_rows(student: Tensor, label: Tensor, temperature: float, correct: float
     return F.kl_div(log_student, virtual, reduction="none").sum(1)
 
 
-@baseline("tfkd", title="Tf-KD (regularisation)", role="control", paper="Yuan et al., CVPR 2020",
-          arxiv="1909.11723")  # fmt: skip
+@baseline(
+    "tfkd",
+    title="Tf-KD (regularisation)",
+    role="control",
+    paper="Yuan et al., CVPR 2020",
+    arxiv="1909.11723",
+)
 class TfKD(Distiller):
     """loss = 0.9 * cross-entropy + 0.1 * mean of tfkd_rows at T = 20 with 0.99 on the label: no teacher.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from torch import Tensor
 from torch.nn import functional as F
@@ -44,7 +44,7 @@ class TTM(LogitDistiller):
         exponent: Annotated[
             float, Range(0.05, 1, log=True, source="authors' code, vgg13 to vgg8: l 0.1")
         ] = 0.1,
-        **options: float,
+        **options: Any,
     ):
         super().__init__(context, **options)
         self.weight, self.exponent = weight, exponent
@@ -70,7 +70,7 @@ class WTTM(LogitDistiller):
         *,
         weight: Annotated[float, Range(0.1, 50, log=True, source="authors' code, with CRD: alpha 4")] = 4.0,
         exponent: Annotated[float, Range(0.05, 1, log=True, source="authors' code, with CRD: l 0.2")] = 0.2,
-        **options: float,
+        **options: Any,
     ):
         super().__init__(context, **options)
         self.weight, self.exponent = weight, exponent

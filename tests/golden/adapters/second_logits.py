@@ -146,7 +146,8 @@ def of_regions(arrays: Arrays, row_losses: RowLosses) -> dict[str, Tensor]:
 
 def classifier(arrays: Arrays, side: str) -> nn.Linear:
     state = parameters(arrays, f"{side}_classifier")
-    head = nn.Linear(*reversed(state["weight"].shape))
+    classes, width = state["weight"].shape
+    head = nn.Linear(width, classes)
     head.load_state_dict(state)
     return head
 
