@@ -14,7 +14,7 @@ from benchmark import Activations, Batch, Context, Progress, Range, baseline
 
 def tckd_loss(student: Tensor, teacher: Tensor, target: Tensor, temperature: float) -> Tensor:
     """T^2 * mean KL between (target, all others) of both, logits [R, K], target [R], float32 (eq. 6)."""
-    ours, theirs = (_target_or_not(each, target, temperature) for each in (student, teacher))
+    ours, theirs = (target_or_not(each.float() / temperature, target) for each in (student, teacher))
     return temperature**2 * F.kl_div(ours, theirs, reduction="batchmean", log_target=True)
 
 
@@ -31,9 +31,8 @@ def others(logits: Tensor, target: Tensor) -> Tensor:
     return logits.float().gather(1, place + (place >= target[:, None]))
 
 
-def _target_or_not(logits: Tensor, target: Tensor, temperature: float) -> Tensor:
-    """The logarithms of p(target) and 1 - p(target), [R, 2]; neither underflows."""
-    scaled = logits.float() / temperature
+def target_or_not(scaled: Tensor, target: Tensor) -> Tensor:
+    """The logarithms of p(target) and 1 - p(target), logits [R, K] over T -> [R, 2]; neither underflows."""
     own = scaled.gather(1, target[:, None])
     rest = others(scaled, target).logsumexp(1, keepdim=True)
     return F.log_softmax(torch.cat([own, rest], dim=1), dim=1)

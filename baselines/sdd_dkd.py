@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from baselines._regions import RegionDistiller, divergence_rows
-from baselines.dkd import others
+from baselines.dkd import others, target_or_not
 from benchmark import Activations, Batch, Context, Progress, Range, baseline
 
 
@@ -17,14 +16,8 @@ def dkd_rows(student: Tensor, teacher: Tensor, target: Tensor, temperature: floa
     """(TCKD [R], NCKD [R]), DKD's two parts per row, times T^2; logits [R, K], target [R], float32."""
     ours, theirs = (each.float() / temperature for each in (student, teacher))
     rest = (F.log_softmax(others(each, target), dim=1) for each in (ours, theirs))
-    tckd = divergence_rows(_target_or_not(ours, target), _target_or_not(theirs, target))
+    tckd = divergence_rows(target_or_not(ours, target), target_or_not(theirs, target))
     return temperature**2 * tckd, temperature**2 * divergence_rows(*rest)
-
-
-def _target_or_not(scaled: Tensor, target: Tensor) -> Tensor:
-    """The logarithms of p(target) and 1 - p(target), [R, K] -> [R, 2]; neither underflows."""
-    rest = others(scaled, target).logsumexp(1, keepdim=True)
-    return F.log_softmax(torch.cat([scaled.gather(1, target[:, None]), rest], dim=1), dim=1)
 
 
 @baseline("sdd_dkd", title="SDD-DKD", paper="Wei et al., CVPR 2024", arxiv="2403.13512")
