@@ -42,6 +42,13 @@ class Hyperparameter:
     type: type
     search: Range | Choice | None = None
 
+    @property
+    def searched(self) -> bool:
+        """Whether tuning may vary it: an open name has no values to choose from."""
+        return isinstance(self.search, Range) or (
+            isinstance(self.search, Choice) and bool(self.search.values)
+        )
+
 
 @dataclass(frozen=True)
 class Baseline:

@@ -146,7 +146,7 @@ def _anchor(baseline: Baseline) -> str:
 def _searched(search: Range | Choice | None) -> str:
     if isinstance(search, Range):
         return f"{search.low:g} to {search.high:g}{', logarithmic' if search.log else ''}"
-    return ", ".join(map(str, search.values)) if isinstance(search, Choice) else "-"
+    return (isinstance(search, Choice) and ", ".join(map(str, search.values))) or "-"
 
 
 def _plain(value: object) -> str:

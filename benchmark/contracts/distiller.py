@@ -89,6 +89,10 @@ class Shapes:
         )
 
 
+def _no_network(architecture: str) -> nn.Module:
+    raise NotApplicable(f"no network {architecture!r} can be built here")
+
+
 @dataclass(frozen=True)
 class Context:
     """What a baseline may know when it is built.
@@ -101,6 +105,9 @@ class Context:
     teacher_norms      per teacher preactivation, (weight [C], bias [C]) of the norm behind it, or None
     teacher_pooled     whether the teacher's embedding is the mean over space of its last map, rectified
     student_pooled     the same of the student
+    network            architecture -> an untrained network of it that sees what the student sees, batch ->
+                       Activations, with weights drawn from torch's global state. Raises UserError for an
+                       unknown one
     """
 
     teacher: Shapes
@@ -112,6 +119,7 @@ class Context:
     teacher_norms: tuple[tuple[Tensor, Tensor] | None, ...] = ()
     teacher_pooled: bool = False
     student_pooled: bool = False
+    network: Callable[[str], nn.Module] = _no_network
 
 
 @dataclass(frozen=True)
@@ -146,6 +154,8 @@ class Stage:
     share             its length as a share of the run's epochs, one of `Distiller.stage_shares`
     parameters        the baseline's own parameters that train in it
     trains_student    whether the student's body (everything but its classifier) trains too
+    by_recipe         whether it trains by the run's own recipe, as a network is trained, instead of the
+                      constant rate of first stages
     loss              (teacher, student, batch, progress) -> named loss terms
     """
 
@@ -154,6 +164,7 @@ class Stage:
     loss: Callable[[Activations, Activations, Batch, Progress], dict[str, Tensor]]
     parameters: tuple[nn.Parameter, ...] = ()
     trains_student: bool = False
+    by_recipe: bool = False
 
 
 class Distiller(nn.Module):

@@ -18,7 +18,10 @@ class Range:
 
 @dataclass(frozen=True)
 class Choice:
-    """The values that a categorical hyper-parameter may take and where its default comes from."""
+    """The values that a categorical hyper-parameter may take and where its default comes from.
+
+    None where it is an open name, which isn't searched.
+    """
 
     values: tuple[Any, ...]
     source: str = ""

@@ -106,8 +106,9 @@ def _typed(entry: str, parameter: Hyperparameter, value: Any) -> Any:
         value = float(value)
     if parameter.type is float and isinstance(value, str):
         value = _number(value)
-    if isinstance(parameter.search, Choice) and value not in parameter.search.values:
-        raise UserError(f"--set {entry}: choose one of {', '.join(map(str, parameter.search.values))}")
+    values = parameter.search.values if isinstance(parameter.search, Choice) else ()
+    if values and value not in values:
+        raise UserError(f"--set {entry}: choose one of {', '.join(map(str, values))}")
     expected = typing.get_origin(parameter.type) or parameter.type
     fits = isinstance(value, expected) and isinstance(value, bool) == (expected is bool)
     if isinstance(expected, type) and expected in (int, float, str, bool) and not fits:

@@ -45,7 +45,7 @@ def search_space(
     for part in parts:
         prefix = f"{part.name}." if len(parts) > 1 else ""
         for name, each in part.hyperparameters.items():
-            if each.search is not None and prefix + name in defaults:
+            if each.search is not None and each.searched and prefix + name in defaults:
                 space[prefix + name] = each.search
     fixed = set(fixed)
     return {

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 from torch import Tensor, nn
 
@@ -92,7 +94,13 @@ def describe(
         norms,
         _pooled(theirs),
         _pooled(ours),
+        partial(_another, student.modalities, batch, num_classes),
     )
+
+
+def _another(modalities: tuple[str, ...], batch: Batch, num_classes: int, architecture: str) -> Network:
+    """An untrained network that sees these modalities of such a batch."""
+    return build(architecture, [tuple(batch[name].shape[1:]) for name in modalities], num_classes, modalities)
 
 
 def _affine(norm: nn.Module) -> tuple[Tensor, Tensor]:

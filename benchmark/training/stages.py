@@ -18,10 +18,10 @@ def run_stages(state: RunState, batches: Callable[[], BatchSource], teacher: Net
     """Runs a baseline's first stages in order; one that diverges retires the run.
 
     Their batches come from streams of their own, so that the common batches stay common. The rate is the
-    recipe's for first stages throughout, as in the CRD benchmark.
+    recipe's for first stages throughout, as in the CRD benchmark, unless a stage trains by the recipe.
     """
     learner, rate = state.learner, state.recipe.first_stage_rate
-    recipe = replace(
+    constant = replace(
         state.recipe,
         schedule="steps",
         milestones=(),
@@ -29,6 +29,7 @@ def run_stages(state: RunState, batches: Callable[[], BatchSource], teacher: Net
         learning_rate=state.recipe.learning_rate if rate is None else rate,
     )
     for stage in learner.distiller.first_stages():
+        recipe = state.recipe if stage.by_recipe else constant
         training = RunState(state.name, learner, recipe, state.stream, _trained(stage, learner.network))
         epochs = stage_epochs(stage.share, recipe.epochs)
         learner.stage = stage

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 from benchmark import Pair, Recipe
+from tasks.compression.published import published
 
 PUBLISHED = Recipe(epochs=240)
 """The CRD benchmark's recipe: SGD, 0.05, divided by ten after epochs 150, 180 and 210, weight decay 5e-4."""
@@ -63,4 +64,4 @@ def _pair(teacher: str, student: str, recipe: Recipe) -> Pair:
         rate = {"learning_rate": 0.01} if student in LOW_RATE else {}
         stages = {"first_stage_rate": 0.01} if student.startswith(LOW_STAGE_RATE) else {}
         own = dataclasses.replace(recipe, **rate, **stages)
-    return Pair(teacher, student, own, recipe, ("rgb",), ("rgb",))
+    return Pair(teacher, student, own, recipe, ("rgb",), ("rgb",), published(teacher, student))

@@ -9,6 +9,7 @@ import torch
 
 from benchmark import Activations, Context, NotApplicable, Progress, Shapes
 from benchmark.contracts import IGNORE, Distiller
+from benchmark.models import build
 from benchmark.plugins import load
 
 SAMPLES, CLASSES, BATCH = 40, 5, 8
@@ -45,7 +46,17 @@ def tensors_of(activations: Activations) -> list[torch.Tensor]:
 
 def tiny_batch() -> dict[str, torch.Tensor]:
     index = torch.arange(BATCH) * 3
-    return {"index": index, "label": index % CLASSES, "labelled": index % 9 != 6}
+    image = torch.randn(BATCH, 3, 8, 8, generator=torch.Generator().manual_seed(5))
+    return {"index": index, "label": index % CLASSES, "labelled": index % 9 != 6, "image": image}
+
+
+def tiny_network(architecture: str) -> torch.nn.Module:
+    """A network of the tiny batch, with weights drawn from torch's global state."""
+    return build(architecture, [(3, 8, 8)], CLASSES, ["image"])
+
+
+SETTINGS = {"takd": {"assistant": "conv2d_4"}}
+"""What a pair would name for a baseline."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +87,7 @@ class TinyPair:
             for shape in teacher.preactivations
         )
         head = tiny_head(self.teacher_width, 4)
-        return Context(teacher, student, CLASSES, SAMPLES, labels, head, norms, True, True)
+        return Context(teacher, student, CLASSES, SAMPLES, labels, head, norms, True, True, tiny_network)
 
 
 TINY_PAIRS = {
@@ -89,7 +100,7 @@ TINY_PAIRS = {
 def built(name: str, pair: TinyPair) -> Distiller:
     """The baseline on that pair, its weights drawn from a fixed seed. Raises NotApplicable."""
     torch.manual_seed(0)
-    return REGISTRY.baseline(name).distiller(pair.context)
+    return REGISTRY.baseline(name).distiller(pair.context, **SETTINGS.get(name, {}))
 
 
 def built_or_skipped(name: str, pair: TinyPair) -> Distiller:

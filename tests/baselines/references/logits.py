@@ -1,12 +1,13 @@
 """Logit methods, controls and references in loops."""
 
+import copy
 import math
 
 import numpy as np
 import torch
 from scipy.stats import kendalltau
 
-from tests.baselines.references.registry import SEED, Case, reference
+from tests.baselines.references.registry import SEED, Case, array, reference
 from tests.baselines.references.slow import Array, cross_entropy, divergence, linear, softmax
 
 
@@ -144,3 +145,21 @@ def c2kd(case: Case) -> dict[str, float]:
             p, q = softmax(np.delete(t, y)), softmax(np.delete(s, y))
             exchange += (divergence(p, q) + divergence(q, p)) / batch
     return {"proxies": case.distiller.weight * proxies, "exchange": case.distiller.weight * exchange}
+
+
+@reference("takd")
+def takd(case: Case) -> dict[str, float]:
+    """The assistant itself is a network like any other: its logits are taken as given, in each mode."""
+    method = case.distiller
+    batch = {name: torch.from_numpy(each) for name, each in case.batch.items()}
+    networks = [copy.deepcopy(method.assistant) for _ in range(2)]
+    taught = array(networks[0].train()(batch).logits)
+    # The first stage runs after the main step of the test, which leaves the assistant as it is.
+    teaching = array(networks[1].eval()(batch).logits)
+    usable = case.batch["labelled"]
+    task = cross_entropy(taught[usable], case.batch["label"][usable])
+    return {
+        "kd": method.weight * kd_value(case.student.logits, teaching, method.temperature),
+        "assistant: task": method.task_weight * task,
+        "assistant: kd": method.weight * kd_value(taught, case.teacher.logits, method.temperature),
+    }
