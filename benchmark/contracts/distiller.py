@@ -101,6 +101,7 @@ class Context:
     teacher_norms      per teacher preactivation, (weight [C], bias [C]) of the norm behind it, or None
     teacher_pooled     whether the teacher's embedding is the mean over space of its last map, rectified
     student_pooled     the same of the student
+    batch_size         the number of samples of a training batch; every one has as many. 0 where it isn't told
     """
 
     teacher: Shapes
@@ -112,6 +113,7 @@ class Context:
     teacher_norms: tuple[tuple[Tensor, Tensor] | None, ...] = ()
     teacher_pooled: bool = False
     student_pooled: bool = False
+    batch_size: int = 0
 
 
 @dataclass(frozen=True)

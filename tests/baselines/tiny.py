@@ -76,7 +76,7 @@ class TinyPair:
             for shape in teacher.preactivations
         )
         head = tiny_head(self.teacher_width, 4)
-        return Context(teacher, student, CLASSES, SAMPLES, labels, head, norms, True, True)
+        return Context(teacher, student, CLASSES, SAMPLES, labels, head, norms, True, True, BATCH)
 
 
 TINY_PAIRS = {
