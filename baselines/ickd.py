@@ -32,10 +32,11 @@ def ickd_loss(student: Tensor, teacher: Tensor) -> Tensor:
 
 @baseline("ickd", title="ICKD-C", paper="Liu et al., ICCV 2021", arxiv="2202.03680")
 class ICKD(Distiller):
-    """loss = cross-entropy + 2.5 * ickd_loss of the last maps, the student's projected to the teacher's channels.
+    """loss = cross-entropy + 2.5 * ickd_loss of the last maps, the student's with the teacher's channels.
 
-    The projection is a 1x1 convolution without bias and a batch norm. Weight as in the authors' code (its
-    README; one of its scripts has 4). The authors build a projection of the teacher's map too and never use it.
+    A 1x1 convolution without bias and a batch norm give it those. Weight as in the authors' code (its README;
+    one of its scripts has 4). The projection of the teacher's map that the authors build too is never used
+    there, and isn't here.
     """
 
     needs = frozenset({"maps"})

@@ -24,11 +24,11 @@ def pad_l2_loss(student: Tensor, teacher: Tensor, log_variance: Tensor, epsilon:
 
 @baseline("pad_l2", title="PAD-L2", paper="Zhang et al., ECCV 2020", arxiv="2008.01458")
 class PADL2(Distiller):
-    """loss = cross-entropy + 1 * pad_l2_loss; v is a linear map of the student's own embedding and a batch norm.
+    """loss = cross-entropy + 1 * pad_l2_loss; v is a linear map and a batch norm of the student's embedding.
 
-    A sample whose v is large counts less and pays for it; the student learns through v, too. Embeddings must
-    be of one width. Weight as in torchdistill, which adds it after a stage of plain regression; here there
-    is none.
+    A number whose v is large counts less and pays for it; the student learns through v, too. Embeddings must
+    be of one width. Weight as in torchdistill for ImageNet, where a stage of plain regression comes before;
+    here there is none.
     """
 
     needs = frozenset({"embedding"})

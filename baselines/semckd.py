@@ -1,4 +1,4 @@
-"""SemCKD: every stage of the student learns from all of the teacher's, by attention (Chen et al., AAAI 2021)."""
+"""SemCKD: every stage of the student learns from all of the teacher's, by attention (Chen et al.)."""
 
 from __future__ import annotations
 
@@ -26,9 +26,7 @@ class Similarities(nn.Module):
     def __init__(self, batch_size: int, factor: int):
         super().__init__()
         width = max(1, batch_size // factor)
-        self.layers = nn.Sequential(
-            nn.Linear(batch_size, 2 * width), nn.ReLU(), nn.Linear(2 * width, width)
-        )
+        self.layers = nn.Sequential(nn.Linear(batch_size, 2 * width), nn.ReLU(), nn.Linear(2 * width, width))
 
     def forward(self, feature: Tensor) -> Tensor:
         with torch.autocast(feature.device.type, enabled=False):
@@ -122,10 +120,9 @@ class SemCKD(Distiller):
     def forward(
         self, teacher: Activations, student: Activations, batch: Batch, progress: Progress
     ) -> dict[str, Tensor]:
-        if len(student.logits) != self.batch_size:
-            raise ValueError(
-                f"SemCKD was built for batches of {self.batch_size} samples, and here are {len(student.logits)}"
-            )
+        count = len(student.logits)
+        if count != self.batch_size:
+            raise ValueError(f"SemCKD was built for batches of {self.batch_size} samples, and got {count}")
         ours, theirs = student.maps[1:], teacher.maps[1:]
         loss = semckd_loss(self.pairs(ours, theirs), self.attention(ours, theirs))
         answers, own, _ = logit_rows(teacher, student, batch)

@@ -1,4 +1,4 @@
-"""SRD: a linear projector, batch-normalised embeddings, and a soft maximum of their distance (Miles et al.)."""
+"""SRD: batch-normalised embeddings, a linear projector, the logarithm of their distance (Miles et al.)."""
 
 from __future__ import annotations
 
