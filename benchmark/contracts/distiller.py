@@ -105,6 +105,7 @@ class Context:
     teacher_norms      per teacher preactivation, (weight [C], bias [C]) of the norm behind it, or None
     teacher_pooled     whether the teacher's embedding is the mean over space of its last map, rectified
     student_pooled     the same of the student
+    batch_size         the number of samples of a training batch; every one has as many. 0 where it isn't told
     network            architecture -> an untrained network of it that sees what the student sees, batch ->
                        Activations, with weights drawn from torch's global state. Raises UserError for an
                        unknown one
@@ -119,6 +120,7 @@ class Context:
     teacher_norms: tuple[tuple[Tensor, Tensor] | None, ...] = ()
     teacher_pooled: bool = False
     student_pooled: bool = False
+    batch_size: int = 0
     network: Callable[[str], nn.Module] = _no_network
 
 

@@ -81,7 +81,7 @@ def make_network(
 def describe(
     teacher: Network, student: Network, batch: Batch, num_classes: int, train_labels: Tensor
 ) -> Context:
-    """What a distiller may know of its networks, from one pass over a batch."""
+    """What a distiller may know of its networks, from one pass over a batch as large as those of training."""
     norms = tuple(None if norm is None else _affine(norm) for norm in teacher.norms())
     theirs, ours = _shown(teacher, batch), _shown(student, batch)
     return Context(
@@ -94,6 +94,7 @@ def describe(
         norms,
         _pooled(theirs),
         _pooled(ours),
+        len(ours.logits),
         partial(_another, student.modalities, batch, num_classes),
     )
 

@@ -50,6 +50,7 @@ def context_of(teacher: Activations, student: Activations, **changes: Any) -> Co
         "teacher_norms": norms,
         "teacher_pooled": teacher.maps[-1].shape[1] == teacher.embedding.shape[1],
         "student_pooled": student.maps[-1].shape[1] == student.embedding.shape[1],
+        "batch_size": len(student.logits),
     }
     return Context(**fields | changes)
 

@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from baselines._class_features import ClassFeatures, class_cost
 from baselines._logits import standardized
+from baselines._maps import pool_to
 from baselines.c2kd import kendall, selected_loss
 from baselines.dist import dist_losses
 from baselines.dkd import DKD, nckd_loss, tckd_loss
@@ -19,7 +20,7 @@ from baselines.logit_standardization import LogitStandardization
 from baselines.mlkd import MLKD, mlkd_losses
 from baselines.wkd_f import WKDF
 from baselines.wkd_l import WKDL, target_loss, transport_loss
-from benchmark import NotApplicable, Progress
+from benchmark import Activations, NotApplicable, Progress, Shapes
 from tests.baselines.shapes import CLASSES, activations, batch_of, context_of
 from tests.baselines.tiny import PROGRESS, REGISTRY
 
@@ -130,7 +131,7 @@ def test_every_logit_method_takes_standardised_logits(name):
         return sum(distiller(teacher, shown, batch_of(), PROGRESS).values()).item()
 
     assert total(plain, student) != pytest.approx(total(plain, scaled), rel=1e-3)
-    if name != "wkd_l":  # its target term is standardised too, but the transport's draw of embeddings isn't
+    if name != "wkd_l":  # its class costs move from call to call
         assert total(standard, student) == pytest.approx(total(standard, scaled), rel=1e-4)
 
 
@@ -162,7 +163,7 @@ def test_transport_between_alike_classes_is_cheaper():
     assert costs[1] < 0.2 * costs[0]
 
 
-def test_alike_classes_cost_little_and_unready_ones_the_most():
+def test_alike_classes_cost_little_and_unseen_ones_the_most():
     draw = torch.Generator().manual_seed(0)
     features = torch.randn(4, 16, 6, generator=draw)
     features[1] = 2 * features[0]  # the same Gram matrix but for its scale
@@ -173,17 +174,59 @@ def test_alike_classes_cost_little_and_unready_ones_the_most():
     assert cost[0, 3].item() == pytest.approx(1 - math.exp(-1))
 
 
-def test_the_last_embeddings_of_each_class_are_kept_in_a_ring():
-    rings = ClassFeatures(3, count=2, width=7)
-    rows = torch.arange(5.0)[:, None].expand(5, 7)
-    rings.remember(rows, torch.tensor([0, 1, 0, 0, 1]))  # the third of class 0 finds no place in this batch
-    assert rings.features[0, :, 0].tolist() == [0, 2]
-    assert rings.features[1, :, 0].tolist() == [1, 4]
+def test_the_last_samples_of_each_class_are_kept_in_a_ring():
+    def shown(*values: float) -> Activations:
+        rows = torch.tensor(values)[:, None].expand(-1, 7)
+        return Activations(rows, rows)
+
+    rings = ClassFeatures(3, 2, Shapes((3,), (7,)))
+    rings.remember(
+        shown(0, 1, 2, 3), torch.tensor([0, 1, 0, 0])
+    )  # a third of class 0 has no room in this batch
+    assert rings.rows[0, :, 0].tolist() == [0, 2]
+    assert rings.rows[1, :, 0].tolist() == [1, 1]  # the first stands in for the second
     assert rings.ready.tolist() == [True, True, False]
-    rings.remember(rows[:1] + 10, torch.tensor([0]))
-    assert 10 in rings.features[0, :, 0].tolist()
-    rings.eval().remember(rows + 50, torch.tensor([0, 1, 0, 0, 1]))
-    assert rings.features.max() == 10
+    rings.remember(shown(10, 4), torch.tensor([0, 1]))
+    assert rings.rows[0, :, 0].tolist() == [0, 10]
+    assert rings.rows[1, :, 0].tolist() == [1, 4]
+    rings.remember(shown(5), torch.tensor([1]))
+    assert rings.rows[1, :, 0].tolist() == [5, 4]
+    rings.eval().remember(shown(50, 51), torch.tensor([0, 2]))
+    assert rings.rows.max() == 10
+    assert rings.ready.tolist() == [True, True, False]
+
+
+@pytest.mark.parametrize(
+    ("size", "kept"),
+    [
+        ((40,), (16,)),
+        ((9,), (9,)),
+        ((8, 8), (4, 4)),
+        ((2, 6), (2, 4)),
+        ((3, 4, 9), (2, 2, 4)),
+        ((1, 1), (1, 1)),
+    ],
+)
+def test_a_row_is_what_one_place_shows_on_sixteen_places_at_most(size, kept):
+    shown = activations(((4, *size), (6, *size)))
+    rings = ClassFeatures(CLASSES, 3, Shapes.of(shown))
+    places = math.prod(kept)
+    assert rings.features.shape == (CLASSES, 3, places, 6)
+    rings.remember(shown, torch.tensor([0, 1, 2, 3, 4, 0]))
+    pooled = pool_to(shown.last_feature, kept)
+    torch.testing.assert_close(rings.rows[0, places : 2 * places], pooled[5].flatten(1).T)
+
+
+def test_classes_are_alike_where_the_same_places_light_up():
+    """Two patterns, each of two classes."""
+    draw = torch.Generator().manual_seed(0)
+    patterns = torch.randn(2, 6, 4, 4, generator=draw).relu()
+    maps = patterns[torch.tensor([0, 1, 0, 1])] + 0.1 * torch.randn(4, 6, 4, 4, generator=draw).relu()
+    rings = ClassFeatures(4, 2, Shapes((4,), (6,), ((6, 4, 4),)))
+    rings.remember(Activations(maps.mean((2, 3)), maps.mean((2, 3)), (maps,)), torch.arange(4))
+    cost = class_cost(rings.rows, rings.ready, 1.0)
+    assert max(cost[0, 2], cost[1, 3]) < 0.1
+    assert min(cost[0, 1], cost[0, 3], cost[2, 1]) > 0.3
 
 
 @pytest.mark.parametrize(("kind", "term"), [(WKDL, "transport"), (WKDF, "mean"), (WKDF, "deviation")])

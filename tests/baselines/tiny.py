@@ -87,7 +87,9 @@ class TinyPair:
             for shape in teacher.preactivations
         )
         head = tiny_head(self.teacher_width, 4)
-        return Context(teacher, student, CLASSES, SAMPLES, labels, head, norms, True, True, tiny_network)
+        return Context(
+            teacher, student, CLASSES, SAMPLES, labels, head, norms, True, True, BATCH, tiny_network
+        )
 
 
 TINY_PAIRS = {

@@ -21,7 +21,9 @@ def test_every_published_setting_is_a_hyperparameter_of_its_baseline_within_its_
     for pair, baseline, each in settings_of(registry):
         assert each.source, (pair, baseline)
         for name, value in each.values.items():
-            part, _, field = f"{baseline}.{name}".rpartition(".") if "+" not in baseline else name.rpartition(".")
+            part, _, field = (
+                f"{baseline}.{name}".rpartition(".") if "+" not in baseline else name.rpartition(".")
+            )
             declared = registry.baseline(part).hyperparameters[field]
             assert type(value) is declared.type, (pair, baseline, name)
             if isinstance(declared.search, Range):
