@@ -25,6 +25,10 @@ class MemoryBank(nn.Module):
     Raises NotApplicable where some anchor has no negative at all.
     """
 
+    order: Tensor
+    start: Tensor
+    excluded: Tensor
+
     def __init__(
         self,
         labels: Tensor,

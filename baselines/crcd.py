@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import torch
 from torch import Tensor, nn
@@ -30,33 +30,30 @@ def relation_scores(vectors: Tensor, bank: Tensor, rows: Tensor) -> Tensor:
     """
     with torch.autocast(vectors.device.type, enabled=False):
         vectors = vectors.float()
-        own = rows[:, 0]
+        own, candidates = rows[:, 0], bank[rows]  # [B, 1 + M, d]
         anchors = bank[own] - OFFSET  # v - a + 1e-6 and m - a + 1e-6 are differences to this
         apart = vectors[:, None] - anchors  # [B, A, d]
         distance = torch.linalg.vector_norm(apart, dim=2).clamp(min=OFFSET)
-        candidate_anchor, candidate_distance = _candidates(bank, anchors, rows)
-        candidate_vector = torch.bmm(bank[rows], vectors[:, :, None])  # [B, 1 + M, 1]
-        at_anchor = (anchors.square().sum(1) - vectors @ anchors.T)[:, None]
-        # <v - a, m - a> = <v, m> - <a, m> + (<a, a> - <v, a>), [B, 1 + M, A]
-        inner = candidate_vector - candidate_anchor + at_anchor
-        cosine = (inner / (candidate_distance * distance[:, None])).clamp(-1, 1)
+        scale, shift = _seen_from(anchors, candidates)
+        # <v, m - a>: [B, 1 + M, 1] less [B, 1, A]
+        inner = torch.bmm(candidates, vectors[:, :, None]) - (vectors @ anchors.T)[:, None]
+        cosine = (torch.addcmul(shift, inner, scale) / distance[:, None]).clamp(-1, 1)
         from_itself = apart.sum(2) / (distance * vectors.shape[1] ** 0.5)
         return torch.where(rows[:, :, None] == own, from_itself[:, None], cosine).transpose(1, 2)
 
 
 @torch.no_grad()
-def _candidates(bank: Tensor, anchors: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
-    """(<m, a>, |m - a|) of candidates and anchors, both [B, 1 + M, A].
+def _seen_from(anchors: Tensor, candidates: Tensor) -> tuple[Tensor, Tensor]:
+    """1 / |m - a| and -<a, m - a> / |m - a|, [B, 1 + M, A] float32; anchors [A, d], candidates [B, 1 + M, d].
 
-    In double precision, since |m|^2 + |a|^2 - 2 <m, a> of near neighbours is all cancellation.
+    Inner products in double precision, since the distance of near neighbours is what they nearly cancel to.
     """
-    whole = len(bank) <= rows.numel()
-    wide, points = (bank if whole else bank[rows]).double(), anchors.double()
-    inner, square = wide @ points.T, wide.square().sum(-1)
-    if whole:
-        inner, square = inner[rows], square[rows]
-    square = square[:, :, None] + points.square().sum(1) - 2 * inner
-    return inner.float(), square.clamp(min=OFFSET**2).sqrt().float()
+    points, wide = anchors.double(), candidates.double()
+    length, own_length = wide.square().sum(2, keepdim=True), points.square().sum(1)
+    behind = own_length - wide @ points.T  # -<a, m - a>
+    square = (2 * behind + (length - own_length)).float()
+    scale = square.clamp_(min=OFFSET**2).rsqrt_()
+    return scale, behind.float().mul_(scale)
 
 
 @baseline("crcd", title="CRCD (feature relation)", paper="Zhu et al., CVPR 2021", arxiv="2103.16367")
@@ -89,7 +86,7 @@ class CRCD(BankContrast):
         distils_until: Annotated[
             float, Range(0.5, 1, source="re-implementation: all but the last 1/25 of the epochs")
         ] = 24 / 25,
-        **options: float,
+        **options: Any,
     ):
         super().__init__(context, weight=weight, temperature=temperature, negatives=negatives, **options)
         self.kd_weight, self.kd_temperature, self.distils_until = kd_weight, kd_temperature, distils_until
