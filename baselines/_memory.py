@@ -25,6 +25,10 @@ class MemoryBank(nn.Module):
     Raises NotApplicable where some anchor has no negative at all.
     """
 
+    order: Tensor
+    start: Tensor
+    excluded: Tensor
+
     def __init__(
         self,
         labels: Tensor,
@@ -107,15 +111,30 @@ class MemoryBank(nn.Module):
 
     @torch.no_grad()
     def update(self, index: Tensor, student: Tensor, teacher: Tensor, *, normalize: bool) -> None:
-        """Moves rows `index` [B] of both banks towards student and teacher [B, d]; nothing in eval mode."""
+        """Moves rows `index` [B] of both banks towards student and teacher [B, d]; nothing in eval mode.
+
+        Of a sample that is in the batch more than once (labelled ones come round more often), the last one
+        counts.
+        """
         if not self.training:
             return
+        last = last_occurrence(index)
         for side, value in (("student", student), ("teacher", teacher)):
             bank = getattr(self, side)
-            rows = self.momentum * bank[index] + (1 - self.momentum) * value.detach().float()
+            rows = self.momentum * bank[index] + (1 - self.momentum) * value.detach().float()[last]
             rows = F.normalize(rows, dim=1) if normalize else rows
             # A new tensor: the backward pass of the scores still needs the old one.
             setattr(self, side, bank.index_copy(0, index, rows))
+
+
+def last_occurrence(index: Tensor) -> Tensor:
+    """Where each entry of `index` [B] stands for the last time in it, [B] int64.
+
+    What is written by `value[last_occurrence(index)]` is the same for equal entries, so that the order of
+    writing, which a GPU leaves open, doesn't matter. Nothing is asked of the device.
+    """
+    place = torch.arange(len(index), device=index.device)
+    return torch.where(index[:, None] == index, place, -1).amax(1)
 
 
 def _exclusion_blocks(labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:

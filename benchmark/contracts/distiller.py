@@ -202,7 +202,11 @@ class Distiller(nn.Module):
         return {}
 
     def task_loss(self, student: Activations, batch: Batch) -> Tensor:
-        """The supervised loss, unweighted: a scalar; here cross-entropy over the labels that may be used."""
+        """The supervised loss, unweighted: a scalar; here cross-entropy over the labels that may be used.
+
+        It is a loss of `self.predict(student)`. In `a+b`, where another part predicts, `student.logits` are
+        that part's predictions.
+        """
         return supervised_cross_entropy(self.predict(student), batch["label"], batch["labelled"])
 
     def predict(self, student: Activations) -> Tensor:

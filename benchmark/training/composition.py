@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -41,11 +42,12 @@ class Composition(Distiller):
         return terms
 
     def task_loss(self, student: Activations, batch: Batch) -> Tensor:
-        return (
-            super().task_loss(student, batch)
-            if self._task is None
-            else self._part(self._task).task_loss(student, batch)
-        )
+        if self._task is None:
+            return super().task_loss(student, batch)
+        if self._prediction not in (None, self._task):
+            # The part sees the logits that the whole predicts with: those are to learn from the labels.
+            student = replace(student, logits=self.predict(student))
+        return self._part(self._task).task_loss(student, batch)
 
     def predict(self, student: Activations) -> Tensor:
         return (

@@ -5,7 +5,7 @@ import torch
 from scipy.stats import chi2
 from torch.nn import functional as F
 
-from baselines._memory import MemoryBank
+from baselines._memory import MemoryBank, last_occurrence
 from benchmark import NotApplicable
 from benchmark.contracts import IGNORE
 
@@ -160,3 +160,43 @@ def test_the_normalizer_is_set_once_and_outside_any_graph():
     assert torch.equal(memory.normalizer("student", scores + 1), first)
     assert not memory.student_normalizer.requires_grad
     assert memory.teacher_normalizer == 0
+
+
+TWICE = torch.tensor([4, 0, 9, 4, 0, 4, 7])
+
+
+def test_the_last_occurrence_of_an_index_is_found():
+    assert last_occurrence(TWICE).tolist() == [5, 4, 2, 5, 4, 5, 6]
+    assert last_occurrence(torch.tensor([3, 1, 2])).tolist() == [0, 1, 2]
+
+
+@pytest.mark.parametrize("normalize", [True, False])
+def test_of_a_sample_that_is_in_the_batch_twice_the_last_one_counts(normalize):
+    memory = bank_of()
+    values = torch.randn(2, 7, 6)
+    expected = memory.student.clone(), memory.teacher.clone()
+    before = [each.clone() for each in expected]
+    for bank, old, value in zip(expected, before, values, strict=True):
+        for place, row in enumerate(TWICE.tolist()):  # one after the other, each from the old row
+            moved = 0.5 * old[row] + 0.5 * value[place]
+            bank[row] = F.normalize(moved, dim=0) if normalize else moved
+    memory.update(TWICE, *values, normalize=normalize)
+    torch.testing.assert_close(memory.student, expected[0])
+    torch.testing.assert_close(memory.teacher, expected[1])
+
+
+@pytest.mark.parametrize("index", [TWICE, torch.tensor([4, 0, 9, 1, 3, 5, 7])], ids=["twice", "once"])
+def test_rows_do_not_depend_on_the_order_in_which_a_device_writes_them(index, monkeypatch):
+    values = torch.randn(2, 7, 6)
+    plain = torch.Tensor.index_copy
+    found = []
+    for order in (torch.arange(7), torch.arange(6, -1, -1), torch.tensor([3, 5, 0, 6, 1, 2, 4])):
+        monkeypatch.setattr(
+            torch.Tensor,
+            "index_copy",
+            lambda bank, axis, rows, source, order=order: plain(bank, axis, rows[order], source[order]),
+        )
+        memory = bank_of()
+        memory.update(index, *values, normalize=True)
+        found.append((memory.student, memory.teacher))
+    assert all(torch.equal(a, b) for other in found[1:] for a, b in zip(found[0], other, strict=True))

@@ -101,3 +101,62 @@ def test_what_a_baseline_needs_is_asked_of_the_networks_and_the_data(
     fields = {name: getattr(CONTEXT, name) for name in CONTEXT.__dataclass_fields__}
     with pytest.raises(NotApplicable, match=reason):
         check_needs(frozenset({needs}), Context(**fields | change))
+
+
+def test_labels_train_the_logits_that_the_composition_predicts_with() -> None:
+    """Label smoothing brings the supervised loss, SimKD the prediction: its projector under the teacher's
+    classifier."""
+    from benchmark.plugins import registry
+
+    fields = {name: getattr(CONTEXT, name) for name in CONTEXT.__dataclass_fields__}
+    context = Context(**fields | {"teacher_head": torch.nn.Linear(8, 6), "teacher_pooled": True})
+    for name in ("label_smoothing+simkd", "simkd+label_smoothing"):
+        parts = registry.parts(name)
+        built = build_distiller(parts, context, resolve_hyperparameters(parts, {}, {}))
+        student = activations().map(lambda x: x.requires_grad_())
+        loss = built.task_loss(student, batch_of())
+        projector = list(built.get_submodule("parts.simkd.project").parameters())
+        reached = torch.autograd.grad(loss, [student.maps[-1], *projector])
+        assert all(gradient.abs().max() > 0 for gradient in reached)
+        (unused,) = torch.autograd.grad(
+            built.task_loss(student, batch_of()), student.logits, allow_unused=True
+        )
+        assert unused is None
+        smoothed = torch.nn.functional.cross_entropy(
+            built.predict(student), batch_of()["label"], label_smoothing=0.1
+        )
+        torch.testing.assert_close(loss, smoothed)
+
+
+@pytest.mark.parametrize("name", ["label_smoothing+kd", "simkd+kd", "kd+crd"])
+def test_where_one_part_or_none_brings_a_loss_or_a_prediction_the_labels_train_it(name: str) -> None:
+    from benchmark.plugins import registry
+
+    fields = {name: getattr(CONTEXT, name) for name in CONTEXT.__dataclass_fields__}
+    context = Context(**fields | {"teacher_head": torch.nn.Linear(8, 6), "teacher_pooled": True})
+    parts = registry.parts(name)
+    built = build_distiller(parts, context, resolve_hyperparameters(parts, {}, {}))
+    student = activations()
+    smoothing = 0.1 if name.startswith("label_smoothing") else 0.0
+    expected = torch.nn.functional.cross_entropy(
+        built.predict(student), batch_of()["label"], label_smoothing=smoothing
+    )
+    torch.testing.assert_close(built.task_loss(student, batch_of()), expected)
+    assert built.predict(student).equal(student.logits) == ("simkd" not in name)
+
+
+def test_a_part_with_both_a_loss_and_a_prediction_of_its_own_sees_the_students_own_logits() -> None:
+    @baseline("own_head", title="Own head")
+    class OwnHead(Distiller):
+        def predict(self, student):
+            return student.logits * 2
+
+        def task_loss(self, student, batch):
+            return self.predict(student).sum()
+
+    from benchmark.plugins import registry
+
+    parts = registry.parts("own_head+kd")
+    built = build_distiller(parts, CONTEXT, resolve_hyperparameters(parts, {}, {}))
+    student = activations()
+    torch.testing.assert_close(built.task_loss(student, batch_of()), 2 * student.logits.sum())
