@@ -38,7 +38,7 @@ def test_every_published_setting_is_a_hyperparameter_of_its_baseline_within_its_
     ("pair", "baseline", "name", "value"),
     [
         ("resnet56-resnet20", "dkd", "nckd_weight", 2.0),
-        ("resnet32x4-resnet8x4", "wkd_l", "weight", 600.0),
+        ("wrn_40_2-ShuffleV1", "wkd_l", "weight", 200.0),
         ("resnet32x4-resnet8x4", "wkd_l+wkd_f", "wkd_l.weight", 200.0),
         ("resnet32x4-resnet8x4", "wkd_l+wkd_f", "wkd_f.ratio", 8.0),
         ("wrn_40_2-ShuffleV1", "cat_kd", "normalize", True),
