@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated, Any
 
+import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
-from baselines._contrast import BankContrast
+from baselines._contrast import BankContrast, Embedded
 from baselines._logits import logit_rows
 from baselines._projection import LinearEmbed
 from baselines.kd import kd_loss
@@ -88,28 +90,34 @@ class CRCD(BankContrast):
         ] = 24 / 25,
         **options: Any,
     ):
-        super().__init__(context, weight=weight, temperature=temperature, negatives=negatives, **options)
+        super().__init__(
+            context,
+            partial(LinearEmbed, normalize=True),
+            weight=weight,
+            temperature=temperature,
+            negatives=negatives,
+            **options,
+        )
         self.kd_weight, self.kd_temperature, self.distils_until = kd_weight, kd_temperature, distils_until
         for side in ("student", "teacher"):
             bank = getattr(self.memory, side)
             bank.copy_(F.normalize(bank, dim=1))
 
-    @staticmethod
-    def make_embed(in_features: int, out_features: int) -> nn.Module:
-        return LinearEmbed(in_features, out_features, normalize=True)
-
-    def contrast(self, student: Tensor, teacher: Tensor, rows: Tensor) -> dict[str, Tensor]:
-        """Both sides' unweighted losses: embeddings [B, D], bank rows [B, 1 + M], own rows first.
+    def contrast(self, embedded: Embedded, rows: Tensor) -> dict[str, Tensor]:
+        """Both sides' unweighted losses for bank rows [B, 1 + M], own rows first.
 
         Moves the samples' rows afterwards.
         """
-        vectors = {"student": self.embed_student(student), "teacher": self.embed_teacher(teacher)}
         losses = {}
         for side, other in (("student", "teacher"), ("teacher", "student")):
-            scores = relation_scores(vectors[side], getattr(self.memory, other), rows)
+            scores = relation_scores(embedded[side], getattr(self.memory, other), rows)
             losses[side] = self.objective(scores.flatten(0, 1), side)
-        self.memory.update(rows[:, 0], vectors["student"], vectors["teacher"], normalize=self.unit_rows)
+        self.memory.update(rows[:, 0], embedded["student"], embedded["teacher"], normalize=self.unit_rows)
         return losses
+
+    def posterior(self, embedded: Embedded, batch: Batch) -> dict[str, np.ndarray]:
+        """None: what is classified are relations, not pairs."""
+        return {}
 
     def forward(
         self, teacher: Activations, student: Activations, batch: Batch, progress: Progress

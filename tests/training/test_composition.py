@@ -5,7 +5,16 @@ from __future__ import annotations
 import pytest
 import torch
 
-from benchmark import Activations, Context, Distiller, NotApplicable, Progress, Shapes, baseline
+from benchmark import (
+    Activations,
+    Context,
+    Distiller,
+    NotApplicable,
+    Progress,
+    PublishedSettings,
+    Shapes,
+    baseline,
+)
 from benchmark.planning.hyperparameters import learns_from, resolve_hyperparameters
 from benchmark.plugins import Registry
 from benchmark.training.composition import build_distiller, check_needs
@@ -34,7 +43,7 @@ def test_published_weights_of_crd_plus_kd(registry: Registry) -> None:
 
 
 def test_the_pair_beats_the_default_and_the_user_beats_the_pair(registry: Registry) -> None:
-    published = {"kd": {"temperature": 6.0}}
+    published = {"kd": PublishedSettings({"temperature": 6.0}, "a paper")}
     assert resolve_hyperparameters(registry.parts("kd"), published, {})["temperature"] == 6.0
     assert resolve_hyperparameters(registry.parts("crd+kd"), published, {})["kd.temperature"] == 6.0
     assert (

@@ -117,7 +117,7 @@ def crcd(arrays: Arrays) -> dict[str, Tensor]:
     banks = {"s": tensor(arrays, "memory_v1"), "t": tensor(arrays, "memory_v2")}
     memory.student.copy_(banks["s"])
     memory.teacher.copy_(banks["t"])
-    losses = distiller.contrast(student, teacher, rows)
+    losses = distiller.contrast(distiller.embed(student, teacher), rows)
     loss = losses["student"] + losses["teacher"]
     normalizers = {"s": memory.student_normalizer.clone(), "t": memory.teacher_normalizer.clone()}
     values = {"loss": loss, "loss_s": losses["student"], "loss_t": losses["teacher"]}
@@ -129,5 +129,5 @@ def crcd(arrays: Arrays) -> dict[str, Tensor]:
         scores = relation_scores(embedded, banks[other], rows)
         values[f"out_embed_{side}"] = embedded
         values[f"out_{side}"] = (scores / distiller.temperature).exp() / normalizers[side]
-    second = distiller.contrast(*embeddings(arrays, "_step2"), tensor(arrays, "idx_step2"))
+    second = distiller.contrast(distiller.embed(*embeddings(arrays, "_step2")), tensor(arrays, "idx_step2"))
     return values | {"loss_step2": second["student"] + second["teacher"]}
