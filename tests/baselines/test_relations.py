@@ -10,9 +10,12 @@ import torch
 from baselines._contrast import same_class
 from baselines.cc import cc_loss
 from baselines.infonce import InfoNCE, infonce_loss
+from baselines.mad import MAD, mad_loss
 from baselines.mars import mars_loss
 from baselines.pkt import pkt_loss
 from baselines.rkd import angle_loss, angles, distance_loss, distances
+from baselines.sp import similarity, sp_loss
+from benchmark import Progress
 
 
 def embeddings(width: int = 8) -> tuple[torch.Tensor, torch.Tensor]:
@@ -127,3 +130,21 @@ def test_infonce_of_other_samples_takes_no_notice_of_classes(context, tiny):
     blind = InfoNCE(context)(given[0], given[1], unlabelled, given[3])["infonce"].item()
     assert values[1] == pytest.approx(blind)
     assert values[1] > values[0]
+
+
+def test_mad_is_sp_where_the_teacher_is_equally_unsure_and_minds_only_whom_it_is_unsure_of():
+    student, teacher = torch.randn(6, 4, 3, 3), torch.randn(6, 7, 3, 3)
+    even = mad_loss(student, teacher, torch.zeros(6, 5))
+    torch.testing.assert_close(even, 6 * sp_loss(student, teacher))
+    sure = 100 * torch.eye(6, 6)
+    sure[2] = 0
+    columns = (similarity(student) - similarity(teacher)).square().sum(0)
+    torch.testing.assert_close(mad_loss(student, teacher, sure), columns[2])
+    assert mad_loss(teacher, teacher, torch.randn(6, 5)) == 0
+    assert mad_loss(student, teacher, 1000 * torch.eye(6)).isfinite()
+
+
+def test_mad_waits_for_its_share_of_the_training(context, tiny):
+    arguments = tiny.teacher(), tiny.student(), tiny.batch()
+    early, late = (MAD(context, start=0.5)(*arguments, Progress(0, 1, step, 10))["mad"] for step in (4, 5))
+    assert early == 0 < late

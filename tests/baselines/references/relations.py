@@ -5,16 +5,28 @@ import math
 import numpy as np
 
 from tests.baselines.references.registry import Case, reference
-from tests.baselines.references.slow import Array, convolution, linear, relu, unit
+from tests.baselines.references.slow import Array, convolution, linear, relu, softmax, unit
+
+
+def similarity(feature: Array) -> Array:
+    return np.array([unit(np.array([(a * b).sum() for b in feature])) for a in feature])
 
 
 @reference("sp")
 def sp(case: Case) -> dict[str, float]:
-    def similarity(feature: Array) -> Array:
-        return np.array([unit(np.array([(a * b).sum() for b in feature])) for a in feature])
-
     difference = similarity(case.teacher.maps[-1]) - similarity(case.student.maps[-1])
     return {"sp": case.distiller.weight * (difference**2).sum() / len(difference) ** 2}
+
+
+@reference("mad")
+def mad(case: Case) -> dict[str, float]:
+    difference = similarity(case.teacher.maps[-1]) - similarity(case.student.maps[-1])
+    entropies = [-(p * np.log(p)).sum() for p in map(softmax, case.teacher.logits)]
+    total = 0.0
+    for i in range(len(difference)):
+        for j in range(len(difference)):
+            total += difference[i, j] ** 2 * entropies[j] / sum(entropies)
+    return {"mad": case.distiller.weight * total}
 
 
 @reference("cc")
