@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import math
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -83,6 +84,9 @@ class AdaptedNetwork(Network):
         return Activations(logits, embedding, maps)
 
 
+LEAST_PATCHES = 8
+
+
 def adapted(name: str, model: nn.Module, shapes: Sequence[tuple[int, ...]]) -> AdaptedNetwork:
     """Any classifier of one image (C, H, W) as a Network. Raises UserError where it can't be one."""
     shape = image_shape(name, shapes)
@@ -118,7 +122,11 @@ def from_torchvision(name: str, shapes: Sequence[tuple[int, ...]], num_classes: 
 
 
 def from_timm(name: str, shapes: Sequence[tuple[int, ...]], num_classes: int) -> AdaptedNetwork:
-    """An untrained timm network for the one image shape (C, H, W); timm is an optional dependency."""
+    """An untrained timm network for the one image shape (C, H, W); timm is an optional dependency.
+
+    A transformer's patches shrink with small images, to `LEAST_PATCHES` along an axis: 16 pixels of 224 are
+    two patches of 32.
+    """
     try:
         import timm
     except ImportError:
@@ -130,6 +138,9 @@ def from_timm(name: str, shapes: Sequence[tuple[int, ...]], num_classes: int) ->
     options: dict[str, Any] = (
         {"img_size": (height, width)} if settings is not None and settings.fixed_input_size else {}
     )
+    patch = re.search(r"_patch(\d+)", name)
+    if options and patch is not None and int(patch[1]) > max(1, min(height, width) // LEAST_PATCHES):
+        options["patch_size"] = max(1, min(height, width) // LEAST_PATCHES)
     with _build_errors(f"timm:{name}", shape):
         model = timm.create_model(name, num_classes=num_classes, in_chans=channels, **options)
         return AdaptedNetwork(model, shape)

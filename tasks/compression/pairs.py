@@ -40,8 +40,13 @@ LIGHT = {
     ("resnet56", "resnet8"): SHORT,
     ("conv2d_32", "conv2d_16"): dataclasses.replace(SHORT, learning_rate=0.1),
     ("conv2d_32", "conv2d_8"): dataclasses.replace(SHORT, learning_rate=0.1),
+    ("timm:vit_tiny_patch16_224", "resnet20"): SHORT,
 }
-"""Pairs that a CPU trains in seconds to minutes; the plain encoders bear twice the rate."""
+"""Pairs that a CPU trains in seconds to minutes; the plain encoders bear twice the rate. The transformer
+teaches a convolutional student: what methods on logits are made for, and those on maps are not."""
+
+TRANSFORMER = dataclasses.replace(SHORT, optimizer="adamw", learning_rate=5e-4, weight_decay=0.05)
+"""How a teacher that is a transformer is trained."""
 
 
 def pairs() -> dict[str, Pair]:
@@ -64,4 +69,5 @@ def _pair(teacher: str, student: str, recipe: Recipe) -> Pair:
         rate = {"learning_rate": 0.01} if student in LOW_RATE else {}
         stages = {"first_stage_rate": 0.01} if student.startswith(LOW_STAGE_RATE) else {}
         own = dataclasses.replace(recipe, **rate, **stages)
-    return Pair(teacher, student, own, recipe, ("rgb",), ("rgb",), published(teacher, student))
+    taught = TRANSFORMER if "vit_" in teacher else recipe
+    return Pair(teacher, student, own, taught, ("rgb",), ("rgb",), published(teacher, student))

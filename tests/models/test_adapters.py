@@ -182,9 +182,18 @@ def test_timm_transformers_show_the_patch_embedding_and_four_depths():
     pytest.importorskip("timm")
     network = build("timm:vit_tiny_patch16_224", [IMAGE], 10).eval()
     shown = network.show(images())
-    assert [tuple(each.shape[1:]) for each in shown.maps] == [(192, 2, 2)] * 5
+    assert [tuple(each.shape[1:]) for each in shown.maps] == [(192, 8, 8)] * 5
     assert torch.equal(network.model.forward_features(images())[:, 0], shown.embedding)
     assert network.memory_format == torch.contiguous_format
+
+
+def test_patches_of_a_timm_transformer_shrink_with_small_images_and_with_no_others():
+    pytest.importorskip("timm")
+    sides = {
+        side: build("timm:vit_tiny_patch16_224", [(3, side, side)], 10).model.patch_embed.patch_size[0]
+        for side in (32, 64, 96, 128, 224)
+    }
+    assert sides == {32: 4, 64: 8, 96: 12, 128: 16, 224: 16}
 
 
 def test_a_timm_model_that_is_unknown_names_the_near_ones():

@@ -8,7 +8,7 @@ import pytest
 
 from benchmark import Request, Samples, UserError
 from benchmark.cli import main
-from benchmark.models import architectures
+from benchmark.models import build
 from benchmark.plugins import Registry
 from tasks.compression.datasets import CIFAR_STATISTICS
 from tests.data.test_readers import encoded, plain, write_parquet
@@ -47,11 +47,10 @@ def test_the_thirteen_published_pairs_have_their_published_recipe(registry: Regi
 
 
 def test_every_pair_names_architectures_that_there_are(registry: Registry) -> None:
-    known = architectures()
     for name, pair in task(registry).pairs("cifar10").items():
         assert name == f"{pair.teacher}-{pair.student}"
-        assert pair.teacher in known
-        assert pair.student in known
+        for architecture in (pair.teacher, pair.student):
+            build(architecture, [(3, 32, 32)], 10)
 
 
 def test_any_two_architectures_make_a_pair(registry: Registry) -> None:
