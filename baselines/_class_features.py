@@ -2,8 +2,8 @@
 
 Measured on CIFAR-10 with a residual network of 66 % accuracy and maps of 8x8x64: the likenesses of the 45
 pairs of classes, from 16 samples a class, correlate with those of the authors' form, from 500 other samples a
-class, by 0.76 on all places and by 0.67 on 4x4 of them; with samples paired by their order by 0.55 and 0.42, with
-means over space by -0.29.
+class, by 0.76 on all places and by 0.67 on 4x4 of them; with samples paired by their order by 0.55 and 0.42,
+with means over space by -0.29.
 """
 
 from __future__ import annotations
