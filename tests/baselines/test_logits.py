@@ -165,7 +165,7 @@ def test_transport_between_alike_classes_is_cheaper():
 
 def test_alike_classes_cost_little_and_unseen_ones_the_most():
     draw = torch.Generator().manual_seed(0)
-    features = torch.randn(4, 16, 6, generator=draw)
+    features = torch.randn(4, 16, 1, 6, generator=draw)
     features[1] = 2 * features[0]  # the same Gram matrix but for its scale
     cost = class_cost(features, torch.tensor([True, True, True, False]), 1.0)
     assert cost.diagonal().tolist() == [0, 0, 0, 0]
@@ -183,16 +183,16 @@ def test_the_last_samples_of_each_class_are_kept_in_a_ring():
     rings.remember(
         shown(0, 1, 2, 3), torch.tensor([0, 1, 0, 0])
     )  # a third of class 0 has no room in this batch
-    assert rings.rows[0, :, 0].tolist() == [0, 2]
-    assert rings.rows[1, :, 0].tolist() == [1, 1]  # the first stands in for the second
+    assert rings.features[0, :, 0, 0].tolist() == [0, 2]
+    assert rings.features[1, :, 0, 0].tolist() == [1, 1]  # the first stands in for the second
     assert rings.ready.tolist() == [True, True, False]
     rings.remember(shown(10, 4), torch.tensor([0, 1]))
-    assert rings.rows[0, :, 0].tolist() == [0, 10]
-    assert rings.rows[1, :, 0].tolist() == [1, 4]
+    assert rings.features[0, :, 0, 0].tolist() == [0, 10]
+    assert rings.features[1, :, 0, 0].tolist() == [1, 4]
     rings.remember(shown(5), torch.tensor([1]))
-    assert rings.rows[1, :, 0].tolist() == [5, 4]
+    assert rings.features[1, :, 0, 0].tolist() == [5, 4]
     rings.eval().remember(shown(50, 51), torch.tensor([0, 2]))
-    assert rings.rows.max() == 10
+    assert rings.features.max() == 10
     assert rings.ready.tolist() == [True, True, False]
 
 
@@ -214,19 +214,45 @@ def test_a_row_is_what_one_place_shows_on_sixteen_places_at_most(size, kept):
     assert rings.features.shape == (CLASSES, 3, places, 6)
     rings.remember(shown, torch.tensor([0, 1, 2, 3, 4, 0]))
     pooled = pool_to(shown.last_feature, kept)
-    torch.testing.assert_close(rings.rows[0, places : 2 * places], pooled[5].flatten(1).T)
+    torch.testing.assert_close(rings.features[0, 1], pooled[5].flatten(1).T)
+
+
+def classes_of_two_patterns(noise: float) -> torch.Tensor:
+    """Six samples of four classes, [4, 6, 16, 5]: classes 0 and 2 show one pattern at 16 places, 1 and 3
+    another."""
+    draw = torch.Generator().manual_seed(0)
+    patterns = torch.randn(2, 1, 16, 5, generator=draw).relu()
+    return patterns[torch.tensor([0, 1, 0, 1])] + noise * torch.randn(4, 6, 16, 5, generator=draw)
 
 
 def test_classes_are_alike_where_the_same_places_light_up():
-    """Two patterns, each of two classes."""
-    draw = torch.Generator().manual_seed(0)
-    patterns = torch.randn(2, 6, 4, 4, generator=draw).relu()
-    maps = patterns[torch.tensor([0, 1, 0, 1])] + 0.1 * torch.randn(4, 6, 4, 4, generator=draw).relu()
-    rings = ClassFeatures(4, 2, Shapes((4,), (6,), ((6, 4, 4),)))
-    rings.remember(Activations(maps.mean((2, 3)), maps.mean((2, 3)), (maps,)), torch.arange(4))
-    cost = class_cost(rings.rows, rings.ready, 1.0)
+    cost = class_cost(classes_of_two_patterns(0.1), torch.ones(4, dtype=torch.bool), 1.0)
     assert max(cost[0, 2], cost[1, 3]) < 0.1
-    assert min(cost[0, 1], cost[0, 3], cost[2, 1]) > 0.3
+    assert min(cost[0, 1], cost[0, 3], cost[2, 1], cost[2, 3]) > 0.3
+
+
+def test_the_order_of_samples_and_the_scale_of_a_class_do_not_matter_and_the_order_of_places_does():
+    features, ready = classes_of_two_patterns(0.5), torch.ones(4, dtype=torch.bool)
+    before = class_cost(features, ready, 1.0)
+    moved = features.clone()
+    moved[2] = 7 * moved[2, torch.randperm(6)]
+    torch.testing.assert_close(class_cost(moved, ready, 1.0), before)
+    moved[2] = moved[2].roll(1, dims=1)
+    assert class_cost(moved, ready, 1.0)[0, 2] > before[0, 2] + 0.05
+
+
+def test_the_mean_of_all_pairings_is_likeness_by_order_where_samples_are_alike():
+    features = classes_of_two_patterns(0.0)
+    cost = class_cost(features, torch.ones(4, dtype=torch.bool), 1.0)
+    rows = features.flatten(1, 2)[:, None].transpose(
+        1, 2
+    )  # a sample and place each are a sample of one place
+    torch.testing.assert_close(cost, class_cost(rows, torch.ones(4, dtype=torch.bool), 1.0))
+
+
+def test_classes_that_show_nothing_cost_the_most_but_to_themselves():
+    cost = class_cost(torch.zeros(3, 4, 9, 5), torch.ones(3, dtype=torch.bool), 1.0)
+    torch.testing.assert_close(cost, (1 - math.exp(-1)) * (1 - torch.eye(3)))
 
 
 @pytest.mark.parametrize(("kind", "term"), [(WKDL, "transport"), (WKDF, "mean"), (WKDF, "deviation")])

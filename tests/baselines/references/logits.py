@@ -115,17 +115,23 @@ def mlkd(case: Case) -> dict[str, float]:
 def wkd_l(case: Case) -> dict[str, float]:
     """On the first batch every class has been seen, once or twice: its first sample fills the rest."""
     method, classes, wanted = case.distiller, case.student.logits.shape[1], targets(case)
-    grams = []
+    samples = []
     for k in range(classes):
         own = [relu(x) for x, y in zip(case.teacher.preactivations[-1], wanted, strict=True) if y == k]
-        own = [own[0], *own[1:], *[own[0]] * (method.classes.features.shape[1] - len(own))]
-        rows = np.array([sample[:, i, j] for sample in own for i in range(2) for j in range(2)])
-        grams.append((rows - rows.mean(0)) @ (rows - rows.mean(0)).T)
+        own = np.array([*own, *[own[0]] * (method.classes.features.shape[1] - len(own))])
+        samples.append(own - own.mean((0, 2, 3))[:, None, None])
+    places, count = [(i, j) for i in range(2) for j in range(2)], method.classes.features.shape[1]
+
+    def crossed(x: Array, y: Array) -> Array:
+        return sum(np.outer(x[:, i, j], y[:, i, j]) for i, j in places)
+
+    spread = [np.linalg.norm(sum(crossed(x, x) for x in own)) for own in samples]
     cost = np.zeros((classes, classes))
     for a in range(classes):
-        for b in range(classes):
-            likeness = (grams[a] * grams[b]).sum() / np.linalg.norm(grams[a]) / np.linalg.norm(grams[b])
-            cost[a, b] = 1 - math.exp(-method.sharpness * (1 - likeness))
+        for b in range(a):
+            shared = sum(crossed(x, y) for x in samples[a] for y in samples[b]) / count
+            likeness = (shared**2).sum() / spread[a] / spread[b]
+            cost[a, b] = cost[b, a] = 1 - math.exp(-method.sharpness * (1 - likeness))
     target = transport = 0.0
     for s, t, y in zip(case.student.logits, case.teacher.logits, wanted, strict=True):
         target -= softmax(t)[y] * math.log(softmax(s)[y])
