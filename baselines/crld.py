@@ -1,4 +1,4 @@
-"""CRLD: each view of the student agrees with both of the teacher's, where that is sure (Zhang et al., 2024)."""
+"""CRLD: each view of the student agrees with both of the teacher's, where it is sure (Zhang et al., 2024)."""
 
 from __future__ import annotations
 

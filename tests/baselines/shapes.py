@@ -25,11 +25,11 @@ def activations(
     logits: tuple[int, ...] = (CLASSES,),
     seed: int = 0,
     batch: int = 6,
-    second: int = 0,
+    second: int = 6,
 ) -> Activations:
     """A network's activations with these map shapes (C, *space), the preactivations of the same shapes.
 
-    second   the rows of the second view; 0: there is none
+    second   the rows of the second view (as many as a strong one has); 0: there is none
     """
     draw = torch.Generator().manual_seed(seed + 1000)
     tensors = drawn(*maps, batch=batch, seed=seed)
@@ -40,7 +40,7 @@ def activations(
         tuple(tensors),
         before,
         nn.Linear(width, logits[0]),
-        activations(maps, width, logits, seed + 50, second) if second else None,
+        activations(maps, width, logits, seed + 50, second, second=0) if second else None,
     )
 
 
