@@ -46,9 +46,10 @@ class CRLD(LogitDistiller):
         weak_threshold: Annotated[float, Range(0, 1, source="authors' code, TAU_W")] = 0.9,
         strong_threshold: Annotated[float, Range(0, 1, source="authors' code, TAU_S")] = 0.2,
         strong_task_weight: Annotated[float, Range(0, 2, source="authors' code, CE_WEIGHT")] = 1.0,
-        **options: float,
+        task_weight: Annotated[float, Range(0, 2, source="authors' code, CE_WEIGHT")] = 1.0,
+        **options: bool,
     ):
-        super().__init__(context, **options)
+        super().__init__(context, task_weight=task_weight, **options)
         if len(context.student.logits) > 1:
             raise NotApplicable("its thresholds are for samples, and here every pixel has logits")
         self.within_weight, self.across_weight, self.temperature = within_weight, across_weight, temperature

@@ -73,14 +73,8 @@ def _share_up_to_the_median(values: Tensor) -> Tensor:
     return (values <= values.quantile(0.5)).float().mean()
 
 
-@baseline("mlkd_single_view", title="MLKD (single view)", paper="Jin et al., CVPR 2023")
-class SingleViewMLKD(LogitDistiller):
-    """loss = 0.1 * cross-entropy + 0.9 * weak_view_losses at T = 2 to 6.
-
-    MLKD without its strongly augmented second view: what is left are the released loss's terms on the weak
-    view. The five temperatures' squares add up to 90, so that the terms outweigh KD's several times; the
-    authors train for 240 to 960 epochs, from half the usual rate or less, which a shared recipe doesn't.
-    """
+class WeakViewMLKD(LogitDistiller):
+    """What both forms share: 0.1 * cross-entropy + 0.9 * weak_view_losses at T = 2 to 6."""
 
     in_composition = {"task_weight": 1.0}
 
@@ -104,8 +98,19 @@ class SingleViewMLKD(LogitDistiller):
         return {name: self.weight * value for name, value in weak_view_losses(ours, theirs).items()}
 
 
+@baseline("mlkd_single_view", title="MLKD (single view)", paper="Jin et al., CVPR 2023")
+class SingleViewMLKD(WeakViewMLKD):
+    """loss = 0.1 * cross-entropy + 0.9 * weak_view_losses at T = 2 to 6.
+
+    MLKD without its strongly augmented second view: what is left are the released loss's terms on the weak
+    view. The five temperatures' squares add up to 90, so that the terms outweigh KD's several times; the
+    authors train pairs of one family from half the usual rate and others for 480 or 960 epochs, which a
+    shared recipe doesn't.
+    """
+
+
 @baseline("mlkd", title="MLKD", paper="Jin et al., CVPR 2023")
-class MLKD(SingleViewMLKD):
+class MLKD(WeakViewMLKD):
     """loss = 0.1 * both views' cross-entropy + 0.9 * (weak_view_losses + strong_view_loss) at T = 2 to 6.
 
     The released loss with its quirks: masks that scale instead of selecting, two temperatures of the strong
@@ -120,9 +125,10 @@ class MLKD(SingleViewMLKD):
         context: Context,
         *,
         strong_task_weight: Annotated[float, Range(0, 1, source="authors' code, CE_WEIGHT")] = 0.1,
-        **options: float,
+        task_weight: Annotated[float, Range(0, 1, source="authors' code, CE_WEIGHT")] = 0.1,
+        **options: bool,
     ):
-        super().__init__(context, **options)
+        super().__init__(context, task_weight=task_weight, **options)
         self.strong_task_weight = strong_task_weight
 
     def forward(

@@ -73,6 +73,7 @@ class SSKD(Distiller):
 
     needs = frozenset({"logits", "embedding"})
     second_view = "rotated"
+    in_composition = {"task_weight": 1.0}
 
     def __init__(
         self,
