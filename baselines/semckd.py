@@ -15,6 +15,9 @@ from baselines._projection import BATCH_NORMS, CONVOLUTIONS
 from baselines.kd import kd_loss
 from benchmark import Activations, Batch, Context, Distiller, NotApplicable, Progress, Range, baseline
 
+LARGEST = 200_000_000
+"""The most parameters of all regressors: with wide teachers of four stages they would be a billion."""
+
 
 class Similarities(nn.Module):
     """How a sample's map relates to those of the batch, [B, C, *space] -> [B, B // factor] of unit length.
@@ -46,6 +49,11 @@ def regressor(axes: int, student: int, teacher: int) -> nn.Sequential:
         nn.ReLU(),
         convolution(width, teacher, 1, bias=False),
     )
+
+
+def _parameters(axes: int, student: int, teacher: int) -> int:
+    """How many the convolutions of a `regressor` have."""
+    return 2 * teacher * (student + 3**axes * 2 * teacher + teacher)
 
 
 def attention(queries: Sequence[Tensor], keys: Sequence[Tensor]) -> Tensor:
@@ -100,6 +108,9 @@ class SemCKD(Distiller):
         self.queries, self.keys = (
             nn.ModuleList(Similarities(self.batch_size, factor) for _ in side) for side in (ours, theirs)
         )
+        needed = sum(_parameters(len(t) - 1, s[0], t[0]) for s in ours for t in theirs)
+        if needed > LARGEST:
+            raise NotApplicable(f"its regressors would have {needed:,} parameters, {LARGEST:,} at most")
         self.regressors = nn.ModuleList(regressor(len(t) - 1, s[0], t[0]) for s in ours for t in theirs)
 
     def attention(self, student: Sequence[Tensor], teacher: Sequence[Tensor]) -> Tensor:

@@ -152,7 +152,7 @@ def baseline(
 
 def _check_baseline(found: Baseline) -> None:
     """Raises ValueError for the first thing declared that the engine would not understand."""
-    from benchmark.contracts.distiller import LearnsFrom, Need
+    from benchmark.contracts.distiller import LearnsFrom, Need, SecondView
 
     check_choice("role", found.role, Role)
     check_choice("companion", found.companion, Companion)
@@ -162,6 +162,7 @@ def _check_baseline(found: Baseline) -> None:
     for need in sorted(distiller.needs):
         check_choice("an entry of needs", need, Need)
     check_choice("learns_from", distiller.learns_from, LearnsFrom)
+    check_choice("second_view", distiller.second_view, SecondView)
     if hasattr(distiller, "preludes"):
         raise ValueError("preludes() is called first_stages() now, and returns Stage objects")
     for name in distiller.in_composition:

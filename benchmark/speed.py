@@ -16,8 +16,9 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmark import plugins
-from benchmark.contracts import Batch, Data, Pair, Request, Samples
-from benchmark.data.batches import TrainStream
+from benchmark.contracts import Data, Pair, Request, Samples
+from benchmark.contracts.distiller import SecondView
+from benchmark.data.batches import Step, TrainStream
 from benchmark.data.split_settings import SplitFacts, SplitSettings
 from benchmark.data.splits import splits_of
 from benchmark.errors import UserError, unknown
@@ -33,7 +34,7 @@ from benchmark.running.device import make_fabric
 from benchmark.seeds import generator
 from benchmark.settings import Precision, Settings
 from benchmark.training.cohort import CohortTraining
-from benchmark.training.loop import DATA_PASS, TEACHER_PASS, Loop
+from benchmark.training.loop import DATA_PASS, TEACHER_PASS, Loop, of_view
 from benchmark.training.materials import Materials
 from benchmark.training.stopwatch import Stopwatch
 from benchmark.training.teacher import Teacher
@@ -71,6 +72,7 @@ class Timing:
     """Milliseconds per step of one training: all of it by the clock on the wall, and its parts.
 
     teacher    None where no learner uses one, so that there was no teacher pass
+    second     second views and the teacher's passes over them, of the learners that ask for any
     unsound    run -> why its time may be of no worth: random weights and labels can make a loss diverge
     """
 
@@ -79,6 +81,7 @@ class Timing:
     data: float
     own: dict[str, float]
     memory_mb: float
+    second: float = 0.0
     unsound: dict[str, str] = field(default_factory=dict)
 
 
@@ -89,8 +92,8 @@ class FirstSteps:
         self._stream = stream
         self.steps_per_epoch = min(steps, stream.steps_per_epoch)
 
-    def epoch(self, number: int) -> Iterator[Batch]:
-        return self._stream.epoch(number)
+    def steps(self, number: int) -> Iterator[Step]:
+        return self._stream.steps(number)
 
 
 def make_materials(speed: Speed, registry: Registry) -> Materials:
@@ -186,12 +189,15 @@ class Bench:
             unsound |= {state.name: f"{state.status}: {state.reason.splitlines()[-1]}" for state in ended}
         per_step = 1000 / taken
         taught = any(state.uses_teacher for state in training.states)
+        views: set[SecondView] = {state.learner.second_view for state in training.states}
+        shared = (TEACHER_PASS, DATA_PASS)
         return Timing(
             wall * per_step,
             watch.seconds(TEACHER_PASS) * per_step if taught else None,
             watch.seconds(DATA_PASS) * per_step,
             {state.name: watch.seconds(state.name) * per_step for state in training.states},
             peak_memory_mb(fabric.device),
+            sum(watch.seconds(of_view(part, view)) for part in shared for view in views) * per_step,
             unsound,
         )
 
@@ -255,16 +261,20 @@ def show(
         table.add_column(column, justify="left" if column == "part" else "right")
     table.add_row("teacher pass", f"{teacher:.1f}", "", "")
     table.add_row("data", f"{data:.1f}", "", "")
+    second = statistics.median(timing.second for timing in together)
+    if second:
+        table.add_row("second views", f"{second:.1f}", "", "")
     for name in own:
         memory = f"{alone[name][-1].memory_mb:.0f}" if memory_per_run else ""
         table.add_row(name, f"{own[name]:.1f}", f"{solo[name]:.1f}", memory)
-    parts = teacher + data + sum(own.values())
+    parts = teacher + data + second + sum(own.values())
     table.add_section()
     table.add_row("parts / one by one", f"{parts:.1f}", f"{sum(solo.values()):.1f}", "")
     table.add_row("cohort", f"{wall:.1f}", "", f"{together[-1].memory_mb:.0f}")
     console.print(table)
+    extra = " + second views" if second else ""
     console.print(
-        f"cohort / (one teacher pass + own steps + one data pass): {wall / parts:.3f}", highlight=False
+        f"cohort / (one teacher pass + own steps + one data pass{extra}): {wall / parts:.3f}", highlight=False
     )
     console.print(f"cohort / runs one by one: {wall / sum(solo.values()):.3f}", highlight=False)
     if not memory_per_run:

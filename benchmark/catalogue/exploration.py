@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import torch
@@ -18,6 +18,7 @@ from benchmark.contracts import (
     Pair,
     Progress,
 )
+from benchmark.contracts.distiller import SecondView
 from benchmark.models import Network, build
 from benchmark.planning.hyperparameters import resolve_hyperparameters
 from benchmark.plugins import Baseline, Registry
@@ -65,6 +66,29 @@ class TaskPair:
         with torch.no_grad():
             return teacher(self.inputs), student(self.inputs)
 
+    def shown(self, view: SecondView) -> tuple[Activations, Activations]:
+        """`activations`, with a second view of as many rows as that one has."""
+        if not view:
+            return self.activations
+        copies = 3 if view == "rotated" else 1
+        inputs = {name: x.repeat_interleave(copies, 0) + 0.1 for name, x in self.inputs.items()}
+        with torch.no_grad():
+            second = [network(inputs) for network in self.networks]
+        teacher, student = self.activations
+        return replace(teacher, second=second[0]), replace(student, second=second[1])
+
+    @cached_property
+    def views(self) -> frozenset[SecondView]:
+        """The second views that its shapes allow: what they don't say (the units) is taken to be right."""
+        shapes = [self.shapes[name] for name in self.inputs]
+        found: set[SecondView] = set()
+        if self.activations[1].logits.ndim == 2:
+            if all(len(shape) == 3 and shape[0] == 3 for shape in shapes):
+                found.add("strong")
+            if all(len(shape) > 2 and shape[-1] == shape[-2] for shape in shapes):
+                found.add("rotated")
+        return frozenset(found)
+
     @cached_property
     def labels(self) -> Tensor:
         """[SAMPLES] int64, or [SAMPLES, H, W] where the student answers per pixel."""
@@ -80,7 +104,7 @@ class TaskPair:
 
     @cached_property
     def context(self) -> Context:
-        return describe(*self.networks, self.inputs, CLASSES, self.labels)
+        return describe(*self.networks, self.inputs, CLASSES, self.labels, self.views)
 
     def build(self, baseline: Baseline) -> Distiller:
         """The baseline at its defaults. Raises NotApplicable."""
@@ -152,7 +176,7 @@ def explore(baselines: Iterable[Baseline], places: Iterable[TaskPair]) -> Iterat
 
 def acts_on(distiller: Distiller, place: TaskPair) -> str:
     """The student's activations that get a gradient from the distiller's terms or its first stages'."""
-    teacher, shown = place.activations
+    teacher, shown = place.shown(distiller.second_view)
     student = shown.map(lambda x: x.clone().requires_grad_())
     stages = [distiller, *(stage.loss for stage in distiller.first_stages())]
     terms = [term for stage in stages for term in stage(teacher, student, place.batch, START).values()]

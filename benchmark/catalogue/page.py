@@ -43,10 +43,12 @@ def source(baseline: Baseline) -> str:
 
 
 def needed(baseline: Baseline) -> str:
-    """What must be there, the teacher included where it isn't the pair's trained one."""
+    """What must be there, with a teacher that isn't the pair's trained one, and a second view."""
     teacher = baseline.distiller.learns_from
     other = [] if teacher == "trained" else [f"a teacher: {teacher.replace('_', ' ')}"]
-    return ", ".join([*sorted(baseline.distiller.needs), *other])
+    view = baseline.distiller.second_view
+    second = [f"a second view: {view}"] if view else []
+    return ", ".join([*sorted(baseline.distiller.needs), *other, *second])
 
 
 def count(parameters: int) -> str:

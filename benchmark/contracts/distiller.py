@@ -24,6 +24,10 @@ Batch = dict[str, Tensor]
 
 Need = Literal["logits", "embedding", "maps", "preactivations", "labels"]
 LearnsFrom = Literal["trained", "untrained", "student_architecture"]
+SecondView = Literal["", "strong", "rotated"]
+"""Another view of a batch: "strong", the same crop and flip and then strong changes of the colours and the
+geometry, [B, ...]; "rotated", turned by 90, 180 and 270 degrees, [3B, ...] with sample i in rows 3i, 3i + 1
+and 3i + 2."""
 
 
 class NotApplicable(Exception):
@@ -41,6 +45,8 @@ class Activations:
     classify        the network's own classifier, embeddings [R, D] -> logits [R, K], for features of other
                     places or times; the student's learns from what is done with it. None where no single
                     module does that
+    second          what the same network shows of the batch's second view, for a baseline that asks for one
+                    (`Distiller.second_view`) and while it trains; None otherwise
     """
 
     logits: Tensor
@@ -48,6 +54,7 @@ class Activations:
     maps: tuple[Tensor, ...] = ()
     preactivations: tuple[Tensor, ...] = ()
     classify: Callable[[Tensor], Tensor] | None = None
+    second: Activations | None = None
 
     @property
     def last_feature(self) -> Tensor:
@@ -62,6 +69,7 @@ class Activations:
             tuple(change(each) for each in self.maps),
             tuple(change(each) for each in self.preactivations),
             self.classify,
+            None if self.second is None else self.second.map(change),
         )
 
 
@@ -109,6 +117,7 @@ class Context:
     network            architecture -> an untrained network of it that sees what the student sees, batch ->
                        Activations, with weights drawn from torch's global state. Raises UserError for an
                        unknown one
+    views              the second views that can be made of all that teacher and student see of a sample
     """
 
     teacher: Shapes
@@ -122,6 +131,7 @@ class Context:
     student_pooled: bool = False
     batch_size: int = 0
     network: Callable[[str], nn.Module] = _no_network
+    views: frozenset[SecondView] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -186,6 +196,10 @@ class Distiller(nn.Module):
     learns_from: ClassVar[LearnsFrom] = "trained"
     """Which teacher its cohort has: the pair's, the same with its initial weights, or one of the student's
     architecture."""
+
+    second_view: SecondView = ""
+    """Which second view of a batch its networks are shown too, as `teacher.second` and `student.second`; a
+    composition has that of its parts. Each costs a pass of its own."""
 
     in_composition: ClassVar[Mapping[str, Any]] = {}
     """Hyper-parameters whose default differs inside `a+b`."""

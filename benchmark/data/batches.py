@@ -2,18 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from benchmark.contracts import IGNORE, Batch, Data, Modality, Samples
+from benchmark.contracts.distiller import SecondView
 from benchmark.data.split_settings import steps_per_epoch
+from benchmark.data.views import StrongDraws, rotated, strong
 from benchmark.seeds import generator
+
+Geometry = tuple[Tensor | None, Tensor | None]
+"""How each sample of a batch is cropped and flipped: shift [2, B] and flip [B], as `shift_and_flip` takes
+them."""
 
 MINIMUM_LABELLED = 0.25
 """The least share of labelled samples in a batch when labels are few."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """The batch of one step, and its second views, each made when it is asked for (once)."""
+
+    batch: Batch
+    second: Callable[[SecondView], Batch]
 
 
 class TrainStream:
@@ -55,11 +70,33 @@ class TrainStream:
 
     def epoch(self, number: int) -> Iterator[Batch]:
         """The batches of epoch `number`."""
+        return (step.batch for step in self.steps(number))
+
+    def steps(self, number: int) -> Iterator[Step]:
+        """The batches of epoch `number` with their second views.
+
+        A view draws from a generator of its own: nothing else depends on whether it is asked for. Whoever
+        asks for one, asks for it from the epoch's first step on.
+        """
         augmentation = generator(self._seed, self._purpose, "augmentation", number)
+        draws: dict[SecondView, torch.Generator] = {}
         labelled = self.labelled.to(self._device)
         for index in self._order(number):
             where = index.to(self._device)
-            yield {"index": where, "labelled": labelled[where], **self._views(where, augmentation)}
+            batch: Batch = {"index": where, "labelled": labelled[where]}
+            geometry = self._draw_geometry(len(where), augmentation)
+            batch |= self._views(where, geometry)
+
+            def second(
+                view: SecondView, where: Tensor = where, batch: Batch = batch, geometry: Geometry = geometry
+            ) -> Batch:
+                if view not in draws:
+                    draws[view] = generator(self._seed, self._purpose, "second view", view, number)
+                return second_view(
+                    view, batch, lambda name: self._raw(name, where, geometry), self.modalities, draws[view]
+                )
+
+            yield Step(batch, second)
 
     def _order(self, number: int) -> list[Tensor]:
         draw = generator(self._seed, self._purpose, "order", number)
@@ -72,21 +109,45 @@ class TrainStream:
         rest = _reshuffled(unknown, steps * others, draw).split(others)
         return [torch.cat(parts) for parts in zip(pool, rest, strict=True)]
 
-    def _views(self, where: Tensor, draw: torch.Generator) -> Batch:
-        """Labels and modalities of the samples at `where`, one crop and flip per sample for all of them."""
-        pad, count = self._data.pad, len(where)
+    def _draw_geometry(self, count: int, draw: torch.Generator) -> Geometry:
+        """One crop and flip per sample, for all modalities and the mask."""
+        pad = self._data.pad
         shift = torch.randint(0, 2 * pad + 1, (2, count), generator=draw).to(self._device) if pad else None
         flip = (torch.rand(count, generator=draw) < 0.5).to(self._device) if self._data.flip else None
+        return shift, flip
+
+    def _views(self, where: Tensor, geometry: Geometry) -> Batch:
+        """Labels and modalities of the samples at `where`."""
         label = self.samples.labels[where]
         if label.ndim > 1:
-            label = shift_and_flip(label[:, None], pad, shift, flip, fill=IGNORE)[:, 0]
-        batch = {"label": label}
-        for name, modality in self.modalities.items():
-            x = self.samples.modalities[name][where]
-            if modality.spatial:
-                x = shift_and_flip(x, pad, shift, flip)
-            batch[name] = normalise(x, modality)
-        return batch
+            label = shift_and_flip(label[:, None], self._data.pad, *geometry, fill=IGNORE)[:, 0]
+        normalised = {
+            name: normalise(self._raw(name, where, geometry), modality)
+            for name, modality in self.modalities.items()
+        }
+        return {"label": label, **normalised}
+
+    def _raw(self, name: str, where: Tensor, geometry: Geometry) -> Tensor:
+        """A copy of a modality of the samples at `where`, cropped and flipped, in its own units."""
+        x = self.samples.modalities[name][where]
+        return shift_and_flip(x, self._data.pad, *geometry) if self.modalities[name].spatial else x
+
+
+def second_view(
+    view: SecondView,
+    batch: Batch,
+    raw: Callable[[str], Tensor],
+    modalities: Mapping[str, Modality],
+    draw: torch.Generator,
+) -> Batch:
+    """The second view of a batch, like a batch itself; all modalities of a sample change alike.
+
+    raw    a modality's name -> what the batch has of it before it was normalised
+    """
+    if view == "rotated":
+        return rotated(batch, modalities)
+    draws = StrongDraws.draw(len(batch["index"]), draw)
+    return batch | {name: normalise(strong(raw(name), draws), modalities[name]) for name in modalities}
 
 
 def shift_and_flip(x: Tensor, pad: int, shift: Tensor | None, flip: Tensor | None, fill: float = 0) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -10,12 +10,13 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor
 
-from benchmark.contracts import Samples
-from benchmark.data.batches import in_order
+from benchmark.contracts import Batch, Samples
+from benchmark.contracts.distiller import SecondView
+from benchmark.data.batches import in_order, second_view
 from benchmark.data.splits import open_test
 from benchmark.evaluation.fidelity import class_correlation
 from benchmark.evaluation.predictor import Predictions, evaluating
-from benchmark.seeds import RandomStream, derive
+from benchmark.seeds import RandomStream, derive, generator
 from benchmark.training.composition import has_diagnostics
 from benchmark.training.loop import RunState
 from benchmark.training.materials import Materials
@@ -83,9 +84,25 @@ class Artifacts:
         with evaluating(learner):
             batch = next(in_order(self.materials.data, self.train, self.seen, device, SHOWN))
             teacher, student = self.teacher.network(batch), learner.network(batch)
+            if learner.second_view:
+                second = self._second_view(learner.second_view, batch)
+                teacher, student = (
+                    replace(shown, second=network(second))
+                    for shown, network in ((teacher, self.teacher.network), (student, learner.network))
+                )
             with RandomStream(derive(self.materials.spec.seed, "diagnostics"), device).active():
                 shown = learner.distiller.diagnostics(teacher, student, batch)
         return {name: torch.from_numpy(np.array(array)) for name, array in shown.items()}
+
+    def _second_view(self, view: SecondView, batch: Batch) -> Batch:
+        """That of the first training samples as they are, the same at every call."""
+        modalities = {name: self.materials.data.modalities[name] for name in self.seen}
+        draw = generator(self.materials.spec.seed, "diagnostics", view)
+
+        def raw(name: str) -> Tensor:
+            return self.train.modalities[name][: len(batch["index"])].to(self.fabric.device)
+
+        return second_view(view, batch, raw, modalities, draw)
 
     @cached_property
     @torch.no_grad()

@@ -14,6 +14,7 @@ from lightning_fabric import Fabric
 from benchmark import records
 from benchmark.contracts import Context, NotApplicable
 from benchmark.data.batches import TrainStream
+from benchmark.data.views import views_of
 from benchmark.errors import UserError
 from benchmark.evaluation.corrupted import CorruptedTest
 from benchmark.evaluation.cost import peak_memory_mb
@@ -35,6 +36,7 @@ from benchmark.training.loop import (
     RunState,
     describe_error,
     guard,
+    of_view,
     summary,
 )
 from benchmark.training.materials import Materials
@@ -224,7 +226,12 @@ class CohortTraining:
     def _context(self, student: Network) -> Context:
         materials = self.materials
         return describe(
-            self.teacher.network, student, self.batch, len(materials.data.classes), materials.train_labels
+            self.teacher.network,
+            student,
+            self.batch,
+            len(materials.data.classes),
+            materials.train_labels,
+            views_of(materials.data, self._seen),
         )
 
     def _outcome(self, state: RunState) -> Outcome:
@@ -301,25 +308,33 @@ class CohortTraining:
     def measurements(self, state: RunState) -> records.Measurements:
         """What a run has cost so far; common passes are shared by those that took part, epoch by epoch.
 
-        The teacher's is shared by those that use it: whoever learns from none pays nothing for it.
+        The teacher's is shared by those that use it: whoever learns from none pays nothing for it. A second
+        view and the teacher's pass over it are shared by those that ask for that view.
         """
         watch, steps = self._watch, self.stream.steps_per_epoch
-        epochs = {each.name: len(each.history) - self.first_epoch for each in self.states}
-        taught = [epochs[each.name] for each in self.states if each.uses_teacher]
-        counts = (epochs[state.name], sum(taught), sum(epochs.values()))
-        own, users, everyones = (max(1, count) * steps for count in counts)
-        per_step = {
-            "step": watch.seconds(state.name) / own,
-            "teacher": watch.seconds(TEACHER_PASS) / users if state.uses_teacher else 0.0,
-            "data": watch.seconds(DATA_PASS) / everyones,
-        }
+        view = state.learner.second_view
+        asking = [each for each in self.states if each.learner.second_view == view]
+
+        def per_step(part: str, sharers: Sequence[RunState]) -> float:
+            epochs = sum(len(each.history) - self.first_epoch for each in sharers)
+            return watch.seconds(part) / (max(1, epochs) * steps)
+
+        own = per_step(state.name, [state])
+        data = per_step(DATA_PASS, self.states)
+        teacher = 0.0
+        if state.uses_teacher:
+            teacher = per_step(TEACHER_PASS, [each for each in self.states if each.uses_teacher])
+        if view:
+            data += per_step(of_view(DATA_PASS, view), asking)
+        if view and state.uses_teacher:
+            teacher += per_step(of_view(TEACHER_PASS, view), [each for each in asking if each.uses_teacher])
         return records.Measurements(
-            step_ms=1000 * per_step["step"],
-            teacher_share_ms=1000 * per_step["teacher"],
-            data_share_ms=1000 * per_step["data"],
+            step_ms=1000 * own,
+            teacher_share_ms=1000 * teacher,
+            data_share_ms=1000 * data,
             own_s=watch.seconds(state.name),
             first_stages_s=state.first_stages_s,
-            total_s=sum(per_step.values()) * len(state.history) * steps + state.first_stages_s,
+            total_s=(own + teacher + data) * len(state.history) * steps + state.first_stages_s,
             peak_memory_mb=peak_memory_mb(self.fabric.device),
             cohort_size=len(self.states),
         )

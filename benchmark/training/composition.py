@@ -10,6 +10,8 @@ import numpy as np
 from torch import Tensor, nn
 
 from benchmark.contracts import Activations, Batch, Context, Distiller, NotApplicable, Progress, Stage
+from benchmark.contracts.distiller import SecondView
+from benchmark.data.views import REQUIREMENTS
 from benchmark.planning.hyperparameters import stage_shares
 from benchmark.plugins import Baseline
 
@@ -20,6 +22,8 @@ class Composition(Distiller):
     def __init__(self, context: Context, parts: Mapping[str, Distiller], *, task_weight: float = 1.0):
         super().__init__(context, task_weight=task_weight)
         self.parts = nn.ModuleDict(dict(parts))
+        for _, part in self.named_parts():
+            self.second_view = part.second_view or self.second_view
         self._task = self._only_override("task_loss")
         self._prediction = self._only_override("predict")
 
@@ -86,8 +90,11 @@ def build_distiller(
     """
     for part in parts:
         check_needs(part.distiller.needs, context)
+        check_view(part.distiller.second_view, context)
     if len({part.distiller.learns_from for part in parts} - {"trained"}) > 1:
         raise NotApplicable("its parts ask for different teachers")
+    if len({part.distiller.second_view for part in parts} - {""}) > 1:
+        raise NotApplicable("its parts ask for different second views")
     distiller = _built(parts, context, hyperparameters)
     stages, declared = distiller.first_stages(), stage_shares(parts, hyperparameters)
     if tuple(stage.share for stage in stages) != declared:
@@ -136,3 +143,9 @@ def check_needs(needs: frozenset[str], context: Context) -> None:
                     raise NotApplicable(f"the {side} shows no {name}")
     if "labels" in needs and not bool((context.train_labels >= 0).any()):
         raise NotApplicable("no training label may be used")
+
+
+def check_view(view: SecondView, context: Context) -> None:
+    """Raises NotApplicable where a baseline asks for a second view that these data can't give."""
+    if view and view not in context.views:
+        raise NotApplicable(f"its {view} view takes {REQUIREMENTS[view]}")

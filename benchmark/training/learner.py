@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 
 import torch
 from torch import Tensor, nn
 
 from benchmark.contracts import Activations, Batch, Context, Data, Distiller, Progress, Shapes, Stage
+from benchmark.contracts.distiller import SecondView
 from benchmark.errors import UserError
 from benchmark.evaluation.predictor import evaluating
 from benchmark.models import Network, build
@@ -28,13 +30,25 @@ class Learner(nn.Module):
         return self.network.modalities
 
     @property
+    def second_view(self) -> SecondView:
+        """Which second view of a batch it asks for."""
+        return self.distiller.second_view
+
+    @property
     def head(self) -> nn.Module | None:
         """The student's own classifier, whether its predictions use it or not."""
         return self.network.head
 
-    def forward(self, teacher: Activations | None, batch: Batch, progress: Progress) -> dict[str, Tensor]:
-        """The terms of one batch; without a teacher (it is one in training) the supervised term alone."""
+    def forward(
+        self, teacher: Activations | None, batch: Batch, progress: Progress, second: Batch | None = None
+    ) -> dict[str, Tensor]:
+        """The terms of one batch; without a teacher (it is one in training) the supervised term alone.
+
+        second   the second view of the batch, where the distiller asks for one
+        """
         student = self.network(batch)
+        if second is not None:
+            student = replace(student, second=self.network(second))
         if self.stage is not None:
             assert teacher is not None  # a first stage learns from one
             return self.stage.loss(teacher, student, batch, progress)
@@ -79,9 +93,17 @@ def make_network(
 
 
 def describe(
-    teacher: Network, student: Network, batch: Batch, num_classes: int, train_labels: Tensor
+    teacher: Network,
+    student: Network,
+    batch: Batch,
+    num_classes: int,
+    train_labels: Tensor,
+    views: frozenset[SecondView] = frozenset(),
 ) -> Context:
-    """What a distiller may know of its networks, from one pass over a batch as large as those of training."""
+    """What a distiller may know of its networks, from one pass over a batch as large as those of training.
+
+    views   the second views that can be made of what they see
+    """
     norms = tuple(None if norm is None else _affine(norm) for norm in teacher.norms())
     theirs, ours = _shown(teacher, batch), _shown(student, batch)
     return Context(
@@ -96,6 +118,7 @@ def describe(
         _pooled(ours),
         len(ours.logits),
         partial(_another, student.modalities, batch, num_classes),
+        views,
     )
 
 

@@ -6,7 +6,7 @@ import copy
 import math
 import traceback
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Literal, Protocol
 
@@ -15,6 +15,8 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from benchmark.contracts import Activations, Batch, Distiller, Progress, Recipe
+from benchmark.contracts.distiller import SecondView
+from benchmark.data.batches import Step
 from benchmark.models import Network
 from benchmark.seeds import RandomStream
 from benchmark.training.learner import Learner
@@ -25,13 +27,18 @@ TEACHER_PASS, DATA_PASS = "teacher pass", "data pass"
 """What a stopwatch calls the parts of a step that all learners share."""
 
 
+def of_view(part: str, view: SecondView) -> str:
+    """What a stopwatch calls such a part of a second view, shared by the learners that ask for it."""
+    return f"{part} of the {view} view"
+
+
 class BatchSource(Protocol):
     """Where batches come from: `data.batches.TrainStream`, or a part of one."""
 
     @property
     def steps_per_epoch(self) -> int: ...
 
-    def epoch(self, number: int) -> Iterable[Batch]: ...
+    def steps(self, number: int) -> Iterable[Step]: ...
 
 
 class Display(Protocol):
@@ -92,14 +99,21 @@ class RunState:
         own = type(self.learner.distiller).forward is not Distiller.forward
         return own or self.learner.stage is not None
 
-    def step(self, fabric: Fabric, teacher: Activations | None, batch: Batch, progress: Progress) -> None:
-        """One step on one batch, on the learner's own random stream."""
+    def step(
+        self,
+        fabric: Fabric,
+        teacher: Activations | None,
+        batch: Batch,
+        progress: Progress,
+        second: Batch | None = None,
+    ) -> None:
+        """One step on a batch and the second view that it asks for, on the learner's own random stream."""
         rate = learning_rate(self.recipe, progress.step, progress.steps)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         with self.stream.active():
             with fabric.autocast():
-                terms = self.learner(teacher, batch, progress)
+                terms = self.learner(teacher, batch, progress, second)
                 loss = torch.stack([term.float() for term in terms.values()]).sum()
             fabric.backward(loss)
         self.optimizer.step()
@@ -205,23 +219,42 @@ class Loop:
         steps = self.stream.steps_per_epoch
         if self.display is not None:
             self.display.epoch(epoch, self.epochs, steps)
-        batches = iter(self.stream.epoch(epoch))
+        drawn = iter(self.stream.steps(epoch))
         taught = any(state.uses_teacher for state in active)
         for number in range(steps):
             progress = Progress(epoch, self.epochs, epoch * steps + number, self.epochs * steps)
             with watch.measure(DATA_PASS):
-                batch = next(batches)
+                step = next(drawn)
             with watch.measure(TEACHER_PASS):
-                seen = self._teacher_pass(batch) if taught else None
+                seen = self._teacher_pass(step.batch) if taught else None
+            views = self._second_views(active, step, seen, watch)
             for state in active:
                 if state.status == "training":
+                    second, shown = views.get(state.learner.second_view, (None, seen))
                     with watch.measure(state.name):
-                        guard(state, partial(state.step, self.fabric, seen, batch, progress))
+                        guard(state, partial(state.step, self.fabric, shown, step.batch, progress, second))
             if self.display is not None:
                 self.display.step()
         for state in active:
             if state.status == "training":
                 self._close_epoch(state, epoch, steps)
+
+    def _second_views(
+        self, active: list[RunState], step: Step, seen: Activations | None, watch: Stopwatch
+    ) -> dict[SecondView, tuple[Batch, Activations | None]]:
+        """Each second view that somebody in training asks for: its batch, and `seen` with what the teacher
+        shows of it."""
+        found: dict[SecondView, tuple[Batch, Activations | None]] = {}
+        for state in active:
+            view = state.learner.second_view
+            if state.status != "training" or not view or view in found:
+                continue
+            with watch.measure(of_view(DATA_PASS, view)):
+                second = step.second(view)
+            with watch.measure(of_view(TEACHER_PASS, view)):
+                shown = None if seen is None else replace(seen, second=self._teacher_pass(second))
+            found[view] = second, shown
+        return found
 
     def _close_epoch(self, state: RunState, epoch: int, steps: int) -> None:
         state.close_epoch(epoch, steps)

@@ -11,7 +11,7 @@ from torch import nn
 from benchmark.contracts import Stage
 from benchmark.models import Network
 from benchmark.planning.hyperparameters import stage_epochs
-from benchmark.training.loop import DATA_PASS, TEACHER_PASS, BatchSource, Loop, RunState
+from benchmark.training.loop import DATA_PASS, TEACHER_PASS, BatchSource, Loop, RunState, of_view
 
 
 def run_stages(state: RunState, batches: Callable[[], BatchSource], teacher: Network, fabric: Fabric) -> None:
@@ -21,6 +21,8 @@ def run_stages(state: RunState, batches: Callable[[], BatchSource], teacher: Net
     recipe's for first stages throughout, as in the CRD benchmark, unless a stage trains by the recipe.
     """
     learner, rate = state.learner, state.recipe.first_stage_rate
+    shared = (TEACHER_PASS, DATA_PASS)
+    parts = (state.name, *shared, *(of_view(part, learner.second_view) for part in shared))
     constant = replace(
         state.recipe,
         schedule="steps",
@@ -35,7 +37,7 @@ def run_stages(state: RunState, batches: Callable[[], BatchSource], teacher: Net
         learner.stage = stage
         watch = Loop(fabric, batches(), epochs, teacher).run([training])
         learner.stage = None
-        state.first_stages_s += sum(map(watch.seconds, (training.name, TEACHER_PASS, DATA_PASS)))
+        state.first_stages_s += sum(map(watch.seconds, parts))
         if training.status in ("diverged", "failed"):
             state.retire(training.status, f"in the first stage {stage.name}: {training.reason}")
             return

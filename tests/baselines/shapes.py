@@ -20,18 +20,27 @@ def drawn(*shapes: tuple[int, ...], batch: int = 6, seed: int = 0) -> list[Tenso
 
 
 def activations(
-    maps: tuple[tuple[int, ...], ...], width: int = 7, logits: tuple[int, ...] = (CLASSES,), seed: int = 0
+    maps: tuple[tuple[int, ...], ...],
+    width: int = 7,
+    logits: tuple[int, ...] = (CLASSES,),
+    seed: int = 0,
+    batch: int = 6,
+    second: int = 6,
 ) -> Activations:
-    """A network's activations with these map shapes (C, *space), the preactivations of the same shapes."""
+    """A network's activations with these map shapes (C, *space), the preactivations of the same shapes.
+
+    second   the rows of the second view (as many as a strong one has); 0: there is none
+    """
     draw = torch.Generator().manual_seed(seed + 1000)
-    tensors = drawn(*maps, seed=seed)
+    tensors = drawn(*maps, batch=batch, seed=seed)
     before = tuple(torch.randn(each.shape, generator=draw) for each in tensors)
     return Activations(
-        torch.randn(6, *logits, generator=draw),
-        torch.randn(6, width, generator=draw),
+        torch.randn(batch, *logits, generator=draw),
+        torch.randn(batch, width, generator=draw),
         tuple(tensors),
         before,
         nn.Linear(width, logits[0]),
+        activations(maps, width, logits, seed + 50, second, second=0) if second else None,
     )
 
 

@@ -54,7 +54,7 @@ def test_every_baseline_steps_on_the_activations_of_the_pair_or_says_why_not(pla
 
 
 def steps_on_activations(place: TaskPair, distiller: Distiller) -> None:
-    teacher, shown = place.activations
+    teacher, shown = place.shown(distiller.second_view)
     student = shown.map(lambda x: x.clone().requires_grad_())
     terms = dict(distiller(teacher, student, place.batch, START))
     terms["task"] = distiller.task_loss(student, place.batch)
@@ -96,12 +96,16 @@ def learner_steps(place: TaskPair, distiller: Distiller, precision: str) -> None
     parameters = [each for each in learner.parameters() if each.requires_grad]
     before = [each.detach().clone() for each in parameters]
     optimizer = torch.optim.SGD(parameters, 0.01)
+    copies = {"strong": 1, "rotated": 3}.get(distiller.second_view)
+    second = copies and {name: x.repeat_interleave(copies, 0) for name, x in place.inputs.items()}
     with make_fabric("cpu", precision).autocast():
         with torch.no_grad():
             teacher = teacher_network(place.inputs)
+            if second:
+                teacher = dataclasses.replace(teacher, second=teacher_network(second))
         losses = []
         for learner.stage in [None, *distiller.first_stages()]:
-            terms = learner(teacher, place.batch, START)
+            terms = learner(teacher, place.batch, START, second)
             losses.append(torch.stack([term.float() for term in terms.values()]).sum())
     torch.stack(losses).sum().backward()
     assert all(torch.isfinite(each) for each in losses)

@@ -22,7 +22,7 @@ from baselines.wkd_f import WKDF
 from baselines.wkd_l import WKDL, target_loss, transport_loss
 from benchmark import Activations, NotApplicable, Progress, Shapes
 from tests.baselines.shapes import CLASSES, activations, batch_of, context_of
-from tests.baselines.tiny import PROGRESS, REGISTRY
+from tests.baselines.tiny import PROGRESS, REGISTRY, SETTINGS, tiny_network
 
 LOGIT_METHODS = sorted(
     name for name, each in REGISTRY.baselines.items() if "standardize" in each.hyperparameters
@@ -120,15 +120,17 @@ def test_standardised_logits_have_mean_zero_deviation_one_and_no_scale():
 @pytest.mark.parametrize("name", LOGIT_METHODS)
 def test_every_logit_method_takes_standardised_logits(name):
     teacher, student = activations(((4, 4),), seed=1), activations(((4, 4),), seed=2)
+    context = context_of(teacher, student, network=tiny_network)
     plain, standard = (
-        REGISTRY.baseline(name).distiller(context_of(teacher, student), standardize=value)
+        REGISTRY.baseline(name).distiller(context, standardize=value, **SETTINGS.get(name, {}))
         for value in (False, True)
     )
     scaled = student.map(lambda x: 5 * x)
 
     def total(distiller, shown) -> float:
         torch.manual_seed(0)
-        return sum(distiller(teacher, shown, batch_of(), PROGRESS).values()).item()
+        batch = batch_of() | {"image": torch.ones(6, 3, 8, 8)}
+        return sum(distiller(teacher, shown, batch, PROGRESS).values()).item()
 
     assert total(plain, student) != pytest.approx(total(plain, scaled), rel=1e-3)
     if name != "wkd_l":  # its class costs move from call to call

@@ -42,7 +42,7 @@ ON_MAPS = sorted(
 @pytest.mark.parametrize("name", ON_MAPS)
 def test_every_method_on_maps_takes_all_numbers_of_axes(name, grids):
     shapes = tuple((4 + 2 * i, *grid) for i, grid in enumerate(grids))
-    teacher, student = activations(shapes, seed=1), activations(shapes, seed=2)
+    teacher, student = activations(shapes, shapes[-1][0], seed=1), activations(shapes, shapes[-1][0], seed=2)
     distiller = REGISTRY.baseline(name).distiller(context_of(teacher, student))
     stages = [distiller, *(stage.loss for stage in distiller.first_stages())]
     terms = [term for stage in stages for term in stage(teacher, student, batch_of(), PROGRESS).values()]

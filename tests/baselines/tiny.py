@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 import torch
 
 from benchmark import Activations, Context, NotApplicable, Progress, Shapes
 from benchmark.contracts import IGNORE, Distiller
+from benchmark.contracts.distiller import SecondView
 from benchmark.models import build
 from benchmark.plugins import load
 
@@ -18,12 +19,16 @@ REGISTRY = load()
 NAMES = sorted(REGISTRY.baselines)
 
 
-def tiny_activations(channels: tuple[int, ...], width: int, seed: int) -> Activations:
+VIEW_ROWS: dict[SecondView, int] = {"strong": BATCH, "rotated": 3 * BATCH}
+"""How many rows a second view of the tiny batch has."""
+
+
+def tiny_activations(channels: tuple[int, ...], width: int, seed: int, rows: int = BATCH) -> Activations:
     """Activations of a small 2-D network with leaves that record gradients."""
     draw = torch.Generator().manual_seed(seed)
 
     def leaf(*shape: int) -> torch.Tensor:
-        return torch.randn(BATCH, *shape, generator=draw).requires_grad_()
+        return torch.randn(rows, *shape, generator=draw).requires_grad_()
 
     def rectified(*shape: int) -> torch.Tensor:
         return leaf(*shape).detach().relu_().requires_grad_()
@@ -41,7 +46,15 @@ def tiny_head(width: int, seed: int) -> torch.nn.Linear:
 
 
 def tensors_of(activations: Activations) -> list[torch.Tensor]:
-    return [activations.logits, activations.embedding, *activations.maps, *activations.preactivations]
+    """Those of the second view, where there is one, behind the others."""
+    second = [] if activations.second is None else tensors_of(activations.second)
+    return [
+        activations.logits,
+        activations.embedding,
+        *activations.maps,
+        *activations.preactivations,
+        *second,
+    ]
 
 
 def tiny_batch() -> dict[str, torch.Tensor]:
@@ -61,19 +74,29 @@ SETTINGS = {"takd": {"assistant": "conv2d_4"}}
 
 @dataclass(frozen=True)
 class TinyPair:
-    """A teacher and a student by the channels of their maps and the widths of their embeddings."""
+    """A teacher and a student by the channels of their maps and the widths of their embeddings.
+
+    view   the second view of their batch
+    """
 
     teacher_channels: tuple[int, ...]
     student_channels: tuple[int, ...]
     teacher_width: int
     student_width: int
+    view: SecondView = ""
 
     def teacher(self, seed: int = 1) -> Activations:
         """As the engine hands it over: without gradient."""
-        return tiny_activations(self.teacher_channels, self.teacher_width, seed).map(torch.Tensor.detach)
+        return self._shown(self.teacher_channels, self.teacher_width, seed).map(torch.Tensor.detach)
 
     def student(self, seed: int = 2) -> Activations:
-        return tiny_activations(self.student_channels, self.student_width, seed)
+        return self._shown(self.student_channels, self.student_width, seed)
+
+    def _shown(self, channels: tuple[int, ...], width: int, seed: int) -> Activations:
+        shown = tiny_activations(channels, width, seed)
+        if not self.view:
+            return shown
+        return replace(shown, second=tiny_activations(channels, width, seed + 50, VIEW_ROWS[self.view]))
 
     @property
     def context(self) -> Context:
@@ -87,22 +110,29 @@ class TinyPair:
             for shape in teacher.preactivations
         )
         head = tiny_head(self.teacher_width, 4)
+        views = frozenset({self.view} if self.view else ())
         return Context(
-            teacher, student, CLASSES, SAMPLES, labels, head, norms, True, True, BATCH, tiny_network
+            teacher, student, CLASSES, SAMPLES, labels, head, norms, True, True, BATCH, tiny_network, views
         )
 
 
 TINY_PAIRS = {
     "unlike": TinyPair((6, 8, 12, 16), (4, 8, 10, 12), 16, 12),
     "alike": TinyPair((4, 8, 10, 12), (4, 8, 10, 12), 12, 12),
+    "strong": TinyPair((6, 8, 12, 16), (4, 8, 10, 12), 16, 12, "strong"),
+    "rotated": TinyPair((6, 8, 12, 16), (4, 8, 10, 12), 16, 12, "rotated"),
 }
-"""Networks whose maps differ in channels (all but those of the first stage), and networks that are alike."""
+"""Networks whose maps differ in channels (all but those of the first stage), and networks that are alike;
+with each second view, for the baselines that ask for it and no other."""
 
 
 def built(name: str, pair: TinyPair) -> Distiller:
     """The baseline on that pair, its weights drawn from a fixed seed. Raises NotApplicable."""
+    distiller = REGISTRY.baseline(name).distiller
+    if distiller.second_view != pair.view:
+        raise NotApplicable(f"asks for the second view {distiller.second_view!r}, not for {pair.view!r}")
     torch.manual_seed(0)
-    return REGISTRY.baseline(name).distiller(pair.context, **SETTINGS.get(name, {}))
+    return distiller(pair.context, **SETTINGS.get(name, {}))
 
 
 def built_or_skipped(name: str, pair: TinyPair) -> Distiller:

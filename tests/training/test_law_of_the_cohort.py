@@ -186,14 +186,15 @@ def test_killed_and_started_again_a_command_leaves_the_same_weights_and_numbers(
     at: int, seconds: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     arguments = ["--seeds", "0", "1", "--epochs", "4", "--pairs", "tiny_big-tiny_dropout"]
-    run(tmp_path / "whole", *arguments, baselines=THREE)
+    names = (*THREE, "mlkd")
+    run(tmp_path / "whole", *arguments, baselines=names)
     monkeypatch.setattr(checkpoint, "SNAPSHOT_SECONDS", seconds)
     with monkeypatch.context() as patch:
         Killer(patch, at)
-        assert run(tmp_path / "killed", *arguments, baselines=THREE) == 130
+        assert run(tmp_path / "killed", *arguments, baselines=names) == 130
     with monkeypatch.context() as patch:
         rest = Killer(patch, at=1000)
-        assert run(tmp_path / "killed", *arguments, baselines=THREE) == 0
+        assert run(tmp_path / "killed", *arguments, baselines=names) == 0
     assert weights_and_numbers(tmp_path / "whole") == weights_and_numbers(tmp_path / "killed")
     assert not list((tmp_path / "killed").rglob("snapshot.pt"))
     unfinished = {2: 0, 5: 3, 8: 7}[at]

@@ -96,21 +96,6 @@ def dist(case: Case) -> dict[str, float]:
     }
 
 
-@reference("mlkd")
-def mlkd(case: Case) -> dict[str, float]:
-    student, teacher = case.student.logits, case.teacher.logits
-    totals = {"instance": 0.0, "batch": 0.0, "class": 0.0}
-    for temperature in range(2, 7):
-        p, q = (np.array([softmax(z, temperature) for z in side]) for side in (teacher, student))
-        totals["instance"] += kd_value(student, teacher, temperature)
-        for name, ours, theirs in (("batch", q, p), ("class", q.T, p.T)):
-            for i in range(len(ours)):
-                for j in range(len(ours)):
-                    difference = sum(ours[i] * ours[j]) - sum(theirs[i] * theirs[j])
-                    totals[name] += difference**2 / len(ours)
-    return {name: case.distiller.weight * value for name, value in totals.items()}
-
-
 @reference("wkd_l")
 def wkd_l(case: Case) -> dict[str, float]:
     """On the first batch every class has been seen, once or twice: its first sample fills the rest."""
