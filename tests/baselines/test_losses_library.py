@@ -215,8 +215,8 @@ def test_in_a_loop_its_terms_are_those_of_the_engine(name: str, options: dict[st
             {f"{each}.{k}": v for k, v in given.items()} if isinstance(given, dict) else {each: given}
         ).items()
     }
-    criterion = built_criterion(name, teacher, student, **options)
     context = describe(teacher, student, tiny_batch(), CLASSES, LABELS)
+    criterion = built_criterion(name, teacher, student, teacher_norms=context.teacher_norms, **options)
     torch.manual_seed(7)
     distiller = build_distiller(parts, context, resolve_hyperparameters(parts, {}, flat))
     learner = Learner(copy.deepcopy(student), distiller)
