@@ -22,6 +22,7 @@ def region_logits(feature: Tensor, classify: Callable[[Tensor], Tensor], levels:
 
     The map is averaged to 4 cells an axis (a smaller one is repeated), and this to 1, 2, ... 2^(levels - 1):
     R = 1 + 4 (+ 16) on two axes; the whole map comes first, then row by row. Always float32.
+    Source: Wei et al., CVPR 2024, multi-scale pooling; authors' code.
     """
     pool = POOLINGS[feature.ndim - 2]
     with torch.autocast(feature.device.type, enabled=False):
@@ -34,13 +35,17 @@ def region_weights(answers: Tensor, target: Tensor) -> Tensor:
     """2 where the teacher is right of a region and wrong of the whole map or the reverse, else 1: [B, R].
 
     answers [B, R, K], the whole map first; target [B].
+    Source: Wei et al., CVPR 2024; authors' code.
     """
     right = answers.argmax(2) == target[:, None]
     return 1.0 + (right != right[:, :1])
 
 
 def divergence_rows(log_student: Tensor, log_teacher: Tensor) -> Tensor:
-    """KL(teacher || student) per row of log-probabilities [R, K] -> [R]."""
+    """KL(teacher || student) per row of log-probabilities [R, K] -> [R].
+
+    Source: the term of KD that Wei et al., CVPR 2024, take of each region.
+    """
     return F.kl_div(log_student, log_teacher, reduction="none", log_target=True).sum(1)
 
 

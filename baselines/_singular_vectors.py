@@ -19,6 +19,7 @@ def first_direction(matrix: Tensor) -> Tensor:
 
     Its sign, which no decomposition fixes, is the one that makes its entries' sum positive: that of a map
     without negative values.
+    Source: Lee et al., ECCV 2018.
     """
     first = spectrum(matrix)[1][:, :, -1]
     return torch.where(first.sum(1, keepdim=True) < 0, -first, first)

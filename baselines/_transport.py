@@ -24,6 +24,7 @@ def ipot(cost: Tensor, beta: float = 0.1, steps: int = 50) -> Tensor:
     one; without it the rows end far off. What is left of that error (below 1 %) is repaired at the end. Tight
     clusters of which one side holds more samples than the other need far more steps than 50: use `exact` for
     such costs.
+    cost [..., n, m] -> [..., n, m], a constant of the backward pass.
     """
     gain = _full_precision(cost) / -beta
     n, m = cost.shape[-2:]
@@ -39,7 +40,10 @@ def ipot(cost: Tensor, beta: float = 0.1, steps: int = 50) -> Tensor:
 
 @torch.no_grad()
 def sinkhorn(cost: Tensor, regularisation: float = 0.05, steps: int = 100) -> Tensor:
-    """The coupling exp((f_i + g_j - C_ij) / regularisation), entropically regularised (Cuturi 2013)."""
+    """The coupling exp((f_i + g_j - C_ij) / regularisation), entropically regularised (Cuturi 2013).
+
+    cost [..., n, m] -> [..., n, m], a constant of the backward pass.
+    """
     gain = _full_precision(cost) / -regularisation
     n, m = cost.shape[-2:]
     row = gain.new_zeros(*gain.shape[:-1], 1)
@@ -56,6 +60,7 @@ def exact(cost: Tensor) -> Tensor:
 
     Raises ValueError where n != m. A cost that isn't finite counts as 0, so that a diverged network shows in
     its loss.
+    cost [..., n, n] -> [..., n, n]; source: Birkhoff's theorem, scipy's linear_sum_assignment.
     """
     n, m = cost.shape[-2:]
     if n != m:

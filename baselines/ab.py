@@ -30,7 +30,10 @@ def boundary_loss(student: Tensor, teacher: Tensor, margin: float) -> Tensor:
 
 
 def ab_loss(students: Sequence[Tensor], teachers: Sequence[Tensor], margin: float) -> Tensor:
-    """0.003 * sum over layers of 2^(i - n + 1) * boundary_loss_i: the last of n counts fully."""
+    """0.003 * sum over layers of 2^(i - n + 1) * boundary_loss_i: the last of n counts fully.
+
+    n preactivations [B, C, *space] of each network, in pairs of one shape. Weights: authors' code.
+    """
     layers = [boundary_loss(*pair, margin) for pair in zip(students, teachers, strict=True)]
     weights = torch.tensor([2.0 ** (i - len(layers) + 1) for i in range(len(layers))])
     return SCALE * (weights.to(layers[0].device) * torch.stack(layers)).sum()

@@ -14,7 +14,10 @@ from benchmark import Activations, Batch, Context, Distiller, Progress, Range, b
 
 
 def attention(feature: Tensor) -> Tensor:
-    """The mean over channels of the squared map, of unit length: [B, C, *space] -> [B, P], float32."""
+    """The mean over channels of the squared map, of unit length: [B, C, *space] -> [B, P], float32.
+
+    Source: section 3.1 of the paper with p = 2.
+    """
     return F.normalize(feature.float().square().mean(1).flatten(1), dim=1)
 
 
@@ -22,6 +25,7 @@ def at_loss(student_maps: Iterable[Tensor], teacher_maps: Iterable[Tensor]) -> T
     """Sum over layers of the mean squared difference of both attentions, on the smaller of both grids.
 
     Source: section 3.1 of the paper with p = 2; its constants are part of the CRD benchmark's weight.
+    Maps [B, C, *space] in pairs, whose channels may differ.
     """
     matched = [pool_match(*pair) for pair in zip(student_maps, teacher_maps, strict=True)]
     return torch.stack([(attention(s) - attention(t)).square().mean() for s, t in matched]).sum()

@@ -16,14 +16,20 @@ from benchmark import Activations, Batch, Context, Distiller, NotApplicable, Pro
 
 
 def kendall(a: Tensor, b: Tensor) -> Tensor:
-    """Kendall's rank correlation of each row of [B, K] with its like, [B] (no correction for ties)."""
+    """Kendall's rank correlation of each row of [B, K] with its like, [B] (no correction for ties).
+
+    Source: Kendall's tau-a, as the paper's measure of whether to distil a sample.
+    """
     concordant = [(each[:, :, None] - each[:, None, :]).sign() for each in (a, b)]
     classes = a.shape[1]
     return (concordant[0] * concordant[1]).sum((1, 2)) / (classes * (classes - 1))
 
 
 def selected_loss(student: Tensor, teacher: Tensor, target: Tensor, selected: Tensor) -> Tensor:
-    """Sum over `selected` [B] bool of KL over the non-target classes, over B; logits [B, K], target [B]."""
+    """Sum over `selected` [B] bool of KL over the non-target classes, over B; logits [B, K], target [B].
+
+    Source: the paper's distillation on samples of like ranks, here from a frozen teacher.
+    """
     ours, theirs = (F.log_softmax(others(each, target), dim=1) for each in (student, teacher))
     rows = F.kl_div(ours, theirs, reduction="none", log_target=True).sum(1)
     return (rows * selected).mean()

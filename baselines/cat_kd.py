@@ -19,6 +19,7 @@ def class_maps(feature: Tensor, classify: Classifier) -> Tensor:
     """The class activation maps of a map: its classifier, without its bias, at every place, float32.
 
     [B, C, *space] -> [B, K, *space]; `classify` is linear, [R, C] -> [R, K]. Signed: no ReLU.
+    Source: class activation maps (Zhou et al., CVPR 2016) as in the authors' code.
     """
     with torch.autocast(feature.device.type, enabled=False):
         places = feature.float().flatten(2).transpose(1, 2)

@@ -29,6 +29,7 @@ def relation_scores(vectors: Tensor, bank: Tensor, rows: Tensor) -> Tensor:
 
     A score is the cosine at the anchor in the triangle of anchor, sample and candidate: inner products give
     it in B * B * M numbers, where the differences m - a would be d times as many.
+    Source: the paper's relations of features, in the form of the public re-implementation.
     """
     with torch.autocast(vectors.device.type, enabled=False):
         vectors = vectors.float()

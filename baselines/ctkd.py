@@ -14,12 +14,18 @@ from benchmark import Activations, Batch, Context, Progress, Range, baseline
 
 
 def temperature_of(theta: Tensor, lowest: float, span: float) -> Tensor:
-    """lowest + span * sigmoid(theta), of theta's shape (authors' code)."""
+    """lowest + span * sigmoid(theta), of theta's shape (authors' code).
+
+    theta is a scalar tensor [] or has a value per row, [R].
+    """
     return lowest + span * theta.sigmoid()
 
 
 def curriculum_kd_loss(student: Tensor, teacher: Tensor, temperature: Tensor) -> Tensor:
-    """`kd_loss` at a temperature that learns: its gradient comes through T^2 too; logits [R, K], T scalar."""
+    """`kd_loss` at a temperature that learns: its gradient comes through T^2 too; logits [R, K], T scalar.
+
+    Source: authors' code.
+    """
     ours, theirs = student.float() / temperature, teacher.float() / temperature
     return temperature.square() * kd_loss(ours, theirs, 1.0)
 
@@ -30,7 +36,10 @@ def reversal(progress: Progress, share: float, strength: float) -> float:
 
 
 def scaled_gradient(value: Tensor, factor: float) -> Tensor:
-    """`value` itself, whose gradient is multiplied by `factor` on its way back."""
+    """`value` itself, whose gradient is multiplied by `factor` on its way back.
+
+    value [...] of any shape; with a negative factor the gradient reversal of Ganin et al. 2016.
+    """
     fixed = value.detach()
     return fixed + factor * (value - fixed)
 

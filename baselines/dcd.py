@@ -19,6 +19,7 @@ def dcd_losses(student: Tensor, teacher: Tensor, scale: Tensor) -> tuple[Tensor,
     With L = scale * <v_s, v_t> [B, B]: contrast is the cross-entropy of the rows of L with the own pair as
     the class; consistency the mean KL(softmax of a column of L || softmax of the same row). All other samples
     are negatives, those of the same class too. The gradient goes through both sides of the KL.
+    Source: authors' code.
     """
     with torch.autocast(student.device.type, enabled=False):
         similarity = scale * (student.float() @ teacher.float().T)

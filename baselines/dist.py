@@ -14,7 +14,10 @@ EPSILON = 1e-8
 
 
 def pearson(a: Tensor, b: Tensor) -> Tensor:
-    """Correlation coefficient of each row of [R, K] with its like, [R]."""
+    """Correlation coefficient of each row of [R, K] with its like, [R].
+
+    Source: the paper's relation between predictions; epsilon as in the authors' code.
+    """
     a, b = (each - each.mean(1, keepdim=True) for each in (a, b))
     return (a * b).sum(1) / (a.norm(dim=1) * b.norm(dim=1) + EPSILON)
 

@@ -27,6 +27,7 @@ def fsp_loss(student_maps: Sequence[Tensor], teacher_maps: Sequence[Tensor]) -> 
     """Sum over consecutive pairs of maps of the mean squared difference of both flows.
 
     Mean over B * C * C entries as in the CRD benchmark, where eq. 2 has a weighted sum.
+    Maps [B, C, *space] of at least two layers; the networks' maps have equal channels two by two.
     """
     flows = zip(pairwise(student_maps), pairwise(teacher_maps), strict=True)
     return torch.stack([(flow(*ours) - flow(*theirs)).square().mean() for ours, theirs in flows]).sum()

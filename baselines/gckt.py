@@ -20,6 +20,7 @@ def dual_loss(scores: Tensor) -> Tensor:
     """-(mean score of joint pairs - mean of independent ones), scores [B, 1 + M], the joint pair first.
 
     The Kantorovich-Rubinstein dual with f = s / sqrt(2), which is 1-Lipschitz in the joint Euclidean metric.
+    Source: the dual form of the paper's global term.
     """
     return scores[:, 1:].mean() - scores[:, 0].mean()
 

@@ -14,7 +14,10 @@ from benchmark import Activations, Batch, Context, Distiller, NotApplicable, Pro
 
 
 def channel_correlation(feature: Tensor) -> Tensor:
-    """F F' over the places of a map [B, C, *space], rows of unit length: [B, C, C], float32."""
+    """F F' over the places of a map [B, C, *space], rows of unit length: [B, C, C], float32.
+
+    Source: authors' code, ICKD-C.
+    """
     with torch.autocast(feature.device.type, enabled=False):
         rows = feature.float().flatten(2)
         return F.normalize(rows @ rows.transpose(1, 2), dim=2)
@@ -24,6 +27,7 @@ def ickd_loss(student: Tensor, teacher: Tensor) -> Tensor:
     """sum (M_s - M_t)^2 / (B * C) of the `channel_correlation`s M of two maps of C channels, float32.
 
     Their places may differ in number. Source: authors' code, ICKD-C.
+    Maps [B, C, *space].
     """
     batch, channels = teacher.shape[:2]
     difference = channel_correlation(student) - channel_correlation(teacher)

@@ -32,6 +32,7 @@ def mutual_loss(student: Tensor, teacher: Tensor) -> Tensor:
     """|G_s / tr|^2 - |(G_s * G_t) / tr|^2, embeddings [B, D] and [B, D'], float32.
 
     G is the Gram matrix of the rows at unit length, * the product by elements, each over its own trace.
+    Source: the paper's mutual information term; authors' code.
     """
     with torch.autocast(student.device.type, enabled=False):
         own, other = (F.normalize(each.float(), dim=1) for each in (student, teacher))

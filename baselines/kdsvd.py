@@ -24,6 +24,7 @@ def as_matrix(feature: Tensor, axis: str) -> Tensor:
     """A map [B, C, *space] as matrices [B, rows, columns], float32.
 
     axis   "channels": a row per place, a column per channel; "width": a column per place of the last axis
+    Source: "channels" as in the CRD benchmark, "width" as in mdistiller.
     """
     feature = feature.float()
     return feature.flatten(2).transpose(1, 2) if axis == "channels" else feature.flatten(1, -2)

@@ -17,7 +17,10 @@ from benchmark import Activations, Batch, Choice, Context, Distiller, Progress, 
 
 
 def cosine_cost(student: Tensor, teacher: Tensor) -> Tensor:
-    """C_ij = 1 - cos(student_i, teacher_j), [B, D] and [B', D] -> [B, B'] in [0, 2], float32."""
+    """C_ij = 1 - cos(student_i, teacher_j), [B, D] and [B', D] -> [B, B'] in [0, 2], float32.
+
+    Source: the cost of the paper's local term.
+    """
     with torch.autocast(student.device.type, enabled=False):
         return 1 - F.normalize(student.float(), dim=1) @ F.normalize(teacher.float(), dim=1).T
 
@@ -26,6 +29,7 @@ def transport_loss(cost: Tensor, solver: str, bonus: float = 0.0) -> Tensor:
     """<P, C> for a cost [..., n, m]: P couples uniform marginals and is a constant of the backward pass.
 
     P is optimal for C - bonus * I, which favours each sample's own pair.
+    Source: the paper's local term; the bonus is ours.
     """
     sought = cost if not bonus else cost - bonus * torch.eye(*cost.shape[-2:], device=cost.device)
     return (SOLVERS[solver](sought) * cost).sum((-2, -1)).mean()

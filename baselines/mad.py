@@ -13,7 +13,10 @@ from benchmark import Activations, Batch, Context, Distiller, NotApplicable, Pro
 
 
 def uncertainty(logits: Tensor) -> Tensor:
-    """Each sample's share of the batch's entropy at temperature 1, logits [B, K] -> [B], float32."""
+    """Each sample's share of the batch's entropy at temperature 1, logits [B, K] -> [B], float32.
+
+    Source: authors' code.
+    """
     entropy = torch.special.entr(F.softmax(logits.float(), dim=1)).sum(1)
     return entropy / entropy.sum().clamp(min=1e-12)
 

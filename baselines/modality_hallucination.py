@@ -12,7 +12,10 @@ from benchmark import Activations, Batch, Choice, Context, Distiller, Progress, 
 
 
 def hallucination_loss(student_map: Tensor, teacher_map: Tensor) -> Tensor:
-    """Mean squared difference of the maps' sigmoids over all elements (eq. 1, there the squared norm)."""
+    """Mean squared difference of the maps' sigmoids over all elements (eq. 1, there the squared norm).
+
+    Maps [B, C, *space] of one shape.
+    """
     return (torch.sigmoid(student_map) - torch.sigmoid(teacher_map)).square().mean()
 
 

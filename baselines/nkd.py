@@ -13,14 +13,20 @@ from benchmark import Activations, Batch, Context, Progress, Range, baseline
 
 
 def target_rows(student: Tensor, teacher: Tensor, target: Tensor) -> Tensor:
-    """-p_t(target) log p_s(target) per row at temperature 1; logits [R, K], target [R] -> [R], float32."""
+    """-p_t(target) log p_s(target) per row at temperature 1; logits [R, K], target [R] -> [R], float32.
+
+    Source: the paper's target loss.
+    """
     ours, theirs = F.log_softmax(student.float(), dim=1), F.softmax(teacher.float(), dim=1)
     at = target[:, None]
     return -(theirs.gather(1, at) * ours.gather(1, at)).squeeze(1)
 
 
 def soft_cross_entropy_rows(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
-    """-T^2 sum_k p_t(k) log p_s(k) per row, both softened by T; logits [R, K] -> [R], float32."""
+    """-T^2 sum_k p_t(k) log p_s(k) per row, both softened by T; logits [R, K] -> [R], float32.
+
+    Source: the paper's form of the soft loss, authors' code.
+    """
     ours = F.log_softmax(student.float() / temperature, dim=1)
     return -(temperature**2) * (F.softmax(teacher.float() / temperature, dim=1) * ours).sum(1)
 
@@ -30,6 +36,7 @@ def nkd_losses(student: Tensor, teacher: Tensor, target: Tensor, temperature: fl
 
     Logits [R, K], target [R]. The second one's distributions sum to 1 over the K - 1 other classes. Both are
     cross-entropies: the teacher's entropy isn't subtracted, so that neither is 0 for equal logits.
+    Source: authors' code.
     """
     ours, theirs = others(student, target), others(teacher, target)
     own = target_rows(student, teacher, target).mean()

@@ -29,7 +29,10 @@ def mmd(student_map: Tensor, teacher_map: Tensor) -> Tensor:
 
 
 def nst_loss(student_maps: Iterable[Tensor], teacher_maps: Iterable[Tensor]) -> Tensor:
-    """Sum over layers of `mmd`, on the smaller of both grids."""
+    """Sum over layers of `mmd`, on the smaller of both grids.
+
+    Maps [B, C, *space] in pairs, whose channels may differ. Source: eq. 5, summed as in the CRD benchmark.
+    """
     pairs = zip(student_maps, teacher_maps, strict=True)
     return torch.stack([mmd(*pool_match(*pair)) for pair in pairs]).sum()
 

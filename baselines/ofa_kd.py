@@ -23,6 +23,7 @@ def ofa_loss(
 
     eps = 1 is the cross-entropy with the teacher's probabilities; a larger one raises the target's weight and
     lowers those of the other classes. The teacher's entropy isn't subtracted, nothing is multiplied by T^2.
+    target [R]. Source: authors' code.
     """
     log_student = F.log_softmax(student.float() / temperature, dim=1)
     probabilities = F.softmax(teacher.float() / temperature, dim=1)

@@ -17,6 +17,7 @@ def pad_l2_loss(student: Tensor, teacher: Tensor, log_variance: Tensor, epsilon:
     """Mean over all elements of (t - s)^2 / (epsilon + exp(v)) + v; embeddings and v [B, D], float32.
 
     Without the factor 1/2 and the constant of a Gaussian's likelihood, as in torchdistill.
+    Source: the paper's prime-aware regression, in torchdistill's form.
     """
     student, teacher, log_variance = student.float(), teacher.float(), log_variance.float()
     return ((teacher - student).square() / (epsilon + log_variance.exp()) + log_variance).mean()

@@ -19,6 +19,7 @@ def pseudo_label_loss(
 
     Logits [B, K, *space], label [B, *space] int64, labelled [B] bool. Pixels that a labelled sample marks as
     IGNORE stay out of the mean.
+    Source: Lee, ICML workshop 2013, with the teacher in the place of the network itself.
     """
     usable = labelled.view(-1, *[1] * (label.ndim - 1))
     target = torch.where(usable, label, teacher_logits.argmax(1))

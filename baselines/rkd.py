@@ -12,7 +12,10 @@ from benchmark import Activations, Batch, Context, Distiller, Progress, Range, b
 
 
 def distances(embedding: Tensor) -> Tensor:
-    """Euclidean distances over their mean without the diagonal, [B, D] -> [B, B], float32."""
+    """Euclidean distances over their mean without the diagonal, [B, D] -> [B, B], float32.
+
+    Source: eq. 6 of the paper.
+    """
     with torch.autocast(embedding.device.type, enabled=False):
         embedding = embedding.float()
         squares = embedding.square().sum(1)
@@ -23,7 +26,10 @@ def distances(embedding: Tensor) -> Tensor:
 
 
 def angles(embedding: Tensor) -> Tensor:
-    """Cosine of the angle at a between b and c: [B, D] -> [a, b, c] of B each, float32; 0 if a is b or c."""
+    """Cosine of the angle at a between b and c: [B, D] -> [a, b, c] of B each, float32; 0 if a is b or c.
+
+    Source: eq. 9 of the paper.
+    """
     with torch.autocast(embedding.device.type, enabled=False):
         embedding = embedding.float()
         directions = F.normalize(embedding[None, :] - embedding[:, None], dim=2)
@@ -31,12 +37,18 @@ def angles(embedding: Tensor) -> Tensor:
 
 
 def distance_loss(student: Tensor, teacher: Tensor) -> Tensor:
-    """Mean Huber loss (threshold 1) between the distances of both, over all B^2 entries (eq. 6, 7)."""
+    """Mean Huber loss (threshold 1) between the distances of both, over all B^2 entries (eq. 6, 7).
+
+    Embeddings [B, D]; the networks' widths may differ.
+    """
     return F.smooth_l1_loss(distances(student), distances(teacher))
 
 
 def angle_loss(student: Tensor, teacher: Tensor) -> Tensor:
-    """Mean Huber loss (threshold 1) between the angles of both, over all B^3 triples (eq. 9, 10)."""
+    """Mean Huber loss (threshold 1) between the angles of both, over all B^3 triples (eq. 9, 10).
+
+    Embeddings [B, D]; the networks' widths may differ.
+    """
     return F.smooth_l1_loss(angles(student), angles(teacher))
 
 

@@ -19,6 +19,7 @@ def rrd_loss(
     """-mean_b sum_q softmax(t / T_t)_q log softmax(s / T_s)_q, scores [B, Q] against a queue, float32.
 
     A cross-entropy, not a divergence: the teacher's entropy isn't subtracted, so it doesn't fall to zero.
+    Source: authors' code.
     """
     target = F.softmax(teacher_scores.float() / teacher_temperature, dim=1)
     return F.cross_entropy(student_scores.float() / student_temperature, target)

@@ -13,7 +13,10 @@ from benchmark import Activations, Batch, Context, Progress, Range, baseline
 
 
 def dkd_rows(student: Tensor, teacher: Tensor, target: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
-    """(TCKD [R], NCKD [R]), DKD's two parts per row, times T^2; logits [R, K], target [R], float32."""
+    """(TCKD [R], NCKD [R]), DKD's two parts per row, times T^2; logits [R, K], target [R], float32.
+
+    Source: Zhao et al., CVPR 2022, eq. 6, of each region.
+    """
     ours, theirs = (each.float() / temperature for each in (student, teacher))
     rest = (F.log_softmax(others(each, target), dim=1) for each in (ours, theirs))
     tckd = divergence_rows(target_or_not(ours, target), target_or_not(theirs, target))

@@ -12,7 +12,10 @@ from benchmark import Activations, Batch, Context, Progress, Range, baseline
 
 
 def kd_rows(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
-    """T^2 KL(softmax(z_t / T) || softmax(z_s / T)) per row, logits [R, K] -> [R], float32."""
+    """T^2 KL(softmax(z_t / T) || softmax(z_s / T)) per row, logits [R, K] -> [R], float32.
+
+    Source: Hinton et al. 2015, of each region.
+    """
     ours, theirs = (F.log_softmax(each.float() / temperature, dim=1) for each in (student, teacher))
     return temperature**2 * divergence_rows(ours, theirs)
 

@@ -57,7 +57,10 @@ def _parameters(axes: int, student: int, teacher: int) -> int:
 
 
 def attention(queries: Sequence[Tensor], keys: Sequence[Tensor]) -> Tensor:
-    """softmax over the teacher's T stages of <query_i, key_j>, S and T tensors [B, d] -> [B, S, T]."""
+    """softmax over the teacher's T stages of <query_i, key_j>, S and T tensors [B, d] -> [B, S, T].
+
+    Source: the paper's attention between stages, in the authors' form.
+    """
     with torch.autocast(queries[0].device.type, enabled=False):
         return F.softmax(torch.stack(list(queries), 1) @ torch.stack(list(keys), 2), dim=2)
 
@@ -67,6 +70,7 @@ def semckd_loss(pairs: Sequence[tuple[Tensor, Tensor]], weights: Tensor) -> Tens
 
     pairs     (regressed, teacher) maps of one shape for every (i, j), the S * T of them in the order of i, j
     weights   [B, S, T]
+    Source: authors' code.
     """
     batch, stages, _ = weights.shape
     errors = [(ours.float() - theirs.float()).square().flatten(1).mean(1) for ours, theirs in pairs]

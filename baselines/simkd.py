@@ -15,7 +15,10 @@ from benchmark import Activations, Batch, Context, Distiller, Progress, Range, b
 
 
 def simkd_loss(projected: Tensor, teacher_feature: Tensor) -> Tensor:
-    """Mean squared difference over all elements of two maps or vectors of one shape, float32 (eq. 2)."""
+    """Mean squared difference over all elements of two maps or vectors of one shape, float32 (eq. 2).
+
+    Maps [B, C, *space] or vectors [B, D].
+    """
     return F.mse_loss(projected.float(), teacher_feature.float())
 
 

@@ -19,7 +19,10 @@ def similarity(feature: Tensor) -> Tensor:
 
 
 def sp_loss(student_map: Tensor, teacher_map: Tensor) -> Tensor:
-    """|G_t - G_s|_F^2 / B^2 of the similarities G (eq. 4). The maps share nothing but the batch."""
+    """|G_t - G_s|_F^2 / B^2 of the similarities G (eq. 4). The maps share nothing but the batch.
+
+    Maps or embeddings [B, ...].
+    """
     return (similarity(teacher_map) - similarity(student_map)).square().mean()
 
 

@@ -13,7 +13,10 @@ from benchmark import Activations, Batch, Choice, Context, Distiller, Progress, 
 
 
 def transfer_loss(student_map: Tensor, teacher_map: Tensor) -> Tensor:
-    """Mean squared difference over all elements of two maps of one shape (eq. 1 with the squared L2 loss)."""
+    """Mean squared difference over all elements of two maps of one shape (eq. 1 with the squared L2 loss).
+
+    Maps [B, C, *space].
+    """
     return F.mse_loss(student_map, teacher_map)
 
 

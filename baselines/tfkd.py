@@ -17,6 +17,7 @@ def virtual_teacher(label: Tensor, classes: int, temperature: float, correct: fl
 
     It is q that the temperature divides, probabilities and not logits: with T = 20 the result is uniform to a
     twentieth.
+    Source: authors' code.
     """
     others = (1 - correct) / max(classes - 1, 1)
     sure = F.one_hot(label, classes) * (correct - others) + others
@@ -27,6 +28,7 @@ def tfkd_rows(student: Tensor, label: Tensor, temperature: float, correct: float
     """KL(virtual teacher || softmax(z_s)) per row, logits [R, K], label [R] -> [R], float32.
 
     The student's logits aren't softened and nothing is multiplied by T^2.
+    Source: authors' code.
     """
     log_student = F.log_softmax(student.float(), dim=1)
     virtual = virtual_teacher(label, student.shape[1], temperature, correct)

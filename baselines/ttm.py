@@ -16,6 +16,7 @@ def matching_rows(student: Tensor, teacher: Tensor, exponent: float) -> Tensor:
 
     p_t^l / U is softmax(l z_t), KD's teacher at T = 1 / l; the student's logits are taken as they are, and
     nothing is multiplied by T^2.
+    Source: the paper's matching of the transformed teacher.
     """
     ours = F.log_softmax(student.float(), dim=1)
     theirs = F.log_softmax(exponent * teacher.float(), dim=1)
@@ -23,7 +24,10 @@ def matching_rows(student: Tensor, teacher: Tensor, exponent: float) -> Tensor:
 
 
 def power_sum(teacher: Tensor, exponent: float) -> Tensor:
-    """U = sum_k p_t(k)^l per row, logits [R, K] -> [R], float32: 1 for a sure teacher, at most K^(1 - l)."""
+    """U = sum_k p_t(k)^l per row, logits [R, K] -> [R], float32: 1 for a sure teacher, at most K^(1 - l).
+
+    Source: the paper's weight of a sample, in WTTM.
+    """
     return (exponent * F.log_softmax(teacher.float(), dim=1)).logsumexp(1).exp()
 
 

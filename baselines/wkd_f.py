@@ -20,6 +20,7 @@ def moments(feature: Tensor, grid: int) -> tuple[Tensor, Tensor]:
 
     A map [B, C, *space] gives two tensors [B, C, cells]; the variance is unbiased, plus 1e-5. An axis shorter
     than `grid` has a cell per place.
+    Source: authors' code.
     """
     feature = feature.float()
     cells = [min(grid, size) for size in feature.shape[2:]]

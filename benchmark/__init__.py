@@ -38,6 +38,8 @@ if TYPE_CHECKING:
     from benchmark.plugins import task as task
     from benchmark.reporting.results import Results as Results
     from benchmark.settings import Settings as Settings
+    from benchmark.training.criterion import Criterion as Criterion
+    from benchmark.training.criterion import criterion as criterion
 
 _NAMES = {
     "api": ("run",),
@@ -79,6 +81,7 @@ _NAMES = {
     ),
     "reporting.results": ("Results",),
     "settings": ("Settings",),
+    "training.criterion": ("Criterion", "criterion"),
 }
 _HOMES = {name: f"benchmark.{module}" for module, names in _NAMES.items() for name in names}
 __all__ = sorted([*_HOMES, "__version__"])  # pyright: ignore[reportUnsupportedDunderAll]

@@ -31,6 +31,8 @@ Companion = Literal["", "few_labels", "all_labels"]
 ROLES: tuple[Role, ...] = get_args(Role)
 ROOT = Path(__file__).resolve().parent.parent
 """The folder that holds `benchmark`, `baselines` and `tasks`."""
+LIBRARY = ROOT / "baselines" / "losses.py"
+"""The one module beside the baselines that registers none: it hands out their functions."""
 
 
 @dataclass(frozen=True)
@@ -308,7 +310,9 @@ def _modules(package: str) -> list[Path]:
     return sorted(
         path
         for path in (ROOT / package).iterdir()
-        if not path.name.startswith(("_", ".")) and (path.suffix == ".py" or (path / "__init__.py").exists())
+        if path != LIBRARY
+        and not path.name.startswith(("_", "."))
+        and (path.suffix == ".py" or (path / "__init__.py").exists())
     )
 
 

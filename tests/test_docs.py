@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
 
 from tests.command import records, run
 
@@ -45,6 +47,32 @@ def test_the_page_of_baselines_is_current_and_names_no_error() -> None:
     written = (ROOT / "docs" / "baselines.md").read_text()
     assert page(load()) == written, "run: python -m benchmark.catalogue"
     assert not re.search(r"Not applicable to .*: \w*Error", written)
+
+
+def test_the_table_of_losses_is_current() -> None:
+    from benchmark.catalogue.functions import PAGE, functions, with_table
+    from benchmark.plugins import load
+
+    written = PAGE.read_text()
+    assert with_table(written, load()) == written, "run: python -m benchmark.catalogue"
+    assert all(f"| `{name}` |" in written for name in functions())
+    assert with_table(written.replace("`kd_loss`", "`lost`"), load()) == written
+
+
+@pytest.mark.slow
+def test_the_examples_of_the_page_on_losses_run_one_after_another(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    page = (ROOT / "docs" / "losses.md").read_text()
+    scope: dict[str, Any] = {}
+    for example in re.findall(r"```python\n(.*?)```", page, re.DOTALL):
+        exec(example, scope)
+        if "for epoch in" in example:
+            assert torch.isfinite(scope["loss"])
+            assert scope["criterion"].terms(
+                scope["seen"], scope["own"], scope["label"], scope["index"], progress=1.0
+            ).keys() == {"task", "crd", "kd"}
+    assert "(2, 512, 1, 1)" in capsys.readouterr().out
 
 
 @pytest.mark.slow

@@ -109,6 +109,7 @@ def test_it_holds_one_package_and_its_data(wheel: Path) -> None:
         "benchmark/reporting/page/page.css",
         "benchmark/reporting/page/charts.js",
         "baselines/catalogue.json",
+        "baselines/losses.py",
         "tasks/synthetic/rendering/solids.py",
         "results/reported/cifar100.csv",
         "results/reported/wcord.yaml",
@@ -155,6 +156,12 @@ def test_it_is_a_library(installed: Path) -> None:
         "print({record.status for record in results.records if record.run.baseline == 'scratch'}.pop())"
     )
     assert command(python, "-c", code, cwd=installed).rstrip().splitlines()[-1] == "finished"
+    loss = (
+        "import wcord_bench, torch; from baselines import losses; from benchmark import Activations; "
+        "shown = Activations(torch.zeros(2, 3), torch.zeros(2, 4)); "
+        "print(losses.criterion('kd', teacher=shown, student=shown)(shown, shown, None, progress=0.0).item())"
+    )
+    assert command(python, "-c", loss, cwd=installed).strip() == "0.0"
     assert "unknown" in command(python, "-m", "wcord_bench", "--tasks", "nothing", cwd=installed, fails=True)
 
 

@@ -1,20 +1,21 @@
-"""`python -m benchmark.catalogue` writes what is generated from the code: docs/baselines.md and the catalogue
-that --list reads."""
+"""`python -m benchmark.catalogue` writes what is generated from the code: docs/baselines.md, the table of
+docs/losses.md, and the catalogue that --list reads."""
 
 from __future__ import annotations
 
 from benchmark import plugins
-from benchmark.catalogue import index
+from benchmark.catalogue import functions, index
 from benchmark.catalogue.page import page
 
 
 def main() -> None:
-    """Writes both files."""
+    """Writes all three."""
     registry = plugins.load()
     written = plugins.ROOT / "docs" / "baselines.md"
+    functions.PAGE.write_text(functions.with_table(functions.PAGE.read_text(), registry))
     written.write_text(page(registry))
     index.save(index.explored(registry, index.key_of()), index.COMMITTED)
-    print(f"wrote {written} and {index.COMMITTED}")
+    print(f"wrote {written}, {functions.PAGE} and {index.COMMITTED}")
 
 
 if __name__ == "__main__":

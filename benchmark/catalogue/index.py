@@ -81,7 +81,7 @@ def key_of(plugin_files: tuple[Path, ...] = ()) -> str:
     """A checksum of the plugins and of the engine's parts that decide what is found."""
     engine = Path(__file__).resolve().parents[1]
     folders = [engine / part for part in ENGINE] + [plugins.ROOT / name for name in ("baselines", "tasks")]
-    files = {file for folder in folders for file in _sources(folder)}
+    files = {file for folder in folders for file in _sources(folder)} - {plugins.LIBRARY}
     digest = hashlib.sha256()
     for file in [*sorted(files), *plugin_files]:
         digest.update(file.name.encode() + file.read_bytes())

@@ -69,7 +69,7 @@ def page(registry: Registry) -> str:
     head = ["name", "title", "year", "acts on", "needs", "adds", "first stages", "default weights", *tasks]
     rows = [
         [
-            f"[`{entry.baseline.name}`](#{_anchor(entry.baseline)})",
+            f"[`{entry.baseline.name}`](#{anchor(entry.baseline)})",
             entry.baseline.title,
             entry.baseline.year or "-",
             entry.acts_on or "-",
@@ -81,7 +81,7 @@ def page(registry: Registry) -> str:
         ]
         for entry in entries
     ]
-    return "\n".join([INTRODUCTION, *_table(head, rows), "", *(_section(entry) for entry in entries)])
+    return "\n".join([INTRODUCTION, *table(head, rows), "", *(_section(entry) for entry in entries)])
 
 
 INTRODUCTION = """# The baselines
@@ -121,7 +121,7 @@ def _section(entry: Entry) -> str:
         ]
         for each in baseline.hyperparameters.values()
     ]
-    lines += [*_table(["hyper-parameter", "default", "search range", "source of the default"], settings), ""]
+    lines += [*table(["hyper-parameter", "default", "search range", "source of the default"], settings), ""]
     reasons: dict[str, list[str]] = {}
     for place, reason in entry.refusals.items():
         reasons.setdefault(reason, []).append(f"{place.dataset} {place.name}")
@@ -139,7 +139,7 @@ def _heading(baseline: Baseline) -> str:
     return f"{baseline.name}: {baseline.title}"
 
 
-def _anchor(baseline: Baseline) -> str:
+def anchor(baseline: Baseline) -> str:
     """The anchor that viewers give the heading: lower case, punctuation dropped, spaces to dashes."""
     kept = "".join(c for c in _heading(baseline).lower() if c.isalnum() or c in " -_")
     return kept.replace(" ", "-")
@@ -155,7 +155,9 @@ def _plain(value: object) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def _table(head: list[str], rows: list[list[str]]) -> list[str]:
+def table(head: list[str], rows: list[list[str]]) -> list[str]:
+    """The lines of a Markdown table."""
+
     def line(cells: list[str]) -> str:
         return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
 

@@ -78,11 +78,12 @@ def parse_overrides(entries: tuple[str, ...], registry: Registry) -> Overrides:
             registry.parts(owner)
             values[owner, field] = _own_recipe_value(entry, field.removeprefix(OWN_RECIPE), value)
         else:
-            values[owner, field] = _typed(entry, _find(owner, field, registry), value)
+            values[owner, field] = typed(f"--set {entry}", hyperparameter_of(owner, field, registry), value)
     return Overrides(values)
 
 
-def _find(owner: str, field: str, registry: Registry) -> Hyperparameter:
+def hyperparameter_of(owner: str, field: str, registry: Registry) -> Hyperparameter:
+    """The one that `field` names, in a composition `part.name` or `task_weight`. Raises UserError."""
     parts = registry.parts(owner)
     if len(parts) == 1:
         return _named(parts[0], field)
@@ -92,7 +93,7 @@ def _find(owner: str, field: str, registry: Registry) -> Hyperparameter:
     for each in parts:
         if dot and each.name == part:
             return _named(each, name)
-    raise UserError(f"--set {owner}.{field}: a composition takes task_weight and PART.HYPERPARAMETER")
+    raise UserError(f"{owner}.{field}: a composition takes task_weight and PART.HYPERPARAMETER")
 
 
 def _named(baseline: Baseline, field: str) -> Hyperparameter:
@@ -101,18 +102,19 @@ def _named(baseline: Baseline, field: str) -> Hyperparameter:
     return baseline.hyperparameters[field]
 
 
-def _typed(entry: str, parameter: Hyperparameter, value: Any) -> Any:
+def typed(told: str, parameter: Hyperparameter, value: Any) -> Any:
+    """The value in the hyper-parameter's own type. Raises UserError, which begins with what was `told`."""
     if parameter.type is float and isinstance(value, int) and not isinstance(value, bool):
         value = float(value)
     if parameter.type is float and isinstance(value, str):
         value = _number(value)
     values = parameter.search.values if isinstance(parameter.search, Choice) else ()
     if values and value not in values:
-        raise UserError(f"--set {entry}: choose one of {', '.join(map(str, values))}")
+        raise UserError(f"{told}: choose one of {', '.join(map(str, values))}")
     expected = typing.get_origin(parameter.type) or parameter.type
     fits = isinstance(value, expected) and isinstance(value, bool) == (expected is bool)
     if isinstance(expected, type) and expected in (int, float, str, bool) and not fits:
-        raise UserError(f"--set {entry}: {parameter.name} is a {expected.__name__}, and {value!r} is none")
+        raise UserError(f"{told}: {parameter.name} is a {expected.__name__}, and {value!r} is none")
     return value
 
 
@@ -152,7 +154,7 @@ def _recipe_value(entry: str, field: str, value: Any) -> Any:
         choices = typing.get_args(hint) if typing.get_origin(hint) is typing.Literal else ()
         search = Choice(choices) if choices else None
         kind = str if choices else next(iter(typing.get_args(hint)), hint)  # `float | None` takes a float
-        value = _typed(entry, Hyperparameter(field, fields[field].default, kind, search), value)
+        value = typed(f"--set {entry}", Hyperparameter(field, fields[field].default, kind, search), value)
     try:
         return getattr(Recipe(**{"epochs": 1, field: value}), field)
     except ValueError as error:

@@ -114,8 +114,8 @@ def describe(
         train_labels,
         teacher.head,
         norms,
-        _pooled(theirs),
-        _pooled(ours),
+        pooled(theirs),
+        pooled(ours),
         len(ours.logits),
         partial(_another, student.modalities, batch, num_classes),
         views,
@@ -139,7 +139,7 @@ def _shown(network: Network, batch: Batch) -> Activations:
         return network(batch)
 
 
-def _pooled(shown: Activations) -> bool:
+def pooled(shown: Activations) -> bool:
     """Whether the embedding is the mean over space of the last map, rectified."""
     if not shown.maps or shown.last_feature.shape[:2] != shown.embedding.shape:
         return False
