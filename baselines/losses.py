@@ -25,6 +25,7 @@ from baselines.cat_kd import cat_kd_loss
 from baselines.cat_kd import class_maps as cat_kd_class_maps
 from baselines.cc import cc_loss
 from baselines.crcd import relation_scores as crcd_relation_scores
+from baselines.crld import consistency_loss as crld_consistency_loss
 from baselines.ctkd import curriculum_kd_loss
 from baselines.ctkd import scaled_gradient as ctkd_scaled_gradient
 from baselines.ctkd import temperature_of as ctkd_temperature_of
@@ -53,6 +54,8 @@ from baselines.mad import uncertainty as mad_uncertainty
 from baselines.mars import mars_loss
 from baselines.mlkd import mlkd_losses
 from baselines.mlkd import relation_loss as mlkd_relation_loss
+from baselines.mlkd import strong_view_loss as mlkd_strong_view_loss
+from baselines.mlkd import weak_view_losses as mlkd_weak_view_losses
 from baselines.modality_hallucination import hallucination_loss
 from baselines.nkd import nkd_losses
 from baselines.nkd import soft_cross_entropy_rows as nkd_soft_cross_entropy_rows
@@ -81,6 +84,8 @@ from baselines.sp import similarity as sp_similarity
 from baselines.sp import sp_loss
 from baselines.srd import srd_loss
 from baselines.srrl import srrl_losses
+from baselines.sskd import kept_loss as sskd_kept_loss
+from baselines.sskd import kept_rows as sskd_kept_rows
 from baselines.supervision_transfer import transfer_loss as supervision_transfer_loss
 from baselines.tfkd import tfkd_rows
 from baselines.tfkd import virtual_teacher as tfkd_virtual_teacher
@@ -108,6 +113,7 @@ __all__ = [
     "cosine_cost",
     "crcd_relation_scores",
     "criterion",
+    "crld_consistency_loss",
     "ctkd_scaled_gradient",
     "ctkd_temperature_of",
     "curriculum_kd_loss",
@@ -138,6 +144,8 @@ __all__ = [
     "mars_loss",
     "mlkd_losses",
     "mlkd_relation_loss",
+    "mlkd_strong_view_loss",
+    "mlkd_weak_view_losses",
     "nce_loss",
     "nckd_loss",
     "nkd_losses",
@@ -171,6 +179,8 @@ __all__ = [
     "sp_similarity",
     "srd_loss",
     "srrl_losses",
+    "sskd_kept_loss",
+    "sskd_kept_rows",
     "standardized_logits",
     "supervised_cross_entropy",
     "supervision_transfer_loss",

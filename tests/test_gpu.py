@@ -17,9 +17,9 @@ import torch
 from benchmark.contracts import Distiller
 from benchmark.records import LAST, Record
 from tests.baselines.tiny import (
+    EVERY_CASE,
     NAMES,
     PROGRESS,
-    TINY_PAIRS,
     TinyPair,
     built_or_skipped,
     tensors_of,
@@ -68,8 +68,7 @@ def terms_and_gradients(
     return found
 
 
-@pytest.mark.parametrize("pair", TINY_PAIRS.values(), ids=TINY_PAIRS)
-@pytest.mark.parametrize("name", NAMES)
+@EVERY_CASE
 def test_a_step_computes_what_it_computes_on_the_cpu(name: str, pair: TinyPair) -> None:
     """A method that draws random numbers draws others on another device: finite is all that it must be."""
     distiller = built_or_skipped(name, pair)

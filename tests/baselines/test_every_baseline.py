@@ -10,19 +10,19 @@ import torch
 from benchmark import Activations, NotApplicable
 from benchmark.contracts import Choice, Distiller, Range
 from tests.baselines.tiny import (
+    EVERY_CASE,
     NAMES,
     PROGRESS,
     REGISTRY,
     SETTINGS,
-    TINY_PAIRS,
     built,
     built_or_skipped,
+    pairs_of,
     tensors_of,
     tiny_batch,
 )
 
 HERE = Path(__file__).resolve().parents[2] / "baselines"
-ON_BOTH_PAIRS = pytest.mark.parametrize("pair", TINY_PAIRS.values(), ids=TINY_PAIRS)
 EVERY_BASELINE = pytest.mark.parametrize("name", NAMES)
 
 
@@ -43,16 +43,15 @@ def all_terms(distiller: Distiller, teacher: Activations, student: Activations) 
 @EVERY_BASELINE
 def test_it_applies_to_one_of_the_tiny_pairs(name):
     reasons = []
-    for pair in TINY_PAIRS.values():
+    for pair in pairs_of(name).values():
         try:
             built(name, pair)
         except NotApplicable as reason:
             reasons.append(str(reason))
-    assert len(reasons) < len(TINY_PAIRS), reasons
+    assert len(reasons) < len(pairs_of(name)), reasons
 
 
-@ON_BOTH_PAIRS
-@EVERY_BASELINE
+@EVERY_CASE
 def test_terms_are_finite_scalars_with_gradients_for_student_and_parameters(name, pair):
     distiller, teacher, student = built_or_skipped(name, pair), pair.teacher(), pair.student()
     before = [each.clone() for each in tensors_of(teacher)]
@@ -75,14 +74,13 @@ def test_terms_are_finite_scalars_with_gradients_for_student_and_parameters(name
 
 @EVERY_BASELINE
 def test_logits_and_supervised_loss_have_their_shapes(name):
-    pair = next(each for each in TINY_PAIRS.values() if _applies(name, each))
+    pair = next(each for each in pairs_of(name).values() if _applies(name, each))
     distiller, student = built(name, pair), pair.student()
     assert distiller.predict(student).shape == student.logits.shape
     assert distiller.task_loss(student, tiny_batch()).shape == ()
 
 
-@ON_BOTH_PAIRS
-@EVERY_BASELINE
+@EVERY_CASE
 def test_a_stored_state_gives_the_same_loss_in_a_fresh_object(name, pair):
     distiller = built_or_skipped(name, pair)
     all_terms(distiller, pair.teacher(), pair.student())
@@ -99,8 +97,7 @@ def test_a_stored_state_gives_the_same_loss_in_a_fresh_object(name, pair):
         assert torch.equal(*logits)
 
 
-@ON_BOTH_PAIRS
-@EVERY_BASELINE
+@EVERY_CASE
 def test_a_copy_after_a_step_lives_its_own_life(name, pair):
     distiller = built_or_skipped(name, pair)
     all_terms(distiller, pair.teacher(), pair.student())
@@ -110,8 +107,7 @@ def test_a_copy_after_a_step_lives_its_own_life(name, pair):
     assert not any(buffer.requires_grad for buffer in distiller.buffers())
 
 
-@ON_BOTH_PAIRS
-@EVERY_BASELINE
+@EVERY_CASE
 def test_terms_stay_finite_and_close_under_bfloat16_autocast(name, pair):
     distiller = built_or_skipped(name, pair)
     twin = copy.deepcopy(distiller)
@@ -129,8 +125,7 @@ def test_terms_stay_finite_and_close_under_bfloat16_autocast(name, pair):
         total_of(terms).backward()
 
 
-@ON_BOTH_PAIRS
-@EVERY_BASELINE
+@EVERY_CASE
 def test_a_step_without_gradients_works(name, pair):
     distiller = built_or_skipped(name, pair).eval()
     with torch.no_grad():
@@ -138,8 +133,7 @@ def test_a_step_without_gradients_works(name, pair):
     assert all(math.isfinite(value.item()) for value in terms.values())
 
 
-@ON_BOTH_PAIRS
-@EVERY_BASELINE
+@EVERY_CASE
 def test_the_loss_falls_over_fifty_steps_on_a_fixed_batch(name, pair):
     """What is optimised: the student's activations as free variables, and the baseline's parameters."""
     distiller, teacher, student = built_or_skipped(name, pair), pair.teacher(), pair.student()

@@ -34,6 +34,7 @@ from tests.baselines.tiny import (
     TINY_PAIRS,
     TinyPair,
     built,
+    pairs_of,
     tiny_batch,
     tiny_network,
 )
@@ -82,7 +83,7 @@ def terms_of(distiller: Distiller, pair: TinyPair) -> dict[str, Tensor]:
 def fitting(name: str) -> tuple[Distiller, TinyPair]:
     """A baseline on the first tiny pair that it fits."""
     reasons = []
-    for pair in TINY_PAIRS.values():
+    for pair in pairs_of(name).values():
         try:
             return built(name, pair), pair
         except NotApplicable as reason:

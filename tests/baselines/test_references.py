@@ -6,7 +6,7 @@ import torch
 import tests.baselines.references  # noqa: F401  registers them
 from tests.baselines.references.registry import REFERENCES, SEED, TOLERANCES, case_of
 from tests.baselines.test_every_baseline import all_terms
-from tests.baselines.tiny import NAMES, TINY_PAIRS, built_or_skipped
+from tests.baselines.tiny import EVERY_CASE, NAMES, built_or_skipped
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -17,8 +17,7 @@ def test_every_baseline_has_independent_maths(name):
     )
 
 
-@pytest.mark.parametrize("pair", TINY_PAIRS.values(), ids=TINY_PAIRS)
-@pytest.mark.parametrize("name", NAMES)
+@EVERY_CASE
 def test_terms_are_those_of_independent_maths(name, pair):
     if name not in REFERENCES:
         pytest.skip("no independent maths yet")

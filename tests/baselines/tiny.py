@@ -126,13 +126,27 @@ TINY_PAIRS = {
 with each second view, for the baselines that ask for it and no other."""
 
 
+def pairs_of(name: str) -> dict[str, TinyPair]:
+    """The pairs that a baseline is tried on: those with the second view that it asks for."""
+    view = REGISTRY.baseline(name).distiller.second_view
+    return {title: pair for title, pair in TINY_PAIRS.items() if pair.view == view}
+
+
+EVERY_CASE = pytest.mark.parametrize(
+    ("name", "pair"),
+    [
+        pytest.param(name, pair, id=f"{name}-{title}")
+        for name in NAMES
+        for title, pair in pairs_of(name).items()
+    ],
+)
+"""Every baseline on each of its tiny pairs."""
+
+
 def built(name: str, pair: TinyPair) -> Distiller:
     """The baseline on that pair, its weights drawn from a fixed seed. Raises NotApplicable."""
-    distiller = REGISTRY.baseline(name).distiller
-    if distiller.second_view != pair.view:
-        raise NotApplicable(f"asks for the second view {distiller.second_view!r}, not for {pair.view!r}")
     torch.manual_seed(0)
-    return distiller(pair.context, **SETTINGS.get(name, {}))
+    return REGISTRY.baseline(name).distiller(pair.context, **SETTINGS.get(name, {}))
 
 
 def built_or_skipped(name: str, pair: TinyPair) -> Distiller:
