@@ -46,26 +46,28 @@ def train(settings: Settings, console: Console) -> list[str]:
     # Imported here, as below: torch takes seconds, and a misspelt name must not.
     from benchmark.planning.grid import make_plan, storage_of
     from benchmark.planning.tuning import tuned
-    from benchmark.running.device import make_fabric
     from benchmark.running.display import make_display
-    from benchmark.running.local import Executor, Ledger
+    from benchmark.running.local import Ledger, make_executor
     from benchmark.running.store import check_writable
     from benchmark.running.tuning import Tuner
+    from benchmark.running.workers import WorkerPool
     from benchmark.training.materials import Workbench
 
-    fabric = make_fabric(settings.device, settings.precision)
-    check_writable(settings.folder)
     with make_display(console) as display:
         workbench = Workbench(registry, storage_of(settings), display.say)
+        executor = make_executor(settings, registry, display, workbench)
+        check_writable(settings.folder)
         plan = make_plan(settings, registry, display.say, workbench.load)
-        ledger = Ledger(settings.folder, registry)
-        executor = Executor(ledger, settings.results_dir / "teachers", fabric, display, workbench, registry)
         cohorts = plan.cohorts
         if plan.tuning:
             chosen = Tuner(settings.folder, executor).tune(plan.tuning)
             cohorts = tuple(tuned(cohort, chosen) for cohort in cohorts)
-        executor.execute(cohorts)
-    return executor.failures
+        if settings.jobs == 1:
+            executor.execute(cohorts)
+            return executor.failures
+        pool = WorkerPool(Ledger(settings.folder, registry), settings, display)
+        pool.execute(cohorts)
+        return executor.failures + pool.failures
 
 
 def write_report(settings: Settings, console: Console) -> None:

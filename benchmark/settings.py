@@ -81,6 +81,9 @@ class Settings:
     """Results go to RESULTS_DIR/NAME; by default the preset's name."""
     device: str = "auto"
     """auto, cpu, cuda, or cuda:N."""
+    jobs: int = 1
+    """Processes that train cohorts side by side; cores and GPUs are shared out among them. Trials of tuning
+    stay in one."""
     precision: Precision = "32"
     """32: float32; bf16: bfloat16 autocast."""
     set: tuple[str, ...] = ()
@@ -125,6 +128,8 @@ class Settings:
             raise UserError(
                 f"--validation {self.validation}: give a share from 0 to below 1 (0: no validation split)"
             )
+        if self.jobs < 1:
+            raise UserError(f"--jobs {self.jobs}: give a whole number from 1 up")
         if self.tune < 0 or self.tune == 1:
             raise UserError(f"--tune {self.tune}: give 2 or more trials (the default is one), or 0")
         for name in ("seeds", "teacher_seeds", "split_seeds"):

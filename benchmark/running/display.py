@@ -25,7 +25,7 @@ def show_seconds(seconds: float) -> str:
 class PlainDisplay:
     """A line for each thing that happens and for each epoch."""
 
-    def __init__(self, console: Console):
+    def __init__(self, console: Console | None):
         self._console = console
         self._began = time.monotonic()
 
@@ -37,6 +37,7 @@ class PlainDisplay:
 
     def say(self, line: str) -> None:
         """Prints a line."""
+        assert self._console is not None  # a display without one says what it has to say elsewhere
         self._console.print(line, markup=False, highlight=False, soft_wrap=True)
 
     def grid(self, done: int, total: int, underway: int = 0) -> None:
@@ -59,7 +60,15 @@ class PlainDisplay:
         """Prints where everyone stands after an epoch, and how long the rest will take."""
         spent = time.monotonic() - self._began
         left = spent / (epoch + 1) * (epochs - epoch - 1)
-        self.say(f"  epoch {epoch + 1}/{epochs}  {show_seconds(spent)}, {show_seconds(left)} left  {line}")
+        self.told(f"epoch {epoch + 1}/{epochs}  {show_seconds(spent)}, {show_seconds(left)} left  {line}")
+
+    def told(self, line: str) -> None:
+        """Shows how far the training that was announced last is."""
+        self.say(f"  {line}")
+
+    def elsewhere(self, title: str, line: str) -> None:
+        """Shows how far a training in another process is."""
+        self.say(f"{title}: {line}")
 
 
 class _TimeLeft(ProgressColumn):
@@ -89,6 +98,7 @@ class LiveDisplay(PlainDisplay):
             get_renderable=lambda: Group(self._progress, self._scores), console=console, transient=True
         )
         self._recorded, self._underway, self._counts = 0, 0, False
+        self._elsewhere: dict[str, str] = {}
         self._grid = self._progress.add_task("runs", total=None)
         self._epochs = self._progress.add_task("epochs", total=None, visible=False)
         self._steps = self._progress.add_task("steps", total=None, visible=False)
@@ -102,6 +112,7 @@ class LiveDisplay(PlainDisplay):
 
     def grid(self, done: int, total: int, underway: int = 0) -> None:
         self._recorded, self._underway = done, underway
+        self._elsewhere.clear()
         self._progress.update(self._grid, completed=done, total=total)
 
     def training(self, title: str, counts: bool = False) -> LiveDisplay:
@@ -124,6 +135,11 @@ class LiveDisplay(PlainDisplay):
         if self._counts:
             share = self._underway * (epoch + 1) / epochs
             self._progress.update(self._grid, completed=self._recorded + share)
+
+    def elsewhere(self, title: str, line: str) -> None:
+        self._elsewhere[title] = line
+        self._scores.plain = "\n".join(f"{title}: {line}" for title, line in self._elsewhere.items())
+        self._live.refresh()
 
 
 def make_display(console: Console) -> PlainDisplay:

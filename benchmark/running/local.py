@@ -15,13 +15,16 @@ from benchmark import records
 from benchmark.evaluation.accuracy import information
 from benchmark.evaluation.calibration import CALIBRATION
 from benchmark.evaluation.fidelity import FIDELITY
+from benchmark.planning.grid import storage_of
 from benchmark.planning.hyperparameters import order_of
 from benchmark.planning.specs import CohortSpec, RunSpec
 from benchmark.plugins import Registry
+from benchmark.running.device import make_fabric
 from benchmark.running.display import PlainDisplay
 from benchmark.running.provenance import provenance
 from benchmark.running.store import RunFolder
 from benchmark.running.teachers import Teachers
+from benchmark.settings import Settings
 from benchmark.training.checkpoint import Snapshots, save_weights
 from benchmark.training.cohort import CohortTraining, Outcome
 from benchmark.training.materials import Materials, Workbench
@@ -110,6 +113,13 @@ class Executor:
                 done += len(runs)
         self._display.grid(done, total)
 
+    def perform(self, cohort: CohortSpec, runs: tuple[RunSpec, ...]) -> None:
+        """Trains some runs of a cohort; with none of them, its teacher."""
+        if runs:
+            self._cohort(cohort, runs)
+        else:
+            self._teachers.get(self._workbench.materials(cohort))
+
     def companies(
         self, cohort: CohortSpec, runs: tuple[RunSpec, ...], folders: Mapping[str, RunFolder]
     ) -> Iterator[tuple[CohortTraining, Snapshots]]:
@@ -188,6 +198,20 @@ class Executor:
         )
         folder.finish(record)
         return record
+
+
+def make_executor(
+    settings: Settings, registry: Registry, display: PlainDisplay, workbench: Workbench | None = None
+) -> Executor:
+    """The executor of a command in this process; `workbench` may hold a dataset already."""
+    return Executor(
+        Ledger(settings.folder, registry),
+        settings.results_dir / "teachers",
+        make_fabric(settings.device, settings.precision),
+        display,
+        workbench or Workbench(registry, storage_of(settings), display.say),
+        registry,
+    )
 
 
 def make_record(

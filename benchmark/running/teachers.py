@@ -20,6 +20,11 @@ from benchmark.training.materials import Materials
 from benchmark.training.teacher import Teacher, TeacherTraining, calibrate, evaluated
 
 
+def is_kept(folder: Path, spec: TeacherSpec) -> bool:
+    """Whether a teacher was trained before, so that whoever needs it can load it."""
+    return RunFolder(folder / spec.slug).record.exists()
+
+
 class Teachers:
     """Keeps the teachers of one pair in memory, and every trained one in `folder` for all commands."""
 

@@ -1,0 +1,147 @@
+"""Several processes: the same numbers as one, and a death costs what it must and no more."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from benchmark.planning.grid import make_plan
+from benchmark.plugins import Registry
+from benchmark.running.workers import Order, balanced, device_of, parts_of
+from benchmark.settings import parse
+from tests.command import numbers, records
+
+ROOT = Path(__file__).resolve().parents[2]
+SMALL = [
+    *("--tasks", "compression", "--datasets", "shapes", "--pairs", "conv2d_16-conv2d_8", "--name", "t"),
+    *("--train-samples", "64", "--teacher-samples", "64", "--epochs", "2", "--teacher-epochs", "1"),
+    *("--no-probes", "--no-report"),
+]
+
+
+def command(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """The command in a process of its own: workers are started from a main module, as a user's are."""
+    return subprocess.run(
+        [sys.executable, "run_all.py", *SMALL, "--results-dir", str(folder), *arguments],
+        cwd=ROOT, capture_output=True, text=True, timeout=400,
+    )  # fmt: skip
+
+
+@pytest.fixture
+def cohorts(tmp_path: Path, registry: Registry):
+    settings = parse([*SMALL, "--results-dir", str(tmp_path), "--seeds", "0", "1", "2", "3", "4"])
+    return make_plan(settings, registry).cohorts
+
+
+@pytest.mark.parametrize("jobs", [2, 3, 4, 8])
+def test_every_run_is_ordered_once_and_no_worker_gets_much_more_than_its_share(jobs: int, cohorts) -> None:
+    orders = balanced([(cohort, cohort.runs) for cohort in cohorts], jobs)
+    ordered = Counter(run.slug for order in orders for run in order.runs)
+    assert ordered == Counter(run.slug for cohort in cohorts for run in cohort.runs)
+    for order in orders:
+        assert all(run in order.cohort.runs for run in order.runs)
+    everything = sum(ordered.values())
+    loads = [0] * jobs
+    for order in orders:
+        loads[loads.index(min(loads))] += len(order.runs)
+    assert max(loads) <= everything / jobs + max(len(cohort.runs) for cohort in cohorts) / 2
+    if jobs <= len(cohorts):
+        assert sum(order.runs == order.cohort.runs for order in orders) >= len(cohorts) - len(cohorts) % jobs
+
+
+def test_runs_that_train_alike_stay_together(cohorts) -> None:
+    runs = cohorts[0].runs
+    twins = [replace(run, tuning="tuned") for run in runs]
+    parts = parts_of([*runs, *twins], 3)
+    assert sum(map(len, parts)) == 2 * len(runs)
+    where = [{run.training_id for run in part} for part in parts]
+    assert all(not one & other for k, one in enumerate(where) for other in where[:k])
+
+
+def test_an_order_is_tried_twice_then_halved_until_one_run_is_left(cohorts) -> None:
+    first = Order(cohorts[0], cohorts[0].runs)
+    (second,) = first.after_a_death()
+    assert (second.runs, second.attempt) == (first.runs, 2)
+    halves = second.after_a_death()
+    assert [each.attempt for each in halves] == [1, 1]
+    assert sorted(run.name for each in halves for run in each.runs) == sorted(run.name for run in first.runs)
+    alone = Order(cohorts[0], cohorts[0].runs[:1], attempt=2)
+    assert alone.after_a_death() == ()
+    assert Order(cohorts[0], attempt=2).after_a_death() == ()
+
+
+def test_a_worker_computes_on_the_device_that_is_named() -> None:
+    assert device_of("cpu", 3) == "cpu"
+    assert device_of("cuda:1", 3) == "cuda:1"
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_two_processes_leave_the_records_of_one(tmp_path: Path) -> None:
+    arguments = ("--baselines", "scratch", "kd", "lckt", "--seeds", "0", "1", "2")
+    for jobs in ("1", "2"):
+        done = command(tmp_path / jobs, *arguments, "--jobs", jobs)
+        assert done.returncode == 0, done.stderr
+    one, two = records(tmp_path / "1"), records(tmp_path / "2")
+    assert len(one) == 9
+    assert {slug: numbers(record) for slug, record in one.items()} == {
+        slug: numbers(record) for slug, record in two.items()
+    }
+    weights = [
+        {
+            path.parent.name: path.read_bytes()
+            for path in (tmp_path / jobs).glob("t/runs/*/weights.safetensors")
+        }
+        for jobs in ("1", "2")
+    ]
+    assert weights[0] == weights[1]
+    again = command(tmp_path / "2", *arguments, "--jobs", "2")
+    assert "[9/9 runs]" in again.stdout
+    assert "epoch" not in again.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_a_run_that_kills_its_process_is_found_and_costs_no_other(tmp_path: Path) -> None:
+    plugin = tmp_path / "deadly.py"
+    plugin.write_text(
+        "import os, signal\nfrom benchmark import Distiller, baseline\n\n\n"
+        '@baseline("deadly", title="Deadly", paper="Nobody, 2026")\n'
+        "class Deadly(Distiller):\n"
+        "    def forward(self, teacher, student, batch, progress):\n"
+        "        os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    done = command(
+        tmp_path,
+        "--plugin",
+        str(plugin),
+        "--baselines",
+        "scratch",
+        "deadly",
+        "kd",
+        "--seeds",
+        "0",
+        "--jobs",
+        "2",
+    )
+    assert done.returncode == 1, done.stderr
+    recorded = {record.run.baseline: record.status for record in records(tmp_path).values()}
+    assert recorded == {"scratch": "finished", "kd": "finished"}
+    (line,) = (each for each in done.stdout.splitlines() if "deadly-seed0" in each and "failed" in each)
+    assert "SIGKILL" in line
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_what_can_not_be_meant_is_told_in_one_line_by_workers_too(tmp_path: Path) -> None:
+    done = command(
+        tmp_path, "--baselines", "takd", "--jobs", "2", "--seeds", "0", "--set", "takd.assistant=nonsense"
+    )
+    assert done.returncode == 2
+    assert "unknown architecture 'nonsense'" in done.stderr
+    assert "Traceback" not in done.stderr
