@@ -1,6 +1,6 @@
 # The two commands of the README. Each sets up .venv by itself; nothing else is needed but Python 3.11 or newer.
 PYTHON ?= python3
-# Test processes side by side, each with one thread: two cores are busy with two.
+# Processes side by side, each with its share of the cores: two cores are busy with two.
 WORKERS ?= 2
 VENV := .venv
 INSTALLED := $(VENV)/.installed
@@ -8,7 +8,7 @@ INSTALLED := $(VENV)/.installed
 .PHONY: demo test catalogue documents format clean
 
 demo: $(INSTALLED)
-	$(VENV)/bin/python run_all.py --tasks cross_modal
+	$(VENV)/bin/python run_all.py --tasks cross_modal --jobs $(WORKERS)
 
 test: $(INSTALLED)
 	$(VENV)/bin/ruff format --check .

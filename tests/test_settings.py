@@ -28,8 +28,8 @@ def test_every_flag_that_is_promised_is_there() -> None:
         tasks datasets folds pairs baselines seeds preset epochs batch_size train_samples label_fraction
         validation split_seeds tune teacher_data teacher_epochs teacher_samples teacher_seeds
         teacher_checkpoint
-        data_dir bad_samples probes corruptions results_dir report name device jobs precision set config plugin
-        download list dry_run verbose report_only figures
+        data_dir bad_samples probes corruptions results_dir report name device jobs precision set
+        config plugin download list dry_run verbose report_only figures
     """
     assert set(promised.split()) == set(Settings.__dataclass_fields__)
 

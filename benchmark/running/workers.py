@@ -27,6 +27,8 @@ from benchmark.running.local import Ledger, make_executor
 from benchmark.running.teachers import is_kept
 from benchmark.settings import Settings
 
+OVERLOAD = 1.05
+"""How much more than its share of the runs a worker may get before a cohort is divided."""
 ATTEMPTS = 2
 """How often the same order may kill its worker before it is halved."""
 
@@ -66,15 +68,17 @@ def parts_of(runs: Sequence[RunSpec], count: int) -> list[tuple[RunSpec, ...]]:
 
 
 def balanced(pending: Sequence[tuple[CohortSpec, tuple[RunSpec, ...]]], jobs: int) -> list[Order]:
-    """The orders of a grid: whole cohorts, of which each pays one teacher pass, as long as all have work.
+    """The orders of a grid, the largest first: whole cohorts, of which each pays one teacher pass.
 
-    The cohorts that are left over when every worker has as many as the others are shared out among all.
+    A cohort is shared out among all workers where it would leave one with more runs than its share.
     """
-    whole = len(pending) - len(pending) % jobs
-    orders = [Order(cohort, runs) for cohort, runs in pending[:whole]]
-    shares = -(-jobs // max(1, len(pending) - whole))
-    for cohort, runs in pending[whole:]:
-        orders += [Order(cohort, part) for part in parts_of(runs, shares)]
+    share = OVERLOAD * sum(len(runs) for _, runs in pending) / jobs
+    orders, loads = [], [0] * jobs
+    for cohort, runs in sorted(pending, key=lambda each: len(each[1]), reverse=True):
+        whole = min(loads) + len(runs) <= share
+        for part in [runs] if whole else parts_of(runs, jobs):
+            orders.append(Order(cohort, part))
+            loads[loads.index(min(loads))] += len(part)
     return orders
 
 

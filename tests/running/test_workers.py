@@ -45,13 +45,18 @@ def test_every_run_is_ordered_once_and_no_worker_gets_much_more_than_its_share(j
     assert ordered == Counter(run.slug for cohort in cohorts for run in cohort.runs)
     for order in orders:
         assert all(run in order.cohort.runs for run in order.runs)
-    everything = sum(ordered.values())
     loads = [0] * jobs
     for order in orders:
         loads[loads.index(min(loads))] += len(order.runs)
-    assert max(loads) <= everything / jobs + max(len(cohort.runs) for cohort in cohorts) / 2
-    if jobs <= len(cohorts):
-        assert sum(order.runs == order.cohort.runs for order in orders) >= len(cohorts) - len(cohorts) % jobs
+    assert max(loads) <= 1.05 * sum(ordered.values()) / jobs + 1
+    if jobs < len(cohorts):
+        assert sum(order.runs == order.cohort.runs for order in orders) >= len(cohorts) - jobs
+
+
+def test_cohorts_of_unlike_size_are_shared_out_by_their_runs(cohorts) -> None:
+    large, small = [(each, each.runs) for each in cohorts], [(each, each.runs[:1]) for each in cohorts]
+    orders = balanced([*small, *large], 2)
+    assert [len(order.runs) for order in orders] == [8, 8, 8, 8, 4, 4, 1, 1, 1, 1, 1]
 
 
 def test_runs_that_train_alike_stay_together(cohorts) -> None:
