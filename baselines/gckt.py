@@ -49,7 +49,7 @@ class GCKT(BankContrast):
         weight: Annotated[float, Range(0.05, 5, log=True, source="CRD benchmark, beta 0.8")] = 0.8,
         temperature: Annotated[float, Range(0.01, 0.5, log=True, source="CRD benchmark, nce_t")] = 0.07,
         objective: Annotated[str, Choice(("nce", "dual"), source="nce: as in CRD")] = "nce",
-        centre: Annotated[bool, Choice((False, True), source="ours; see docs/findings.md")] = False,
+        centre: Annotated[bool, Choice((False, True), source="ours; to be chosen on validation")] = False,
         **options: float,
     ):
         super().__init__(

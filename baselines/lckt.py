@@ -72,7 +72,7 @@ class LCKT(Distiller):
         self,
         context: Context,
         *,
-        weight: Annotated[float, Range(0.01, 30, log=True, source="ours; see docs/findings.md")] = 3.0,
+        weight: Annotated[float, Range(0.01, 30, log=True, source="ours; to be chosen on validation")] = 3.0,
         pairing: Annotated[float, Range(0, 2, source="ours; 0: plain transport")] = 0.0,
         solver: Annotated[
             str,

@@ -31,8 +31,10 @@ class WCoRD(Distiller):
         context: Context,
         *,
         gckt_weight: Annotated[float, Range(0.05, 5, log=True, source="as in GCKT")] = 0.8,
-        lckt_weight: Annotated[float, Range(0.01, 10, log=True, source="ours; see docs/findings.md")] = 1.0,
-        cost: Annotated[str, Choice(("critic", "own"), source="ours; see docs/findings.md")] = "critic",
+        lckt_weight: Annotated[
+            float, Range(0.01, 10, log=True, source="ours; to be chosen on validation")
+        ] = 1.0,
+        cost: Annotated[str, Choice(("critic", "own"), source="ours; to be chosen on validation")] = "critic",
         objective: Annotated[str, Choice(("nce", "dual"), source="as in GCKT")] = "nce",
         centre: Annotated[bool, Choice((False, True), source="as in GCKT")] = False,
         temperature: Annotated[float, Range(0.01, 0.5, log=True, source="as in GCKT")] = 0.07,
