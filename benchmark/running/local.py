@@ -114,11 +114,13 @@ class Executor:
         self._display.grid(done, total)
 
     def perform(self, cohort: CohortSpec, runs: tuple[RunSpec, ...]) -> None:
-        """Trains some runs of a cohort; with none of them, its teacher."""
-        if runs:
-            self._cohort(cohort, runs)
-        else:
+        """Trains those of some runs of a cohort that have no record by now; with no runs, its teacher."""
+        if not runs:
             self._teachers.get(self._workbench.materials(cohort))
+            return
+        unrecorded = {run.name for run in self._ledger.pending(cohort)}
+        if left := tuple(run for run in runs if run.name in unrecorded):
+            self._cohort(cohort, left)
 
     def companies(
         self, cohort: CohortSpec, runs: tuple[RunSpec, ...], folders: Mapping[str, RunFolder]

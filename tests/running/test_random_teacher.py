@@ -13,6 +13,7 @@ from benchmark.running.device import make_fabric
 from benchmark.running.teachers import Teachers
 from benchmark.settings import parse
 from benchmark.training.materials import Workbench
+from benchmark.training.teacher import evaluated
 
 
 def test_the_softened_answers_of_a_random_teacher_differ_between_samples(
@@ -33,8 +34,11 @@ def test_the_softened_answers_of_a_random_teacher_differ_between_samples(
         return float(F.softmax(logits / 4, dim=1).std(0).max())
 
     answers = teacher.test_logits
+    born = evaluated(materials, materials.teacher_network(fabric.device), fabric)
+    untouched = born.test_logits
     assert answers.abs().max() < 100
     assert spread(answers) > 0.002  # about one in twelve, a sample more, another less
     assert len(answers.argmax(1).unique()) > 1
+    assert len(untouched.argmax(1).unique()) == 1  # as it is born it has one answer for all
     again = Teachers(tmp_path / "teachers", fabric, lambda title: None, lambda line: None).get(materials)
     assert again.checksum == teacher.checksum

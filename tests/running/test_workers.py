@@ -9,12 +9,15 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from benchmark.planning.grid import make_plan
 from benchmark.plugins import Registry
+from benchmark.running.display import PlainDisplay
+from benchmark.running.local import make_executor
 from benchmark.running.workers import Order, balanced, device_of, parts_of
 from benchmark.settings import parse
-from tests.command import numbers, records
+from tests.command import numbers, records, run
 
 ROOT = Path(__file__).resolve().parents[2]
 SMALL = [
@@ -78,6 +81,22 @@ def test_an_order_is_tried_twice_then_halved_until_one_run_is_left(cohorts) -> N
     alone = Order(cohorts[0], cohorts[0].runs[:1], attempt=2)
     assert alone.after_a_death() == ()
     assert Order(cohorts[0], attempt=2).after_a_death() == ()
+
+
+def test_an_order_that_is_tried_again_leaves_alone_what_its_dead_worker_recorded(
+    tmp_path: Path, registry: Registry
+) -> None:
+    assert run(tmp_path, baselines=("scratch", "kd")) == 0
+    given = ["--tasks", "tiny_task", "--name", "t", "--no-probes", "--results-dir", str(tmp_path)]
+    settings = parse([*given, "--baselines", "scratch", "kd", "lckt"])
+    cohort = make_plan(settings, registry).cohorts[0]
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.glob("t/runs/*/record.json")}
+    executor = make_executor(settings, registry, PlainDisplay(Console(quiet=True)))
+    executor.perform(cohort, cohort.runs)
+    after = {path: path.stat().st_mtime_ns for path in tmp_path.glob("t/runs/*/record.json")}
+    assert after.items() >= before.items()
+    (new,) = after.keys() - before.keys()
+    assert "lckt" in new.parent.name
 
 
 def test_a_worker_computes_on_the_device_that_is_named() -> None:
