@@ -215,3 +215,9 @@ def test_every_lazy_name_is_typed_where_it_is_exported() -> None:
             [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60, check=True
         )
         assert typed == set(done.stdout.split())
+
+
+def test_folders_of_tests_are_packages_so_that_names_may_repeat() -> None:
+    # Without `__init__.py` pytest imports by base name, and a second file of one name ends the collection.
+    folders = {file.parent for file in (ROOT / "tests").rglob("test_*.py")}
+    assert [each for each in sorted(folders) if not (each / "__init__.py").exists()] == []

@@ -3,7 +3,8 @@
 from pathlib import Path
 
 import pytest
-from fake_records import all_records, make_record, write_run
+
+from tests.reporting.fake_records import all_records, make_record, write_run
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ import dataclasses
 import numpy as np
 import pandas as pd
 import pytest
-from fake_records import altered, make_record
 from scipy import stats
 
 from benchmark.records import Metric
@@ -16,6 +15,7 @@ from benchmark.reporting.latex import to_latex
 from benchmark.reporting.page import write_page
 from benchmark.reporting.render import to_markdown, to_text
 from benchmark.reporting.results import Results
+from tests.reporting.fake_records import altered, make_record
 
 TEACHER, CHANCE = 0.705, 0.1
 NAMES = ("scratch", "kd", "crd")

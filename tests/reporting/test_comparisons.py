@@ -7,7 +7,6 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 import pytest
-from fake_records import BASELINES, altered, make_record, write_run
 from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
@@ -17,6 +16,7 @@ from benchmark.reporting.comparisons import against_anchor, standings
 from benchmark.reporting.grouping import task_blocks
 from benchmark.reporting.inference import differences_to
 from benchmark.reporting.results import Results
+from tests.reporting.fake_records import BASELINES, altered, make_record, write_run
 
 NAMES = ("scratch", "kd", "crd", "label_smoothing")
 

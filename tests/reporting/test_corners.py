@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from fake_records import altered, arrays_of, make_record, schema_1, write_run
 from rich.console import Console
 
 from benchmark import records as record_files
@@ -25,6 +24,7 @@ from benchmark.reporting.probes import probe_tables
 from benchmark.reporting.render import save_tables, to_text
 from benchmark.reporting.results import Results
 from benchmark.reporting.tables import task_tables
+from tests.reporting.fake_records import altered, arrays_of, make_record, schema_1, write_run
 
 
 def with_arrays(folder: Path, names=("scratch", "kd"), seeds=2, **changes) -> list[Path]:

@@ -4,7 +4,6 @@ import dataclasses
 import statistics
 
 import pytest
-from fake_records import altered, make_record, write_run
 
 from benchmark.records import Record
 from benchmark.reporting import tidy_frame
@@ -16,6 +15,7 @@ from benchmark.reporting.probes import probe_tables
 from benchmark.reporting.render import to_markdown, to_text
 from benchmark.reporting.results import Results
 from benchmark.reporting.tables import task_tables
+from tests.reporting.fake_records import altered, make_record, write_run
 
 KINDS = ("gaussian_noise", "low_resolution")
 CLEAN = {"kd": 0.6, "scratch": 0.5}

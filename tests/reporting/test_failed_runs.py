@@ -4,7 +4,6 @@ import json
 import statistics
 
 import pytest
-from fake_records import altered, make_record, write_run
 
 from benchmark.records import Record
 from benchmark.reporting import compare, load_records, tidy_frame
@@ -19,6 +18,7 @@ from benchmark.reporting.render import to_markdown, to_text
 from benchmark.reporting.results import Results
 from benchmark.reporting.summary import summary
 from benchmark.reporting.tables import TaskTable, task_tables
+from tests.reporting.fake_records import altered, make_record, write_run
 
 REASON = "KeyError: 'bank' (crd.py, line 61)"
 SEEDS = range(4)

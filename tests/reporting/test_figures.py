@@ -3,7 +3,6 @@
 import matplotlib
 import numpy as np
 import pytest
-from fake_records import all_records, few_records, make_record, write_run
 
 from benchmark.reporting.figures import save_figures
 from benchmark.reporting.figures.comparison import comparison_figure
@@ -12,6 +11,7 @@ from benchmark.reporting.grouping import task_blocks
 from benchmark.reporting.panels import task_panels
 from benchmark.reporting.results import Results
 from benchmark.reporting.style import Look
+from tests.reporting.fake_records import all_records, few_records, make_record, write_run
 
 PNG, PDF = b"\x89PNG", b"%PDF"
 

@@ -4,10 +4,10 @@ import json
 
 import numpy as np
 import pytest
-from fake_records import arrays_of, make_record, write_run
 
 from benchmark.reporting.figures import correlations, diagnostics, embedding_maps, measures, save_drawing
 from benchmark.reporting.results import Results
+from tests.reporting.fake_records import arrays_of, make_record, write_run
 
 NAMES = ("scratch", "kd", "crd")
 

@@ -4,7 +4,6 @@ import statistics
 
 import numpy as np
 import pytest
-from fake_records import altered, make_record, write_run
 
 from benchmark.reporting.figures import (
     comparison,
@@ -18,6 +17,7 @@ from benchmark.reporting.figures import (
 from benchmark.reporting.page import charts
 from benchmark.reporting.results import Results
 from benchmark.reporting.style import MARKS
+from tests.reporting.fake_records import altered, make_record, write_run
 
 NAMES = ("scratch", "kd", "crd", "label_smoothing")
 

@@ -5,11 +5,11 @@ import subprocess
 import sys
 
 import pandas as pd
-from fake_records import all_records, altered, make_record, schema_1, write_run
 
 from benchmark.records import plain, read_record
 from benchmark.reporting import history_frame, load_records, tidy_frame
 from benchmark.reporting.frame import typed_frame
+from tests.reporting.fake_records import all_records, altered, make_record, schema_1, write_run
 
 
 def test_importing_the_report_needs_neither_torch_nor_a_plugin():

@@ -11,7 +11,6 @@ import statistics
 
 import pandas as pd
 import pytest
-from fake_records import altered, make_record, write_run
 
 from benchmark.errors import UserError
 from benchmark.records import About, Condition, Metric, Provenance, Record, Run, Teacher
@@ -22,6 +21,7 @@ from benchmark.reporting.probes import probe_tables
 from benchmark.reporting.results import Results
 from benchmark.reporting.summary import summaries
 from benchmark.reporting.tables import task_tables
+from tests.reporting.fake_records import altered, make_record, write_run
 
 APART, ROW, TOGETHER = "neither averaged nor subtracted", "not averaged", "averaged"
 SPREAD = "averaged as clusters, not subtracted across"

@@ -6,7 +6,6 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from fake_records import BASELINES, METRICS, all_records, altered, make_record
 
 from benchmark.records import Metric, Record
 from benchmark.reporting.formatting import Cell
@@ -17,6 +16,7 @@ from benchmark.reporting.pairs import pair_tables
 from benchmark.reporting.probes import probe_tables
 from benchmark.reporting.results import Results
 from benchmark.reporting.tables import Column, TaskTable, task_tables
+from tests.reporting.fake_records import BASELINES, METRICS, all_records, altered, make_record
 
 of = Cell.of
 

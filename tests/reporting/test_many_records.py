@@ -6,10 +6,10 @@ import time
 import numpy as np
 import pandas as pd
 import pytest
-from fake_records import BASELINES, arrays_of, make_record, write_run
 from rich.console import Console
 
 from benchmark.reporting import report
+from tests.reporting.fake_records import BASELINES, arrays_of, make_record, write_run
 
 PAIRS = ("resnet20-resnet8", "resnet56-resnet8")
 WEIGHTS = {"kd": (0.5, 0.9), "crd": (0.8, 1.6)}

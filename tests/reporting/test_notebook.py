@@ -5,10 +5,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from fake_records import altered, arrays_of, make_record, write_run
 
 from benchmark.errors import UserError
 from benchmark.reporting import Results, compare, draw
+from tests.reporting.fake_records import altered, arrays_of, make_record, write_run
 
 PAGE = Path(__file__).parents[2] / "docs" / "analysing_results.md"
 

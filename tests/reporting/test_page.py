@@ -12,7 +12,6 @@ from itertools import pairwise
 from urllib.parse import unquote
 
 import pytest
-from fake_records import all_records, altered, make_record, write_run
 from rich.console import Console
 
 from benchmark.records import Measurements, Provenance, write_record
@@ -27,6 +26,7 @@ from benchmark.reporting.probes import probe_tables
 from benchmark.reporting.results import Results
 from benchmark.reporting.summary import summaries
 from benchmark.reporting.tables import task_tables
+from tests.reporting.fake_records import all_records, altered, make_record, write_run
 
 VOID = {"meta", "link", "img", "input", "br"}
 HOSTILE = "\"><script>alert(1)</script><img src=x onerror=alert(2)>'{{ 7 * 7 }}</script><!--"

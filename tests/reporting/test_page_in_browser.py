@@ -5,7 +5,6 @@ import shutil
 from pathlib import Path
 
 import pytest
-from fake_records import all_records, altered, make_record, write_run
 
 from benchmark.reporting.figures import Saved, comparison
 from benchmark.reporting.figures.drawing import Drawing
@@ -13,6 +12,7 @@ from benchmark.reporting.page import write_page
 from benchmark.reporting.probes import probe_tables
 from benchmark.reporting.results import Results
 from benchmark.reporting.tables import task_tables
+from tests.reporting.fake_records import all_records, altered, make_record, write_run
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 WIDTHS, THEMES = (390, 1440), ("light", "dark")

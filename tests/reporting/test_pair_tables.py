@@ -4,13 +4,13 @@ import math
 import statistics
 
 import pytest
-from fake_records import all_records, altered, make_record
 
 from benchmark.reporting.latex import to_latex
 from benchmark.reporting.pairs import pair_tables, wide_frame
 from benchmark.reporting.published import REPORTED, published
 from benchmark.reporting.render import to_markdown, to_text
 from benchmark.reporting.results import Results
+from tests.reporting.fake_records import all_records, altered, make_record
 
 PAPER = {"dataset": "cifar100", "epochs": 240, "teacher_epochs": 240, "validation": 0.0}
 PAIRS = ("resnet32x4-resnet8x4", "vgg13-vgg8")

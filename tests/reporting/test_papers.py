@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 import yaml
-from fake_records import make_record, write_run
 
 from benchmark.errors import UserError
 from benchmark.plugins import load
@@ -16,6 +15,7 @@ from benchmark.reporting.papers import load_papers, save_papers
 from benchmark.reporting.published import REPORTED
 from benchmark.reporting.results import Results
 from benchmark.settings import parse
+from tests.reporting.fake_records import make_record, write_run
 
 PAPER = {"dataset": "cifar100", "epochs": 240, "teacher_epochs": 240, "validation": 0.0}
 LIST = {

@@ -3,7 +3,6 @@
 import statistics
 
 import pytest
-from fake_records import altered, make_record
 
 from benchmark.records import Record
 from benchmark.reporting.latex import to_latex
@@ -11,6 +10,7 @@ from benchmark.reporting.probes import probe_tables
 from benchmark.reporting.render import to_markdown, to_text
 from benchmark.reporting.results import Results
 from benchmark.reporting.tables import task_tables
+from tests.reporting.fake_records import altered, make_record
 
 
 def probed(baseline: str, seed: int, **changes) -> Record:

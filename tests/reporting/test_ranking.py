@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 import scikit_posthocs
-from fake_records import make_record, write_run
 from scipy import stats
 
 from benchmark.reporting.figures.critical_difference import cliques, critical_difference_figure, drawings
 from benchmark.reporting.ranking import friedman_nemenyi, rank
 from benchmark.reporting.results import Results
+from tests.reporting.fake_records import make_record, write_run
 
 # Table 6 of Demšar (JMLR 2006): AUC of C4.5 and three variants on fourteen data sets.
 DEMSAR = np.array(

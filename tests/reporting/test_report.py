@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from fake_records import few_records, make_record, write_run
 from rich.console import Console
 
 from benchmark.errors import UserError
 from benchmark.records import Metric, Record, Results
 from benchmark.reporting import report
+from tests.reporting.fake_records import few_records, make_record, write_run
 
 
 def run_report(folder, width=200):

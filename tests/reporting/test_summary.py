@@ -3,12 +3,12 @@
 import re
 
 import pytest
-from fake_records import METRICS, altered, make_record
 
 from benchmark.reporting.grouping import task_blocks
 from benchmark.reporting.inference import differences_to
 from benchmark.reporting.panels import task_panels
 from benchmark.reporting.summary import summaries, summary
+from tests.reporting.fake_records import METRICS, altered, make_record
 
 SCRATCH = [50.0, 51.0, 52.0]
 

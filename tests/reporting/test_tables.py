@@ -7,7 +7,6 @@ import re
 import statistics
 
 import pytest
-from fake_records import all_records, altered, make_record
 from rich.console import Console
 
 from benchmark.records import Record
@@ -16,6 +15,7 @@ from benchmark.reporting.latex import to_latex
 from benchmark.reporting.render import print_table, to_markdown, to_text
 from benchmark.reporting.results import Results
 from benchmark.reporting.tables import TaskTable, task_tables
+from tests.reporting.fake_records import all_records, altered, make_record
 
 
 def table_of(records: list[Record], task: str = "compression") -> TaskTable:

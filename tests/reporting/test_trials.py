@@ -8,7 +8,6 @@ import statistics
 
 import pandas as pd
 import pytest
-from fake_records import altered, make_record, write_run
 
 from benchmark.records import Results as Outcomes
 from benchmark.records import Selection, Trial, write_record
@@ -17,6 +16,7 @@ from benchmark.reporting.figures import draw
 from benchmark.reporting.figures.tuning import expected_best
 from benchmark.reporting.results import Results
 from benchmark.reporting.trials import trial_frame
+from tests.reporting.fake_records import altered, make_record, write_run
 
 SCORES = {"kd": (0.5, 0.7, 0.6, 0.4), "scratch": (0.3, 0.2, 0.3, 0.1)}
 

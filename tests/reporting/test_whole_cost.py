@@ -3,7 +3,6 @@
 import re
 
 import pytest
-from fake_records import altered, make_record
 
 from benchmark.records import Record, Selection
 from benchmark.reporting import tidy_frame
@@ -13,6 +12,7 @@ from benchmark.reporting.render import to_text
 from benchmark.reporting.results import Results
 from benchmark.reporting.style import MARKS
 from benchmark.reporting.tables import task_tables
+from tests.reporting.fake_records import altered, make_record
 
 TUNING_S = 100.0
 PLACES = {"scratch": (20, 0.5), "kd": (25, 0.6), "crd": (40, 0.62), "fitnet": (50, 0.55)}
