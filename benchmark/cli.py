@@ -8,27 +8,29 @@ from rich.console import Console
 
 from benchmark import api
 from benchmark.errors import UserError
+from benchmark.interruption import Interrupted, signals_heard
 from benchmark.program import command, program
 from benchmark.settings import Settings, parse
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Runs the command; exit code 0: done, 1: a baseline failed, 2: bad input, 130: interrupted."""
+    """Runs the command; exit code 0: done, 1: a baseline failed, 2: bad input, 130 and 143: interrupted."""
     console, errors = Console(), Console(stderr=True)
     arguments = sys.argv[1:] if arguments is None else arguments
     try:
         if {"-h", "--help"} & set(arguments):
             _help(console)
             return 0
-        return _run(parse(arguments), console)
+        with signals_heard():
+            return _run(parse(arguments), console)
     except UserError as error:
         errors.print(f"{program()}: {error}", markup=False, highlight=False, soft_wrap=True)
         return 2
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stop:
         errors.print(
             "interrupted; finished runs are recorded, the same command goes on from there", markup=False
         )
-        return 130
+        return stop.exit_code if isinstance(stop, Interrupted) else 130
 
 
 def _run(settings: Settings, console: Console) -> int:

@@ -1,11 +1,34 @@
 """The one exception that means 'the user can mend this': the command prints its line and exits with 2."""
 
 import difflib
-from collections.abc import Iterable
+import errno
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 
 class UserError(Exception):
     """Bad input. The message is one line that names the thing and the remedy."""
+
+
+class DiskFull(UserError):
+    """Nothing more can be written. What was kept so far stays, and the same command goes on from there."""
+
+    def __init__(self, error: OSError):
+        super().__init__(
+            f"{error.filename or 'the results folder'}: {error.strerror}; make room and start the same "
+            "command again: it goes on from what is recorded"
+        )
+
+
+@contextmanager
+def disk_full_told() -> Iterator[None]:
+    """Raises DiskFull for the OSErrors of the body that mean it; others pass as they are."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise DiskFull(error) from error
+        raise
 
 
 def unknown(kind: str, name: str, known: Iterable[str]) -> UserError:

@@ -25,7 +25,7 @@ class RandomStream:
     negatives)."""
 
     def __init__(self, seed: int, device: torch.device):
-        self._device = device
+        self.device = device
         with self._restored():
             torch.manual_seed(seed)
             self._states = self._read()
@@ -56,10 +56,10 @@ class RandomStream:
             self._write(outside)
 
     def _read(self) -> tuple[torch.Tensor, torch.Tensor | None]:
-        on_device = torch.cuda.get_rng_state(self._device) if self._device.type == "cuda" else None
+        on_device = torch.cuda.get_rng_state(self.device) if self.device.type == "cuda" else None
         return torch.get_rng_state(), on_device
 
     def _write(self, states: tuple[torch.Tensor, torch.Tensor | None]) -> None:
         torch.set_rng_state(states[0])
         if states[1] is not None:
-            torch.cuda.set_rng_state(states[1], self._device)
+            torch.cuda.set_rng_state(states[1], self.device)

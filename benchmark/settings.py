@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -84,6 +85,9 @@ class Settings:
     jobs: int = 1
     """Processes that train cohorts side by side; cores and GPUs are shared out among them. Trials of tuning
     stay in one."""
+    snapshot_minutes: float = 1.0
+    """Minutes between two snapshots of a training, from which a stopped command goes on; 0: after each
+    step."""
     precision: Precision = "32"
     """32: float32; bf16: bfloat16 autocast."""
     set: tuple[str, ...] = ()
@@ -130,6 +134,8 @@ class Settings:
             )
         if self.jobs < 1:
             raise UserError(f"--jobs {self.jobs}: give a whole number from 1 up")
+        if not 0 <= self.snapshot_minutes < math.inf:
+            raise UserError(f"--snapshot-minutes {self.snapshot_minutes}: give a number of minutes from 0 up")
         if self.tune < 0 or self.tune == 1:
             raise UserError(f"--tune {self.tune}: give 2 or more trials (the default is one), or 0")
         for name in ("seeds", "teacher_seeds", "split_seeds"):

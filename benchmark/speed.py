@@ -92,8 +92,8 @@ class FirstSteps:
         self._stream = stream
         self.steps_per_epoch = min(steps, stream.steps_per_epoch)
 
-    def steps(self, number: int) -> Iterator[Step]:
-        return self._stream.steps(number)
+    def steps(self, number: int, first: int = 0) -> Iterator[Step]:
+        return self._stream.steps(number, first)
 
 
 def make_materials(speed: Speed, registry: Registry) -> Materials:

@@ -35,7 +35,7 @@ GROUPS = {
     ),
     "Data and plugins": ("data_dir", "download", "bad_samples", "plugin"),
     "Results": ("results_dir", "name", "probes", "corruptions", "report"),
-    "Machine": ("device", "jobs", "precision"),
+    "Machine": ("device", "jobs", "snapshot_minutes", "precision"),
     "Instead of training": ("list", "dry_run", "verbose", "report_only", "figures"),
     "From a file": ("config",),
 }

@@ -72,19 +72,21 @@ class TrainStream:
         """The batches of epoch `number`."""
         return (step.batch for step in self.steps(number))
 
-    def steps(self, number: int) -> Iterator[Step]:
-        """The batches of epoch `number` with their second views.
+    def steps(self, number: int, first: int = 0) -> Iterator[Step]:
+        """The batches of epoch `number`, from step `first` on, with their second views.
 
         A view draws from a generator of its own: nothing else depends on whether it is asked for. Whoever
-        asks for one, asks for it from the epoch's first step on.
+        asks for one, asks for it from the first of these steps on.
         """
         augmentation = generator(self._seed, self._purpose, "augmentation", number)
         draws: dict[SecondView, torch.Generator] = {}
         labelled = self.labelled.to(self._device)
-        for index in self._order(number):
+        for step, index in enumerate(self._order(number)):
+            geometry = self._draw_geometry(len(index), augmentation)
+            if step < first:
+                continue
             where = index.to(self._device)
             batch: Batch = {"index": where, "labelled": labelled[where]}
-            geometry = self._draw_geometry(len(where), augmentation)
             batch |= self._views(where, geometry)
 
             def second(
@@ -92,6 +94,8 @@ class TrainStream:
             ) -> Batch:
                 if view not in draws:
                     draws[view] = generator(self._seed, self._purpose, "second view", view, number)
+                    for _ in range(first if view == "strong" else 0):
+                        StrongDraws.draw(len(where), draws[view])
                 return second_view(
                     view, batch, lambda name: self._raw(name, where, geometry), self.modalities, draws[view]
                 )

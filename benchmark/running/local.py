@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ import torch
 from lightning_fabric import Fabric
 
 from benchmark import records
+from benchmark.errors import disk_full_told
 from benchmark.evaluation.accuracy import information
 from benchmark.evaluation.calibration import CALIBRATION
 from benchmark.evaluation.fidelity import FIDELITY
@@ -21,13 +22,15 @@ from benchmark.planning.specs import CohortSpec, RunSpec
 from benchmark.plugins import Registry
 from benchmark.running.device import make_fabric
 from benchmark.running.display import PlainDisplay
+from benchmark.running.locks import Claim, locked, sweep
 from benchmark.running.provenance import provenance
 from benchmark.running.store import RunFolder
-from benchmark.running.teachers import Teachers
+from benchmark.running.teachers import TeacherFailed, Teachers
 from benchmark.settings import Settings
-from benchmark.training.checkpoint import Snapshots, save_weights
+from benchmark.training.checkpoint import save_weights
 from benchmark.training.cohort import CohortTraining, Outcome
 from benchmark.training.materials import Materials, Workbench
+from benchmark.training.snapshots import Snapshot, Snapshots
 from benchmark.training.teacher import Teacher
 
 
@@ -40,11 +43,15 @@ class Ledger:
     def __init__(self, folder: Path, registry: Registry):
         self.folder, self._registry = folder, registry
         self.problems: list[str] = []
-        self._outdated: Counter[str] = Counter()
+        self._outdated: dict[str, set[str]] = {}
 
     def pending(self, cohort: CohortSpec) -> tuple[RunSpec, ...]:
         """The runs of a cohort that have no valid record, or one of a failure: these are tried again."""
-        return tuple(run for run in cohort.runs if not self._recorded(run))
+        return tuple(run for run in cohort.runs if self._record(run) in (None, "failed"))
+
+    def ended(self, run: RunSpec) -> bool:
+        """Whether a run has a valid record, be it one of a failure."""
+        return self._record(run) is not None
 
     def run_folder(self, run: RunSpec) -> RunFolder:
         """Where a run's files stand."""
@@ -53,24 +60,29 @@ class Ledger:
     def outdated(self) -> list[str]:
         """A line for each baseline of which records were made with other code; they stay as they are."""
         return [
-            f"{name}: {count} of the records found were made with other code of this baseline; "
+            f"{name}: {len(runs)} of the records found were made with other code of this baseline; "
             f"delete their folders in {self.folder / 'runs'} to repeat them"
-            for name, count in self._outdated.items()
+            for name, runs in self._outdated.items()
         ]
 
-    def _recorded(self, run: RunSpec) -> bool:
+    def _record(self, run: RunSpec) -> records.Status | None:
+        """The status of a run's record; None where it has none that is valid."""
         if not run.id:
-            return False
+            return None
+        folder = self.run_folder(run)
         try:
-            record = records.read_record(self.run_folder(run).record)
+            record = records.read_record(folder.record)
         except records.CorruptRecord as problem:
             self.problems.append(f"{problem}; this run is repeated")
-            return False
-        if record is None or record.id != run.id or record.status == "failed":
-            return False
-        if record.provenance.code_checksum != code_checksum(run, self._registry):
-            self._outdated[run.baseline] += 1
-        return True
+            return None
+        if record is None or record.id != run.id:
+            return None
+        if record.status != "failed" and record.provenance.code_checksum != code_checksum(
+            run, self._registry
+        ):
+            self._outdated.setdefault(run.baseline, set()).add(run.slug)
+        folder.tidy()
+        return record.status
 
 
 def code_checksum(run: RunSpec, registry: Registry) -> str:
@@ -81,53 +93,77 @@ def code_checksum(run: RunSpec, registry: Registry) -> str:
 class Executor:
     """Runs what is not yet recorded. Results go to the ledger's folder, teachers to `teachers`.
 
-    failures   a line for each run that ended in an error of its baseline's code
+    Runs that another command is at are left to it, and waited for in the end.
+
+    failures   a line for each run that can't be recorded, or only as a failure
     """
 
     def __init__(
         self,
         ledger: Ledger,
-        teachers: Path,
+        teachers: Teachers,
         fabric: Fabric,
         display: PlainDisplay,
         workbench: Workbench,
         registry: Registry,
+        snapshot_seconds: float,
     ):
-        self._ledger, self._fabric, self._display = ledger, fabric, display
-        self._workbench, self._registry = workbench, registry
-        self._teachers = Teachers(teachers, fabric, display.training, display.say)
+        self._ledger, self._teachers, self._fabric, self._display = ledger, teachers, fabric, display
+        self._workbench, self._registry, self._snapshot_seconds = workbench, registry, snapshot_seconds
         self._memory: dict[object, object] = {}
         self.failures: list[str] = []
 
     def execute(self, cohorts: Sequence[CohortSpec]) -> None:
         """Trains every run without a record. Failures of single baselines are collected, not raised."""
         total = sum(len(cohort.runs) for cohort in cohorts)
-        pending = [self._ledger.pending(cohort) for cohort in cohorts]
+        pending = [(cohort, runs) for cohort in cohorts if (runs := self._ledger.pending(cohort))]
         for line in (*self._ledger.problems, *self._ledger.outdated()):
             self._display.say(line)
-        done = total - sum(map(len, pending))
-        for cohort, runs in zip(cohorts, pending, strict=True):
-            if runs:
-                self._display.grid(done, total, len(runs))
-                self._cohort(cohort, runs)
-                done += len(runs)
+        done = total - sum(len(runs) for _, runs in pending)
+        elsewhere = []
+        for cohort, runs in pending:
+            self._display.grid(done, total, len(runs))
+            left = self.perform(cohort, runs)
+            done += len(runs) - len(left)
+            if left:
+                elsewhere.append((cohort, left))
+        for cohort, runs in elsewhere:
+            self._display.grid(done, total, len(runs))
+            self.wait_and_perform(cohort, runs)
+            done += len(runs)
+        sweep(self._ledger.folder / "runs")
         self._display.grid(done, total)
 
-    def perform(self, cohort: CohortSpec, runs: tuple[RunSpec, ...]) -> None:
-        """Trains those of some runs of a cohort that have no record by now; with no runs, its teacher."""
-        if not runs:
-            self._teachers.get(self._workbench.materials(cohort))
-            return
-        unrecorded = {run.name for run in self._ledger.pending(cohort)}
-        if left := tuple(run for run in runs if run.name in unrecorded):
-            self._cohort(cohort, left)
+    def perform(self, cohort: CohortSpec, runs: tuple[RunSpec, ...]) -> tuple[RunSpec, ...]:
+        """Trains those of some runs of a cohort that have no record by now; returns those that another
+        command is at."""
+        with Claim() as claim:
+            ours = {run.name for run in runs if claim.take(self._ledger.run_folder(run).lock)}
+            unrecorded = {run.name for run in self._ledger.pending(cohort)}
+            if left := tuple(run for run in runs if run.name in ours & unrecorded):
+                self._cohort(cohort, left)
+        return tuple(run for run in runs if run.name not in ours)
+
+    def wait_and_perform(self, cohort: CohortSpec, runs: tuple[RunSpec, ...]) -> None:
+        """Waits for the command that is at these runs, and trains those of which it leaves no record."""
+        for run in runs:
+            with locked(self._ledger.run_folder(run).lock, self._display.say, run.slug):
+                pass
+        left = tuple(run for run in runs if not self._ledger.ended(run))
+        if held := self.perform(cohort, left):
+            self.wait_and_perform(cohort, held)
+
+    def train_teacher(self, cohort: CohortSpec) -> None:
+        """Trains the teacher of a cohort, where nobody has. Raises TeacherFailed."""
+        self._teachers.get(self._workbench.materials(cohort))
 
     def companies(
         self, cohort: CohortSpec, runs: tuple[RunSpec, ...], folders: Mapping[str, RunFolder]
     ) -> Iterator[tuple[CohortTraining, Snapshots]]:
         """Trainings of some runs of a cohort, begun or gone on with; `folders` by the run's name.
 
-        Runs that were stopped at different epochs go on in companies of their own: it makes no difference.
+        Runs that were stopped at different places go on in companies of their own: it makes no difference.
+        Raises TeacherFailed.
         """
         materials = self._workbench.materials(cohort)
         teacher = self._teachers.get(materials)
@@ -136,25 +172,28 @@ class Executor:
         snapshots = Snapshots(
             {run.name: folders[run.name].snapshot for run in runs},
             {run.name: f"{run.id} {code_checksum(run, self._registry)}" for run in runs},
+            self._snapshot_seconds,
             self._display.say,
         )
-        found = {run.name: snapshots.load(run.name) for run in runs}
-        for first_epoch in sorted({epoch for epoch, _ in found.values()}):
-            company = tuple(run for run in runs if found[run.name][0] == first_epoch)
+        found = snapshots.load()
+        for position in sorted({snapshot.position for snapshot in found.values()}):
+            company = [
+                run
+                for run in runs
+                if found[run.name].position == position
+                and self._begun(run, folders[run.name], found[run.name])
+            ]
             training = CohortTraining(
                 materials,
-                company,
+                tuple(company),
                 teacher,
                 self._fabric,
                 self._registry,
-                first_epoch,
-                {run.name: found[run.name][1] for run in company if first_epoch},
+                position,
+                {run.name: found[run.name].state for run in company if found[run.name].state},
                 self._memory,
                 self._display.say,
             )
-            for run in company:
-                history = training.snapshots.get(run.name, {}).get("history", ())
-                folders[run.name].begin({"id": run.id, **asdict(run)}, history)
             yield training, snapshots
 
     def say(self, line: str) -> None:
@@ -172,20 +211,51 @@ class Executor:
         }
         leaders = tuple(alike[0] for alike in twins.values())
         folders = {run.name: self._ledger.run_folder(run) for run in runs}
-        for training, snapshots in self.companies(cohort, leaders, folders):
-            title = f"{cohort.title}: {len(training.runs)} runs"
 
-            def log(run: RunSpec, epoch: Mapping[str, Any]) -> None:
+        def log(run: RunSpec, epoch: Mapping[str, Any]) -> None:
+            with disk_full_told():
                 folders[run.name].log_epoch(epoch)
 
-            for outcome in training.train(self.display(title), log, snapshots.keep):
-                for run in twins[outcome.run.training_id]:
-                    if run is not outcome.run:
-                        folders[run.name].begin({"id": run.id, **asdict(run)}, outcome.history)
-                    self.write(training, replace(outcome, run=run), folders[run.name])
+        try:
+            for training, snapshots in self.companies(cohort, leaders, folders):
+                title = f"{cohort.title}: {len(training.runs)} runs"
+                for outcome in training.train(self.display(title), log, snapshots):
+                    for run in twins[outcome.run.training_id]:
+                        self._record(training, replace(outcome, run=run), outcome.run, folders[run.name])
+        except TeacherFailed as failure:
+            self.failures.append(without_teacher(str(failure), len(runs)))
+
+    def _record(
+        self, training: CohortTraining, outcome: Outcome, trained: RunSpec, folder: RunFolder
+    ) -> None:
+        """Writes what a run leaves; `trained` is the run that was trained for it, itself or its twin."""
+        with self._kept_in(folder, outcome.run):
+            if outcome.run is not trained:
+                folder.begin({"id": outcome.run.id, **asdict(outcome.run)}, outcome.history)
+            self.write(training, outcome, folder)
+
+    def _begun(self, run: RunSpec, folder: RunFolder, snapshot: Snapshot) -> bool:
+        """Makes a run's folder ready for it; False where it can't be written."""
+        with self._kept_in(folder, run):
+            history = snapshot.state.get("progress", {}).get("history", ())
+            folder.begin({"id": run.id, **asdict(run)}, history)
+            return True
+        return False
+
+    @contextmanager
+    def _kept_in(self, folder: RunFolder, run: RunSpec) -> Iterator[None]:
+        """A folder that can't be written in the body costs its own run."""
+        try:
+            with disk_full_told():
+                yield
+        except OSError as error:
+            self.failures.append(
+                f"{run.slug} failed: {error.strerror or error}: {error.filename or folder.path}; "
+                "remove what stands in its way and start the same command again"
+            )
 
     def write(self, training: CohortTraining, outcome: Outcome, folder: RunFolder) -> records.Record:
-        """Writes what an outcome leaves, its record last; of a trial no weights."""
+        """Writes what an outcome leaves, its record last; of a trial no weights. Raises OSError."""
         if outcome.status == "failed":
             folder.error.write_text(outcome.reason)
             outcome.reason = outcome.reason.strip().splitlines()[-1]
@@ -202,17 +272,24 @@ class Executor:
         return record
 
 
+def without_teacher(failure: str, count: int) -> str:
+    """The line on `count` runs that were to learn from a teacher which can't be had."""
+    return f"{failure}; {count} runs that would learn from it were not trained"
+
+
 def make_executor(
     settings: Settings, registry: Registry, display: PlainDisplay, workbench: Workbench | None = None
 ) -> Executor:
     """The executor of a command in this process; `workbench` may hold a dataset already."""
+    fabric, seconds = make_fabric(settings.device, settings.precision), 60 * settings.snapshot_minutes
     return Executor(
         Ledger(settings.folder, registry),
-        settings.results_dir / "teachers",
-        make_fabric(settings.device, settings.precision),
+        Teachers(settings.results_dir / "teachers", fabric, display.training, display.say, seconds),
+        fabric,
         display,
         workbench or Workbench(registry, storage_of(settings), display.say),
         registry,
+        seconds,
     )
 
 

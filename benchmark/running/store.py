@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import numpy as np
 
 from benchmark.errors import UserError
 from benchmark.records import Record, TeacherRecord, finite, write_json, write_record
+from benchmark.training.snapshots import before
 
 
 class RunFolder:
@@ -40,15 +42,22 @@ class RunFolder:
         """Where the state of a run that is under way is kept."""
         return self.path / "snapshot.pt"
 
-    def begin(self, config: Mapping[str, Any], history: Iterable[Mapping[str, Any]] = ()) -> None:
-        """Empties the folder of what an interrupted run left and writes config.json.
+    @property
+    def lock(self) -> Path:
+        """The lock of whoever trains the run, beside the folder."""
+        return self.path.with_name(f"{self.path.name}.lock")
 
-        With `history` a run goes on from its snapshot: the snapshot stays, and these epochs are logged again.
+    def begin(self, config: Mapping[str, Any], history: Iterable[Mapping[str, Any]] = ()) -> None:
+        """Empties the folder of what an interrupted run left, its snapshots apart, and writes config.json.
+
+        history   the epochs that a run which goes on has behind it, to be logged again
+
+        Raises OSError.
         """
         self._close_events()
         self.path.mkdir(parents=True, exist_ok=True)
         for file in self.path.iterdir():
-            if file != self.snapshot:
+            if file not in self._snapshots:
                 file.unlink()
         write_json(self.path / "config.json", config)
         for epoch in history:
@@ -75,7 +84,18 @@ class RunFolder:
         """Writes the record, last of all: from here on the run is finished, and its snapshot is of no use."""
         self._close_events()
         write_record(self.record, record)
-        self.snapshot.unlink(missing_ok=True)
+        self.tidy()
+
+    def tidy(self) -> None:
+        """Removes what a finished run has no use for: its snapshots, and what was not written whole."""
+        unfinished = (file for file in self.path.glob(".*") if file.is_file())
+        for file in (*self._snapshots, *unfinished):
+            with suppress(OSError):
+                file.unlink(missing_ok=True)
+
+    @property
+    def _snapshots(self) -> tuple[Path, Path]:
+        return self.snapshot, before(self.snapshot)
 
     def _close_events(self) -> None:
         if self._events is not None:

@@ -8,15 +8,17 @@ from pathlib import Path
 
 from lightning_fabric import Fabric
 
-from benchmark.errors import UserError
+from benchmark.errors import disk_full_told
 from benchmark.models import Network, load_checkpoint
 from benchmark.planning.specs import TeacherSpec
 from benchmark.records import CorruptRecord, Measurements, TeacherRecord, read_teacher_record
+from benchmark.running.locks import locked
 from benchmark.running.provenance import provenance
 from benchmark.running.store import RunFolder
-from benchmark.training.checkpoint import Snapshots, checksum, load_weights, save_weights
-from benchmark.training.loop import Display
+from benchmark.training.checkpoint import checksum, load_weights, save_weights
+from benchmark.training.loop import START, Display
 from benchmark.training.materials import Materials
+from benchmark.training.snapshots import Snapshots
 from benchmark.training.teacher import Teacher, TeacherTraining, calibrate, evaluated
 
 
@@ -25,24 +27,48 @@ def is_kept(folder: Path, spec: TeacherSpec) -> bool:
     return RunFolder(folder / spec.slug).record.exists()
 
 
+class TeacherFailed(Exception):
+    """There is no such teacher: its training diverged, or its code failed. The message is one line."""
+
+
 class Teachers:
-    """Keeps the teachers of one pair in memory, and every trained one in `folder` for all commands."""
+    """Keeps the teachers of one pair in memory, and every trained one in `folder` for all commands.
+
+    snapshot_seconds   how long a training goes on between two snapshots
+    """
 
     def __init__(
-        self, folder: Path, fabric: Fabric, display: Callable[[str], Display], say: Callable[[str], None]
+        self,
+        folder: Path,
+        fabric: Fabric,
+        display: Callable[[str], Display],
+        say: Callable[[str], None],
+        snapshot_seconds: float,
     ):
         self._folder, self._fabric, self._display, self._say = folder, fabric, display, say
+        self._snapshot_seconds = snapshot_seconds
         self._ready: dict[str, Teacher] = {}
+        self._failed: dict[str, TeacherFailed] = {}
         self._pair = ("", "")
 
     def get(self, materials: Materials) -> Teacher:
-        """The teacher of a cohort. Raises UserError if a checkpoint doesn't fit or training diverges."""
+        """The teacher of a cohort.
+
+        Raises TeacherFailed where it can't be trained, at once if that was tried before; UserError for a
+        checkpoint that doesn't fit.
+        """
         spec = materials.spec
+        if spec.teacher.id in self._failed:
+            raise self._failed[spec.teacher.id]
         if self._pair != (spec.data.dataset, spec.pair):
             self._pair = (spec.data.dataset, spec.pair)
             self._ready.clear()
         if spec.teacher.id not in self._ready:
-            network, seconds = self._obtain(materials)
+            try:
+                network, seconds = self._obtained(materials)
+            except TeacherFailed as failure:
+                self._failed[spec.teacher.id] = failure
+                raise
             teacher = evaluated(materials, network, self._fabric, seconds)
             self._announce(teacher, materials)
             self._ready[spec.teacher.id] = teacher
@@ -63,6 +89,15 @@ class Teachers:
                 )
             )
 
+    def _obtained(self, materials: Materials) -> tuple[Network, float | None]:
+        """What `_obtain` gives; where its folder can't be read or written there is no such teacher."""
+        spec = materials.spec.teacher
+        try:
+            with disk_full_told():
+                return self._obtain(materials)
+        except OSError as error:
+            raise TeacherFailed(f"teacher {spec.architecture} on {spec.dataset}: {error}") from error
+
     def _obtain(self, materials: Materials) -> tuple[Network, float | None]:
         """The teacher's network, and the seconds of its training where that is known."""
         spec, network = materials.spec.teacher, materials.teacher_network(self._fabric.device)
@@ -73,11 +108,17 @@ class Teachers:
             load_checkpoint(network, spec.checkpoint)
             return network, None
         folder = RunFolder(self._folder / spec.slug)
-        record = self._restored(folder, network) or self._train(materials, network, folder)
+        told = f"teacher {spec.architecture} on {spec.dataset}"
+        with locked(folder.lock, self._say, told):
+            record = self._restored(folder, network)
+            if record is None:
+                # Anew: a damaged file may have left its numbers in the network.
+                network = materials.teacher_network(self._fabric.device)
+                record = self._train(materials, network, folder)
         return network, record.measurements.total_s
 
     def _restored(self, folder: RunFolder, network: Network) -> TeacherRecord | None:
-        """Loads a teacher that was trained before; a damaged one is named and trained again."""
+        """Loads a teacher that was trained before; a damaged one is named, and is to be trained again."""
         try:
             record = read_teacher_record(folder.record)
         except CorruptRecord as problem:
@@ -93,16 +134,23 @@ class Teachers:
     def _train(self, materials: Materials, network: Network, folder: RunFolder) -> TeacherRecord:
         spec, training = materials.spec.teacher, TeacherTraining(materials, network, self._fabric)
         state = training.state
-        snapshots = Snapshots({state.name: folder.snapshot}, {state.name: spec.id}, self._say)
-        first_epoch, snapshot = snapshots.load(state.name)
-        if first_epoch:
-            state.restore(snapshot)
+        snapshots = Snapshots(
+            {state.name: folder.snapshot}, {state.name: spec.id}, self._snapshot_seconds, self._say
+        )
+        snapshot = snapshots.load()[state.name]
+        if snapshot.position != START:
+            state.restore(snapshot.state)
         folder.begin(asdict(spec), state.history)
-        seconds = training.train(self._display(training.title), folder.log_epoch, snapshots, first_epoch)
+        display = self._display(training.title)
+        seconds = training.train(display, folder.log_epoch, snapshots, snapshot.position)
         if state.status == "failed":
-            raise RuntimeError(state.reason)
+            folder.error.write_text(state.reason)
+            last = state.reason.strip().splitlines()[-1]
+            raise TeacherFailed(
+                f"teacher {spec.architecture} on {spec.dataset} failed: {last} (all of it: {folder.error})"
+            )
         if state.status == "diverged":
-            raise UserError(
+            raise TeacherFailed(
                 f"teacher {spec.architecture} on {spec.dataset}: {state.reason}; lower its rate with "
                 f"--set teacher_recipe.learning_rate={spec.recipe.learning_rate / 5:g}"
             )

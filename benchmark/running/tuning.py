@@ -12,6 +12,7 @@ from typing import Any
 
 import yaml
 
+from benchmark.errors import disk_full_told
 from benchmark.planning.specs import CohortSpec, RunSpec, plain_name
 from benchmark.planning.tuning import (
     Chosen,
@@ -33,10 +34,12 @@ from benchmark.records import (
     write_whole,
 )
 from benchmark.running.local import Executor
+from benchmark.running.locks import locked
 from benchmark.running.store import RunFolder
-from benchmark.training.checkpoint import Snapshots
+from benchmark.running.teachers import TeacherFailed
 from benchmark.training.cohort import CohortTraining, Outcome
-from benchmark.training.loop import RunState
+from benchmark.training.loop import Position, RunState
+from benchmark.training.snapshots import Snapshots
 
 
 class Tuner:
@@ -49,7 +52,12 @@ class Tuner:
         """Runs every trial that has no record; returns what is chosen, by `tuning_key`."""
         chosen: dict[str, Winner] = {}
         for cohort in cohorts:
-            ended = _Trials(self._folder / "trials", cohort, self._executor).run()
+            trials = _Trials(self._folder / "trials", cohort, self._executor)
+            try:
+                with locked(trials.lock, self._executor.say, f"the trials of {cohort.title}"):
+                    ended = trials.run()
+            except TeacherFailed:
+                continue  # told of when the cohort's own runs want that teacher
             own = _chosen(cohort, ended)
             if own:
                 self._save(cohort, own)
@@ -107,6 +115,7 @@ class _Trials:
         self._cohort, self._executor = cohort, executor
         self._runs = {run.name: run for run in cohort.runs}
         self._folders = {run.name: RunFolder(folder / run.slug) for run in cohort.runs}
+        self.lock = folder / f"{_file_name(cohort)}-seed{cohort.seed}.lock"
         self._ended: dict[str, Record] = {}
         self._higher_is_better = True
 
@@ -134,9 +143,9 @@ class _Trials:
             return
         going = sum(state.status == "training" for state in training.states)
         title = f"{self._cohort.title}: {going} trials, to epoch {halt}"
-        training.advance(halt, self._executor.display(title), self._log, snapshots.keep, self._summary)
+        training.advance(halt, self._executor.display(title), self._log, snapshots, self._summary)
         # At a rung everyone has a snapshot of it: a command that is stopped while it halves goes on alike.
-        snapshots.write(halt, [state for state in training.states if state.status == "training"])
+        snapshots.keep(Position(halt, 0), [state for state in training.states if state.status == "training"])
 
     def _summary(self, states: Sequence[RunState]) -> str:
         """The best of each baseline's trials at the last epoch, of how many."""
@@ -151,7 +160,8 @@ class _Trials:
         return "  ".join(words)
 
     def _log(self, run: RunSpec, epoch: Mapping[str, Any]) -> None:
-        self._folders[run.name].log_epoch(epoch)
+        with disk_full_told():
+            self._folders[run.name].log_epoch(epoch)
 
     def _halve(self, rung: int, halt: int, companies: Sequence[CohortTraining]) -> None:
         """Stops the worse half of each baseline's trials: of all that got to the rung, ended since or not."""
@@ -195,7 +205,8 @@ class _Trials:
             name, folder = outcome.run.name, self._folders[outcome.run.name]
             if name not in self._ended:
                 outcome.trial = Trial(outcome.run.trial, validation_of(outcome.history))
-                self._ended[name] = self._executor.write(training, outcome, folder)
+                with disk_full_told():
+                    self._ended[name] = self._executor.write(training, outcome, folder)
 
     def _recorded(self, run: RunSpec) -> Record | None:
         """A trial's record; None where it has none that is whole, or one of a failure: it is tried again."""

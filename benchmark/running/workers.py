@@ -9,6 +9,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import sys
 import traceback
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -19,27 +20,34 @@ from typing import Any
 
 import torch
 
-from benchmark import plugins
+from benchmark import interruption, plugins
 from benchmark.errors import UserError
 from benchmark.planning.specs import CohortSpec, RunSpec, TeacherSpec
 from benchmark.running.display import PlainDisplay
-from benchmark.running.local import Ledger, make_executor
-from benchmark.running.teachers import is_kept
+from benchmark.running.local import Executor, Ledger, make_executor, without_teacher
+from benchmark.running.locks import sweep
+from benchmark.running.teachers import TeacherFailed, is_kept
 from benchmark.settings import Settings
 
 OVERLOAD = 1.05
 """How much more than its share of the runs a worker may get before a cohort is divided."""
+PATIENCE = 30.0
+"""Seconds that a worker has to end its step and keep its trainings, once it is told to stop."""
 ATTEMPTS = 2
 """How often the same order may kill its worker before it is halved."""
 
 
 @dataclass(frozen=True)
 class Order:
-    """What one worker is to do: train these runs of a cohort, or (none) its teacher alone."""
+    """What one worker is to do: train these runs of a cohort, or (none) its teacher alone.
+
+    patient   whether it waits for another command that is at them
+    """
 
     cohort: CohortSpec
     runs: tuple[RunSpec, ...] = ()
     attempt: int = 1
+    patient: bool = False
 
     @property
     def title(self) -> str:
@@ -113,7 +121,16 @@ def send(connection: Connection, message: tuple[Any, ...]) -> None:
 
 def serve(connection: Connection, settings: Settings, number: int) -> None:
     """What a worker process does: one order after another, until it is told None."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent is interrupted too, and ends its workers
+    with interruption.signals_heard():
+        # Ctrl-C reaches the parent too, which ends its workers by SIGTERM.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        try:
+            _serve(connection, settings, number)
+        except interruption.Interrupted as stop:
+            sys.exit(stop.exit_code)
+
+
+def _serve(connection: Connection, settings: Settings, number: int) -> None:
     torch.set_num_threads(max(1, torch.get_num_threads() // settings.jobs))
     try:
         executor = make_executor(
@@ -122,8 +139,7 @@ def serve(connection: Connection, settings: Settings, number: int) -> None:
             RemoteDisplay(connection),
         )
         while (order := connection.recv()) is not None:
-            executor.perform(order.cohort, order.runs)
-            send(connection, ("done", list(executor.failures)))
+            send(connection, ("done", _carry_out(order, executor)))
             executor.failures.clear()
     except EOFError:
         pass
@@ -133,11 +149,39 @@ def serve(connection: Connection, settings: Settings, number: int) -> None:
         send(connection, ("broken", traceback.format_exc()))
 
 
+def _carry_out(order: Order, executor: Executor) -> Done:
+    if order.runs and order.patient:
+        executor.wait_and_perform(order.cohort, order.runs)
+        return Done(tuple(executor.failures))
+    if order.runs:
+        left = executor.perform(order.cohort, order.runs)
+        return Done(tuple(executor.failures), left)
+    try:
+        executor.train_teacher(order.cohort)
+    except TeacherFailed as failure:
+        return Done(no_teacher=str(failure))
+    return Done()
+
+
 def device_of(device: str, number: int) -> str:
     """The device of a worker: the GPUs that are there, in turn, unless one is named."""
     if device in ("auto", "cuda") and torch.cuda.is_available():
         return f"cuda:{number % torch.cuda.device_count()}"
     return device
+
+
+@dataclass(frozen=True)
+class Done:
+    """What a worker tells of an order that it carried out.
+
+    failures     a line for each run that can't be recorded, or only as a failure
+    left         runs that another command is at
+    no_teacher   why the teacher that it was to train can't be had
+    """
+
+    failures: tuple[str, ...] = ()
+    left: tuple[RunSpec, ...] = ()
+    no_teacher: str = ""
 
 
 @dataclass
@@ -179,7 +223,9 @@ class WorkerPool:
             for worker in self._workers:
                 worker.process.terminate()
             for worker in self._workers:
-                worker.process.join()
+                worker.process.join(PATIENCE)
+                worker.process.kill()
+        sweep(self._ledger.folder / "runs")
 
     def _carried_out(self, pending: list[tuple[CohortSpec, tuple[RunSpec, ...]]]) -> Iterator[Order]:
         """Every order, as it is done: teachers first, each before whoever learns from it."""
@@ -230,10 +276,27 @@ class WorkerPool:
             else:
                 order, worker.order = worker.order, None
                 assert order is not None
-                self.failures += content[0]
-                if not order.runs:
-                    ready(order.cohort.teacher.id, None)
-                yield order
+                yield self._noted(order, content[0], orders, ready)
+
+    def _noted(
+        self, order: Order, done: Done, orders: deque[Order], ready: Callable[[str, None], object]
+    ) -> Order:
+        """The order as far as it was carried out; what it left over comes last."""
+        self.failures += done.failures
+        if done.no_teacher:
+            self._lose_teacher(order, done.no_teacher, orders)
+        elif not order.runs:
+            ready(order.cohort.teacher.id, None)
+        if done.left:
+            orders.append(Order(order.cohort, done.left, patient=True))
+        return replace(order, runs=tuple(run for run in order.runs if run not in done.left))
+
+    def _lose_teacher(self, order: Order, failure: str, orders: deque[Order]) -> None:
+        """Takes back what was to learn from a teacher that can't be had."""
+        lost = [each for each in orders if each.cohort.teacher.id == order.cohort.teacher.id]
+        for each in lost:
+            orders.remove(each)
+        self.failures.append(without_teacher(failure, sum(len(each.runs) for each in lost)))
 
     def _say_once(self, line: str) -> None:
         """Several workers load one teacher, and each would tell of it."""
@@ -253,11 +316,9 @@ class WorkerPool:
         names = ", ".join(run.name for run in order.runs) or "the teacher"
         self._display.say(f"{order.title}: the process that trained {names} {cause}")
         orders.extendleft(reversed(again))
-        if again:
-            return
-        if not order.runs:
-            raise RuntimeError(f"{order.title}: its process {cause} {ATTEMPTS} times")
-        for run in order.runs:
+        if not again and not order.runs:
+            self._lose_teacher(order, f"{order.title}: its process {cause} {ATTEMPTS} times", orders)
+        for run in () if again else order.runs:
             self.failures.append(f"{run.slug} failed: its process {cause}, {ATTEMPTS} times")
 
     def _started(self, number: int) -> _Worker:

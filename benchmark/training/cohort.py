@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -30,9 +31,12 @@ from benchmark.training.composition import build_distiller, has_diagnostics, pre
 from benchmark.training.learner import Learner, describe
 from benchmark.training.loop import (
     DATA_PASS,
+    START,
     TEACHER_PASS,
     Display,
+    Keeper,
     Loop,
+    Position,
     RunState,
     describe_error,
     guard,
@@ -69,8 +73,7 @@ class Outcome:
 class CohortTraining:
     """One cohort at work: `runs` (some or all of the cohort's) on one teacher pass.
 
-    first_epoch   how many epochs these runs have behind them; `snapshots` (run's name -> `RunState.snapshot`)
-                  are from there
+    first         where these runs go on, each from its snapshot (run's name -> `RunState.snapshot`)
     memory        what evaluation keeps between cohorts (see `Probing`, `Evaluation`, `CorruptedTest`)
     say           is told of a run that ends early, at once
     """
@@ -82,15 +85,15 @@ class CohortTraining:
         teacher: Teacher,
         fabric: Fabric,
         registry: Registry,
-        first_epoch: int = 0,
+        first: Position = START,
         snapshots: Mapping[str, Mapping[str, Any]] | None = None,
         memory: dict[object, object] | None = None,
         say: Callable[[str], None] | None = None,
     ):
         memory = {} if memory is None else memory
         self.materials, self.teacher, self.fabric = materials, teacher, fabric
-        self.first_epoch, self.snapshots = first_epoch, snapshots or {}
-        self.epochs_done = first_epoch
+        self.first, self.snapshots = first, snapshots or {}
+        self.epochs_done = first.epoch
         self._watch = Stopwatch(fabric.device)
         self._registry, self._say = registry, say
         data = materials.data
@@ -120,13 +123,13 @@ class CohortTraining:
         self,
         display: Display | None,
         log: Callable[[RunSpec, Mapping[str, Any]], None],
-        keep: Callable[[int, list[RunState]], None] | None = None,
+        keeper: Keeper | None = None,
     ) -> Iterator[Outcome]:
         """Trains everyone, then evaluates one after another.
 
-        `log` gets each epoch of each run as it ends; `keep` is that of `Loop`.
+        `log` gets each epoch of each run as it ends; `keeper` keeps runs that are under way.
         """
-        self.advance(None, display, log, keep)
+        self.advance(None, display, log, keeper)
         yield from self.unsuited
         for state in self.states:
             yield self._outcome(state)
@@ -136,27 +139,28 @@ class CohortTraining:
         until: int | None,
         display: Display | None,
         log: Callable[[RunSpec, Mapping[str, Any]], None],
-        keep: Callable[[int, list[RunState]], None] | None = None,
+        keeper: Keeper | None = None,
         summarise: Callable[[Sequence[RunState]], str] = summary,
     ) -> None:
         """Trains everyone to the end of `until` epochs in all, or of the training; evaluates nothing.
 
         `summarise` says in a line where runs stand, for the display.
         """
-        for state in self.states if not self.epochs_done else ():
-            guard(state, lambda: run_stages(state, self._stage_batches, self.teacher.network, self.fabric))  # noqa: B023
+        teacher = self.teacher.network
+        for state in (each for each in self.states if each.status == "training"):
+            guard(state, partial(run_stages, state, self._stage_batches, teacher, self.fabric, keeper))
         epochs = self.materials.spec.recipe.epochs
         loop = Loop(
             self.fabric,
             self.stream,
             epochs,
-            self.teacher.network,
+            teacher,
             self.evaluation.validate if self.evaluation.validates else None,
             display,
             lambda state: self._close_epoch(state, log),
-            self.epochs_done,
+            self.first if self.epochs_done == self.first.epoch else Position(self.epochs_done, 0),
             until,
-            keep,
+            keeper,
             summarise,
         )
         loop.run(self.states, self._watch)
@@ -171,7 +175,7 @@ class CohortTraining:
             self.unsuited.append(Outcome(run, "not_applicable", str(reason)))
         except UserError:
             raise
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             outcome = Outcome(run, "failed", describe_error(error))
             self.unsuited.append(outcome)
             self._announce(run.name, outcome.status, outcome.reason)
@@ -184,7 +188,7 @@ class CohortTraining:
         """Passes the epoch on, with what the baseline measures of itself."""
         if state.status == "training" and has_diagnostics(state.learner.distiller):
             guard(state, lambda: self._look_at(state))
-        log(self.runs[state.name], state.history[-1])
+        guard(state, lambda: log(self.runs[state.name], state.history[-1]))
 
     def _look_at(self, state: RunState) -> None:
         """Numbers go into the history; the first epoch's arrays stay, to be seen beside those of the end."""
@@ -316,8 +320,8 @@ class CohortTraining:
         asking = [each for each in self.states if each.learner.second_view == view]
 
         def per_step(part: str, sharers: Sequence[RunState]) -> float:
-            epochs = sum(len(each.history) - self.first_epoch for each in sharers)
-            return watch.seconds(part) / (max(1, epochs) * steps)
+            before = self.first.epoch * steps + self.first.step
+            return watch.seconds(part) / max(1, sum(len(each.history) * steps - before for each in sharers))
 
         own = per_step(state.name, [state])
         data = per_step(DATA_PASS, self.states)

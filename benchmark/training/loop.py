@@ -8,15 +8,17 @@ import traceback
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
+from benchmark import interruption
 from benchmark.contracts import Activations, Batch, Distiller, Progress, Recipe
 from benchmark.contracts.distiller import SecondView
 from benchmark.data.batches import Step
+from benchmark.errors import DiskFull
 from benchmark.models import Network
 from benchmark.seeds import RandomStream
 from benchmark.training.learner import Learner
@@ -32,13 +34,43 @@ def of_view(part: str, view: SecondView) -> str:
     return f"{part} of the {view} view"
 
 
+class Position(NamedTuple):
+    """How far a training is: so many whole epochs, and so many steps of the next one."""
+
+    epoch: int
+    step: int
+
+    def __str__(self) -> str:
+        return f"epoch {self.epoch + 1}, step {self.step + 1}" if self.step else f"epoch {self.epoch + 1}"
+
+
+START = Position(0, 0)
+
+
+Views = dict[SecondView, tuple[Batch, Activations | None]]
+"""Second views of a step: the batch, and what the teacher shows of both views."""
+
+CHANGED_IN_PLACE = (
+    "its code changes in place what all learners are shown (the batch or the teacher's activations): "
+    "let it work on a copy, such as teacher.logits.clone()"
+)
+
+
 class BatchSource(Protocol):
     """Where batches come from: `data.batches.TrainStream`, or a part of one."""
 
     @property
     def steps_per_epoch(self) -> int: ...
 
-    def steps(self, number: int) -> Iterable[Step]: ...
+    def steps(self, number: int, first: int = 0) -> Iterable[Step]: ...
+
+
+class Keeper(Protocol):
+    """Who keeps the states of a training so that it can go on from there: `snapshots.Snapshots`."""
+
+    def due(self) -> bool: ...
+
+    def keep(self, position: Position, states: Iterable[RunState]) -> None: ...
 
 
 class Display(Protocol):
@@ -70,6 +102,8 @@ class RunState:
 
     status          "training", then "finished", "stopped" (from outside), "diverged" (a loss that is not
                     finite) or "failed" (an error of its own code)
+    stages_done     how many of its first stages are behind it
+    stage           where the next one stands, if it has begun: its `position` and `progress`
     first_stages_s  what its first stages took, the teacher's passes and the data included
     early_arrays    small arrays that were taken on the way, for figures
     announce        is told when it ends early, at once
@@ -84,6 +118,8 @@ class RunState:
     reason: str = ""
     history: list[dict[str, Any]] = field(default_factory=list)
     best: Best | None = None
+    stages_done: int = 0
+    stage: dict[str, Any] | None = None
     first_stages_s: float = 0.0
     early_arrays: dict[str, Tensor] = field(default_factory=dict)
     announce: Callable[[RunState], None] | None = None
@@ -140,14 +176,25 @@ class RunState:
         if self.best is None or (score > self.best.score if higher_is_better else score < self.best.score):
             self.best = Best(epoch, score, copy.deepcopy(self.learner.state_dict()))
 
+    def progress(self) -> dict[str, Any]:
+        """What the training itself adds to the learner: the optimiser, and sums and means of the terms."""
+        return {"optimizer": self.optimizer.state_dict(), "sums": self._sums, "history": self.history}
+
+    def go_on(self, progress: Mapping[str, Any]) -> None:
+        """Takes up what `progress` gave."""
+        self.optimizer.load_state_dict(progress["optimizer"])
+        self._sums = {name: total.to(self.stream.device) for name, total in progress["sums"].items()}
+        self.history = list(progress["history"])
+
     def snapshot(self) -> dict[str, Any]:
         """Everything that decides how the training goes on."""
         return {
             "learner": self.learner.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
+            "progress": self.progress(),
             "stream": self.stream.states,
-            "history": self.history,
             "best": None if self.best is None else vars(self.best),
+            "stages_done": self.stages_done,
+            "stage": self.stage,
             "first_stages_s": self.first_stages_s,
             "early_arrays": self.early_arrays,
         }
@@ -155,12 +202,11 @@ class RunState:
     def restore(self, snapshot: Mapping[str, Any]) -> None:
         """Goes back to where the snapshot was taken."""
         self.learner.load_state_dict(snapshot["learner"])
-        self.optimizer.load_state_dict(snapshot["optimizer"])
+        self.go_on(snapshot["progress"])
         self.stream.states = tuple(snapshot["stream"])
-        self.history = list(snapshot["history"])
         self.best = None if snapshot["best"] is None else Best(**snapshot["best"])
-        self.first_stages_s = snapshot.get("first_stages_s", 0.0)
-        self.early_arrays = snapshot.get("early_arrays", {})
+        for name in ("stages_done", "stage", "first_stages_s", "early_arrays"):
+            setattr(self, name, snapshot[name])
 
     def retire(self, status: Literal["stopped", "diverged", "failed"], reason: str) -> None:
         """Ends its training early. `announce` is told of trouble, while the others go on."""
@@ -175,8 +221,9 @@ class Loop:
 
     validate   learner -> scores (the first one decides) and whether higher is better
     log        gets every run after each of its epochs
+    first      where the training goes on
     until      after how many epochs to pause; None: at the end
-    keep       gets the number of finished epochs and the runs that go on
+    keep       keeps the runs that go on, when that is due and when the process is asked to stop
     summarise  says in a line where the runs stand, for the display
     """
 
@@ -187,29 +234,32 @@ class Loop:
     validate: Callable[[Learner], tuple[dict[str, float], bool]] | None = None
     display: Display | None = None
     log: Callable[[RunState], None] | None = None
-    first_epoch: int = 0
+    first: Position = START
     until: int | None = None
-    keep: Callable[[int, list[RunState]], None] | None = None
+    keep: Keeper | None = None
     summarise: Callable[[Sequence[RunState]], str] = lambda states: summary(states)
 
     def run(self, states: Iterable[RunState], watch: Stopwatch | None = None) -> Stopwatch:
         """Trains everyone in lockstep; returns what the shared passes and each run (by name) cost.
 
         watch   goes on with what was measured before a pause
+
+        Raises Interrupted where the process is asked to stop: after the step at hand, with everything kept.
         """
         states, watch = list(states), watch or Stopwatch(self.fabric.device)
         last = self.epochs if self.until is None else min(self.until, self.epochs)
         for state in states:
             state.learner.train()
-        for epoch in range(self.first_epoch, last):
-            active = [state for state in states if state.status == "training"]
-            if not active:
-                break
-            self._one_epoch(epoch, active, watch)
-            if self.display is not None:
-                self.display.epoch_done(epoch, self.epochs, self.summarise(active))
-            if self.keep is not None and epoch + 1 < self.epochs:
-                self.keep(epoch + 1, [state for state in active if state.status == "training"])
+        with interruption.between_steps():
+            for epoch in range(self.first.epoch, last):
+                active = [state for state in states if state.status == "training"]
+                if not active:
+                    break
+                self._one_epoch(epoch, active, watch)
+                if self.display is not None:
+                    self.display.epoch_done(epoch, self.epochs, self.summarise(active))
+                if epoch + 1 < self.epochs:
+                    self._keep(Position(epoch + 1, 0), active)
         for state in states:
             if state.status == "training" and last == self.epochs:
                 state.status = "finished"
@@ -219,32 +269,48 @@ class Loop:
         steps = self.stream.steps_per_epoch
         if self.display is not None:
             self.display.epoch(epoch, self.epochs, steps)
-        drawn = iter(self.stream.steps(epoch))
+        first = self.first.step if epoch == self.first.epoch else 0
+        drawn = iter(self.stream.steps(epoch, first))
         taught = any(state.uses_teacher for state in active)
-        for number in range(steps):
+        for number in range(first, steps):
             progress = Progress(epoch, self.epochs, epoch * steps + number, self.epochs * steps)
             with watch.measure(DATA_PASS):
                 step = next(drawn)
             with watch.measure(TEACHER_PASS):
                 seen = self._teacher_pass(step.batch) if taught else None
             views = self._second_views(active, step, seen, watch)
+            untouched = _versions(step.batch, seen, views)
             for state in active:
                 if state.status == "training":
                     second, shown = views.get(state.learner.second_view, (None, seen))
                     with watch.measure(state.name):
                         guard(state, partial(state.step, self.fabric, shown, step.batch, progress, second))
+                    if _versions(step.batch, seen, views) != untouched:
+                        state.retire("failed", CHANGED_IN_PLACE)
+                        step = next(iter(self.stream.steps(epoch, number)))
+                        seen = self._teacher_pass(step.batch) if taught else None
+                        views = self._second_views(active, step, seen, watch)
+                        untouched = _versions(step.batch, seen, views)
             if self.display is not None:
                 self.display.step()
+            if number + 1 < steps:
+                self._keep(Position(epoch, number + 1), active)
         for state in active:
             if state.status == "training":
                 self._close_epoch(state, epoch, steps)
 
+    def _keep(self, position: Position, active: Iterable[RunState]) -> None:
+        """Keeps everyone where that is due; ends here where the process was asked to stop."""
+        if self.keep is not None and (self.keep.due() or interruption.asked()):
+            self.keep.keep(position, [state for state in active if state.status == "training"])
+        interruption.end_if_asked()
+
     def _second_views(
         self, active: list[RunState], step: Step, seen: Activations | None, watch: Stopwatch
-    ) -> dict[SecondView, tuple[Batch, Activations | None]]:
+    ) -> Views:
         """Each second view that somebody in training asks for: its batch, and `seen` with what the teacher
         shows of it."""
-        found: dict[SecondView, tuple[Batch, Activations | None]] = {}
+        found: Views = {}
         for state in active:
             view = state.learner.second_view
             if state.status != "training" or not view or view in found:
@@ -272,18 +338,38 @@ class Loop:
             return self.teacher(batch)
 
 
+def _versions(batch: Batch, seen: Activations | None, views: Views) -> list[int]:
+    """How often each tensor that learners share in a step was written to, as torch counts it."""
+    versions = [tensor._version for tensor in batch.values()]
+
+    def note(tensor: Tensor) -> Tensor:
+        versions.append(tensor._version)
+        return tensor
+
+    for shown in (seen, *(each for _, each in views.values())):
+        if shown is not None:
+            shown.map(note)
+    versions += [tensor._version for second, _ in views.values() for tensor in second.values()]
+    return versions
+
+
 def guard(state: RunState, action: Callable[[], object]) -> None:
-    """An error in one learner's code ends that learner alone; if its weights are gone, it has diverged."""
+    """An error in one learner's code ends that learner alone; if its weights are gone, it has diverged.
+
+    A full disk is everybody's trouble and is passed on.
+    """
     try:
         action()
-    except Exception as error:
+    except DiskFull:
+        raise
+    except (Exception, SystemExit) as error:
         if all(bool(torch.isfinite(p).all()) for p in state.parameters):
             state.retire("failed", describe_error(error))
         else:
             state.retire("diverged", f"its weights were not finite: {error}")
 
 
-def describe_error(error: Exception) -> str:
+def describe_error(error: BaseException) -> str:
     """An error with its traceback, as text."""
     return "".join(traceback.format_exception(error))
 

@@ -21,9 +21,9 @@ from benchmark.evaluation.evaluation import Evaluation
 from benchmark.models import Network
 from benchmark.planning.specs import TeacherSpec
 from benchmark.seeds import RandomStream, derive
-from benchmark.training.checkpoint import Snapshots, checksum
+from benchmark.training.checkpoint import checksum
 from benchmark.training.learner import Learner, describe
-from benchmark.training.loop import Display, Loop, RunState
+from benchmark.training.loop import START, Display, Keeper, Loop, Position, RunState
 from benchmark.training.materials import Materials
 
 
@@ -68,18 +68,18 @@ class TeacherTraining:
         self,
         display: Display,
         log: Callable[[Mapping[str, Any]], None],
-        snapshots: Snapshots,
-        first_epoch: int = 0,
+        keeper: Keeper,
+        first: Position = START,
     ) -> float:
-        """Trains from `first_epoch` on and returns the seconds of its steps; `log` gets every epoch."""
+        """Trains from `first` on and returns the seconds of its steps; `log` gets every epoch."""
         loop = Loop(
             self.fabric,
             self.stream,
             self.spec.recipe.epochs,
             display=display,
             log=lambda state: log(state.history[-1]),
-            first_epoch=first_epoch,
-            keep=snapshots.keep,
+            first=first,
+            keep=keeper,
         )
         return loop.run([self.state]).seconds(self.state.name)
 

@@ -17,7 +17,6 @@ from benchmark.records import VALIDATION, Record, read_record
 from benchmark.reporting import compare
 from benchmark.running import tuning
 from benchmark.training import artifacts
-from benchmark.training import checkpoint as checkpoints
 from benchmark.training import teacher as teachers
 from tests.command import records, run
 from tests.tiny_task import TinyTask, tiny_data
@@ -149,7 +148,6 @@ def test_a_stopped_command_goes_on_and_chooses_alike(
 ) -> None:
     """Killed in the middle of the third trial's epoch, before and after rungs; snapshots at every epoch."""
     log, seen = tuning._Trials._log, []
-    monkeypatch.setattr(checkpoints, "SNAPSHOT_SECONDS", 0.0)
 
     def killed(self, trial, epoch):
         seen.append(epoch["epoch"])
@@ -158,7 +156,7 @@ def test_a_stopped_command_goes_on_and_chooses_alike(
         log(self, trial, epoch)
 
     monkeypatch.setattr(tuning._Trials, "_log", killed)
-    assert run(tmp_path, *TUNE, "--seeds", "0", baselines=NAMES) == 130
+    assert run(tmp_path, *TUNE, "--seeds", "0", "--snapshot-minutes", "0", baselines=NAMES) == 130
     monkeypatch.setattr(tuning._Trials, "_log", log)
     assert run(tmp_path, *TUNE, "--seeds", "0", baselines=NAMES) == 0
     found = trials(tmp_path)

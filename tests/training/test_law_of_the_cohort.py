@@ -11,7 +11,8 @@ import torch
 from safetensors.torch import load_file
 
 from benchmark import Distiller, baseline
-from benchmark.training import checkpoint, cohort, loop
+from benchmark.training import cohort, loop, snapshots
+from benchmark.training.snapshots import before
 from tests.command import numbers, records, run
 
 THREE = ("kd", "crd", "wcord")
@@ -180,15 +181,15 @@ def weights_and_numbers(results: Path) -> dict[str, tuple]:
     return found
 
 
-@pytest.mark.parametrize("seconds", [0.0, 1e9], ids=["with snapshots", "without"])
+@pytest.mark.parametrize("minutes", [0.0, 1e9], ids=["with snapshots", "without"])
 @pytest.mark.parametrize("at", [2, 5, 8], ids=["in the teacher", "in the first cohort", "in the second"])
 def test_killed_and_started_again_a_command_leaves_the_same_weights_and_numbers(
-    at: int, seconds: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    at: int, minutes: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     arguments = ["--seeds", "0", "1", "--epochs", "4", "--pairs", "tiny_big-tiny_dropout"]
+    arguments += ["--snapshot-minutes", str(minutes)]
     names = (*THREE, "mlkd")
     run(tmp_path / "whole", *arguments, baselines=names)
-    monkeypatch.setattr(checkpoint, "SNAPSHOT_SECONDS", seconds)
     with monkeypatch.context() as patch:
         Killer(patch, at)
         assert run(tmp_path / "killed", *arguments, baselines=names) == 130
@@ -198,33 +199,81 @@ def test_killed_and_started_again_a_command_leaves_the_same_weights_and_numbers(
     assert weights_and_numbers(tmp_path / "whole") == weights_and_numbers(tmp_path / "killed")
     assert not list((tmp_path / "killed").rglob("snapshot.pt"))
     unfinished = {2: 0, 5: 3, 8: 7}[at]
-    assert rest.epochs == 3 + 2 * 4 - (at if seconds == 0.0 else unfinished)
+    assert rest.epochs == 3 + 2 * 4 - (at if minutes == 0.0 else unfinished)
 
 
 def test_runs_stopped_at_different_epochs_go_on_to_the_same_numbers(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run(tmp_path / "whole", "--epochs", "4", baselines=THREE)
-    monkeypatch.setattr(checkpoint, "SNAPSHOT_SECONDS", 0.0)
     for names, at in ((THREE[:1], 5), (THREE[1:2], 3)):
         with monkeypatch.context() as patch:
             Killer(patch, at)
-            run(tmp_path / "killed", "--epochs", "4", baselines=names)
+            run(tmp_path / "killed", "--epochs", "4", "--snapshot-minutes", "0", baselines=names)
     run(tmp_path / "killed", "--epochs", "4", baselines=THREE)
     assert weights_and_numbers(tmp_path / "whole") == weights_and_numbers(tmp_path / "killed")
 
 
-def test_a_damaged_snapshot_is_named_and_the_run_starts_over(
+def killed_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, Path]:
+    """The last snapshot and the one before of a run that was killed after two of its epochs."""
+    run(tmp_path / "whole", "--epochs", "4", baselines=("kd",))
+    with monkeypatch.context() as patch:
+        Killer(patch, 5)
+        run(tmp_path / "killed", "--epochs", "4", "--snapshot-minutes", "0", baselines=("kd",))
+    (snapshot,) = (tmp_path / "killed" / "t").rglob("snapshot.pt")
+    return snapshot, before(snapshot)
+
+
+def flip(file: Path, place: int) -> None:
+    content = bytearray(file.read_bytes())
+    content[place] ^= 1
+    file.write_bytes(content)
+
+
+@pytest.mark.parametrize("damage", ["cut", "flipped", "emptied", "a folder", "gone"])
+def test_of_a_damaged_snapshot_the_one_before_stands_in(
+    damage: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    last, earlier = killed_runs(tmp_path, monkeypatch)
+    assert earlier.exists()
+    if damage == "cut":
+        last.write_bytes(last.read_bytes()[:200])
+    elif damage == "flipped":
+        flip(last, last.stat().st_size // 2)
+    elif damage == "emptied":
+        last.write_bytes(b"")
+    else:
+        last.unlink()
+        if damage == "a folder":
+            last.mkdir()
+    capsys.readouterr()
+    status = run(tmp_path / "killed", "--epochs", "4", baselines=("kd",))
+    told = capsys.readouterr().out.replace("\n", " ")
+    if damage != "gone":
+        assert "snapshot.pt is damaged" in told
+        assert "goes on from the one before (epoch 2, step" in told
+    assert status == 0
+    assert weights_and_numbers(tmp_path / "whole") == weights_and_numbers(tmp_path / "killed")
+
+
+def test_without_a_whole_snapshot_the_run_starts_over(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    run(tmp_path / "whole", baselines=("kd",))
-    monkeypatch.setattr(checkpoint, "SNAPSHOT_SECONDS", 0.0)
-    with monkeypatch.context() as patch:
-        Killer(patch, 4)
-        run(tmp_path / "killed", baselines=("kd",))
-    (snapshot,) = (tmp_path / "killed" / "t").rglob("snapshot.pt")
-    snapshot.write_bytes(snapshot.read_bytes()[:200])
+    for file in killed_runs(tmp_path, monkeypatch):
+        flip(file, -1)
     capsys.readouterr()
-    run(tmp_path / "killed", baselines=("kd",))
-    assert "snapshot.pt is damaged" in capsys.readouterr().out
+    run(tmp_path / "killed", "--epochs", "4", baselines=("kd",))
+    assert "starts over" in capsys.readouterr().out
     assert weights_and_numbers(tmp_path / "whole") == weights_and_numbers(tmp_path / "killed")
+
+
+@pytest.mark.slow
+def test_no_flipped_bit_of_a_snapshot_goes_unnoticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    last, _ = killed_runs(tmp_path, monkeypatch)
+    content = last.read_bytes()
+    for place in range(0, len(content), max(1, len(content) // 600)):
+        flip(last, place)
+        with pytest.raises(ValueError, match="not what was written"):
+            snapshots._read(last)
+        flip(last, place)
+    assert last.read_bytes() == content
