@@ -194,6 +194,7 @@ def writing(folder: Path) -> Iterator[Callable[[], int]]:
             for epoch in range(20):
                 with (path / HISTORY).open("a") as stream:
                     stream.write(json.dumps({"epoch": epoch, "train": {"loss": 100.0}}) + "\n")
+                time.sleep(0.001)
             shutil.rmtree(path)
             made[0] += 1
 
@@ -204,6 +205,30 @@ def writing(folder: Path) -> Iterator[Callable[[], int]]:
     finally:
         halt.set()
         thread.join()
+
+
+def test_a_run_that_is_begun_anew_between_its_record_and_its_files_is_not_half_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = recorded(tmp_path, make_record("kd", 0, epochs=40))
+    other = recorded(tmp_path, make_record("kd", 1))
+    read = load_records.__globals__["read_record"]
+
+    def begun_anew(file: Path) -> Record | None:
+        record = read(file)
+        if file.parent == path:
+            for each in path.iterdir():
+                each.unlink()
+            (path / HISTORY).write_text('{"epoch": 0, "train": {"loss": 100.0}}\n')
+        return record
+
+    monkeypatch.setattr("benchmark.reporting.results.read_record", begun_anew)
+    results = Results.read(tmp_path)
+    (gone, stays) = sorted(results.records, key=lambda record: record.run.seed)
+    assert set(results.history["id"]) == {stays.id}
+    assert results.arrays(gone) == {}
+    assert all(line.startswith(path.name) for line in results.problems)
+    assert other.name == stays.folder
 
 
 def test_what_is_read_while_runs_are_written_and_deleted_is_whole(tmp_path: Path) -> None:
