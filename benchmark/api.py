@@ -47,7 +47,8 @@ def train(settings: Settings, console: Console) -> list[str]:
     from benchmark.planning.grid import make_plan, storage_of
     from benchmark.planning.tuning import tuned
     from benchmark.running.display import make_display
-    from benchmark.running.local import Ledger, make_executor
+    from benchmark.running.ledger import Ledger
+    from benchmark.running.local import make_executor
     from benchmark.running.store import check_writable
     from benchmark.running.tuning import Tuner
     from benchmark.running.workers import WorkerPool

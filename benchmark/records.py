@@ -17,10 +17,17 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
+from benchmark.checksums import content_checksum
 from benchmark.migration import migrated
 
-SCHEMA = 2
+SCHEMA = 3
 """Raised when the shape of a record changes; `migration` brings older ones along."""
+
+CHECKSUM = "record_checksum"
+"""Where a record file keeps the checksum of everything else that it holds (from schema 3 on)."""
+
+REMEDY = "restore it from a copy, or run its command again"
+"""What helps against a damaged record; whoever repeats a run takes it for one that has none."""
 
 Status = Literal["finished", "stopped", "diverged", "not_applicable", "failed"]
 """stopped: a trial of tuning that was not among the better half."""
@@ -255,7 +262,11 @@ class Provenance:
 
 @dataclass(frozen=True)
 class Record:
-    """What a run leaves. `folder` is the name of its run folder, known to readers only."""
+    """What a run leaves.
+
+    files    name -> checksum of the files beside it; None in records that are older than it
+    folder   the name of its run folder, known to readers only
+    """
 
     id: str
     run: Run
@@ -272,6 +283,7 @@ class Record:
     provenance: Provenance = field(default_factory=Provenance)
     trial: Trial | None = None
     selection: Selection | None = None
+    files: dict[str, str] | None = None
     folder: str = ""
 
     @property
@@ -288,7 +300,9 @@ class Record:
 class TeacherRecord:
     """What a trained teacher leaves beside its weights.
 
-    spec   the teacher's spec as plain values; `id` is its hash
+    spec       the teacher's spec as plain values; `id` is its hash
+    checksum   of its weights by name and value
+    files      name -> checksum of the files beside it; None in records that are older than it
     """
 
     id: str
@@ -296,6 +310,7 @@ class TeacherRecord:
     checksum: str
     measurements: Measurements = field(default_factory=Measurements)
     provenance: Provenance = field(default_factory=Provenance)
+    files: dict[str, str] | None = None
 
 
 KINDS: dict[str, type] = {"run": Record, "teacher": TeacherRecord}
@@ -318,10 +333,16 @@ def parse_record(content: Any) -> Record:
 
 def plain(record: Record | TeacherRecord) -> dict[str, Any]:
     """A record as plain values that JSON holds, `kind` and `schema` first; the inverse of `parse_record`."""
-    kind = next(name for name, each in KINDS.items() if each is type(record))
     content = dataclasses.asdict(record)
     content.pop("folder", None)
-    return {"schema": SCHEMA, "kind": kind, **finite(content)}
+    return sealed({"schema": SCHEMA, "kind": _kind_name(type(record)), **content})
+
+
+def sealed(content: Mapping[str, Any]) -> dict[str, Any]:
+    """The content of a record as JSON will have it, with its checksum in the place of one that it had."""
+    text = json.dumps(finite(content), default=str)
+    values = {name: value for name, value in json.loads(text).items() if name != CHECKSUM}
+    return {**values, CHECKSUM: content_checksum(values)}
 
 
 def write_record(file: Path, record: Record | TeacherRecord) -> None:
@@ -364,11 +385,16 @@ def _read(file: Path, kind: type) -> Any:
     except FileNotFoundError:
         return None
     except (OSError, ValueError, RecursionError) as error:
-        raise CorruptRecord(f"{file} can't be read: {' '.join(str(error).split())}") from error
+        reason = " ".join(str(error).split())
+        raise CorruptRecord(f"{file} can't be read: {reason} ({REMEDY})") from error
     try:
         return _parse(content, kind)
-    except ValueError as error:
-        raise CorruptRecord(f"{file} is not valid: {error}") from error
+    except (ValueError, RecursionError) as error:
+        raise CorruptRecord(f"{file} is not valid: {error} ({REMEDY})") from error
+
+
+def _kind_name(kind: type) -> str:
+    return next(name for name, each in KINDS.items() if each is kind)
 
 
 def _check_storable(value: Any, place: str = "") -> None:
@@ -390,19 +416,31 @@ def _parse(content: Any, kind: type) -> Any:
     if not isinstance(content, dict):
         raise ValueError("not a JSON object")
     _check_storable(content)
-    if content.get("schema") == 1:
-        try:
-            content = migrated(content, "teacher" if kind is TeacherRecord else "run")
-        except (TypeError, AttributeError, KeyError) as error:
-            raise ValueError(f"of schema 1, and can't be brought to {SCHEMA}: {error}") from error
-    if content.get("schema") != SCHEMA:
-        raise ValueError(f"schema {content.get('schema')!r}, this version reads 1 to {SCHEMA}")
-    expected = next(name for name, each in KINDS.items() if each is kind)
-    if content.get("kind") != expected:
-        raise ValueError(f"kind {content.get('kind')!r}, expected {expected!r}")
+    content = _of_today(content, _kind_name(kind))
+    if content.get("kind") != _kind_name(kind):
+        raise ValueError(f"kind {content.get('kind')!r}, expected {_kind_name(kind)!r}")
     if kind is Record and content.get("metrics") in ({}, None):
         raise ValueError("without a metric")
     try:
         return msgspec.convert(content, kind)
     except msgspec.ValidationError as error:
         raise ValueError(str(error)) from error
+
+
+def _of_today(content: dict[str, Any], kind: str) -> dict[str, Any]:
+    """The content in the present shape, found to be as it was written, as far as it tells."""
+    schema = content.get("schema")
+    if schema in (1, 2):
+        # Without this a record of today would lose its checksum with one digit of its schema.
+        if CHECKSUM in content or "files" in content:
+            raise ValueError(f"of schema {schema}, with a checksum that only newer ones have: it was altered")
+        try:
+            return migrated(content, kind)
+        except (TypeError, AttributeError, KeyError) as error:
+            raise ValueError(f"of schema {schema}, and can't be brought to {SCHEMA}: {error}") from error
+    if schema != SCHEMA:
+        raise ValueError(f"schema {schema!r}, this version reads 1 to {SCHEMA}")
+    values = {name: value for name, value in content.items() if name != CHECKSUM}
+    if content.get(CHECKSUM) != content_checksum(values):
+        raise ValueError("it was altered after it was written, for it doesn't agree with its checksum")
+    return values

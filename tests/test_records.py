@@ -5,13 +5,15 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import random
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from benchmark import records
 from benchmark.records import (
+    CHECKSUM,
     Condition,
     CorruptRecord,
     Metric,
@@ -25,6 +27,7 @@ from benchmark.records import (
     plain,
     read_record,
     read_teacher_record,
+    sealed,
     write_json,
     write_record,
 )
@@ -122,20 +125,20 @@ def test_a_teachers_record_is_of_a_kind_of_its_own(tmp_path: Path) -> None:
 
 
 def changed(path: str, value: Any) -> dict[str, Any]:
-    """The record's plain values with another one at a dotted path."""
+    """The record's plain values with another one at a dotted path, as if they had been written so."""
     content = json.loads(json.dumps(plain(RECORD)))
     *parents, last = path.split(".")
     place = content
     for name in parents:
         place = place[name]
     place[last] = value
-    return content
+    return sealed(content)
 
 
 @pytest.mark.parametrize(
     ("path", "value", "message"),
     [
-        ("schema", 3, "schema 3"),
+        ("schema", 4, "schema 4"),
         ("id", 7, r"\$.id"),
         ("status", "perhaps", "perhaps"),
         ("run.seed", 10**40, "run.seed"),
@@ -175,6 +178,78 @@ def test_a_damaged_file_is_named(content: bytes, tmp_path: Path) -> None:
     assert "\n" not in str(caught.value)
 
 
+TEACHER = TeacherRecord("t", {"architecture": "big", "seed": 1}, "c", files={"weights.safetensors": "ab"})
+
+
+@pytest.mark.parametrize(
+    ("record", "read"),
+    [(RECORD, read_record), (TEACHER, read_teacher_record)],
+    ids=["run", "teacher"],
+)
+def test_a_flip_anywhere_in_a_record_is_noticed_or_changes_nothing(
+    record: Record | TeacherRecord, read: Callable[[Path], Any], tmp_path: Path
+) -> None:
+    file = tmp_path / "record.json"
+    write_record(file, record)
+    whole, draw = file.read_bytes(), random.Random(0)
+    noticed = []
+    for number in range(600):
+        content = bytearray(whole)
+        place = draw.randrange(len(content))
+        # Single bits as a disk flips them, and whole characters as an editor does: digits for digits.
+        digit = number % 2 and chr(content[place]).isdigit()
+        content[place] = ord(draw.choice("0123456789")) if digit else content[place] ^ 1 << draw.randrange(8)
+        file.write_bytes(content)
+        try:
+            assert read(file) == record
+        except CorruptRecord as error:
+            noticed.append(str(error))
+    assert len(noticed) > 400
+    assert all(str(file) in line and "run its command again" in line for line in noticed)
+
+
+@pytest.mark.parametrize("how", ["empty", "cut", "folder"])
+def test_a_record_that_is_cut_or_replaced_is_noticed(how: str, tmp_path: Path) -> None:
+    file = tmp_path / "record.json"
+    write_record(file, RECORD)
+    whole = file.read_bytes().strip()
+    for length in {"empty": [0], "cut": range(1, len(whole), 7), "folder": [0]}[how]:
+        file.unlink()
+        if how == "folder":
+            file.mkdir()
+        else:
+            file.write_bytes(whole[:length])
+        with pytest.raises(CorruptRecord):
+            read_record(file)
+
+
+def test_the_layout_of_a_record_does_not_count(tmp_path: Path) -> None:
+    file = tmp_path / "record.json"
+    file.write_text(json.dumps(dict(reversed(plain(RECORD).items())), indent=3))
+    assert read_record(file) == RECORD
+
+
+def test_a_record_of_schema_2_is_read_and_told_from_one_with_checksums() -> None:
+    content = {**plain(RECORD), "schema": 2}
+    del content[CHECKSUM], content["files"]
+    found = parse_record(content)
+    assert found == RECORD
+    assert found.files is None
+    with_files = dataclasses.replace(RECORD, files={"arrays.npz": "ab"})
+    assert parse_record(plain(with_files)).files == {"arrays.npz": "ab"}
+
+
+@pytest.mark.parametrize("schema", [1, 2, 3])
+@pytest.mark.parametrize("left_out", [(), (CHECKSUM,), ("files",)])
+def test_a_record_of_today_is_not_taken_for_an_older_one(schema: int, left_out: tuple[str, ...]) -> None:
+    content = {name: value for name, value in plain(RECORD).items() if name not in left_out}
+    if schema == 3 and not left_out:
+        assert parse_record(content) == RECORD
+        return
+    with pytest.raises(ValueError, match="altered"):
+        parse_record({**content, "schema": schema})
+
+
 def test_an_interrupted_write_leaves_the_old_content(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = tmp_path / "record.json"
     write_json(file, {"old": 1})
@@ -186,4 +261,3 @@ def test_an_interrupted_write_leaves_the_old_content(tmp_path: Path, monkeypatch
     with pytest.raises(KeyboardInterrupt):
         write_json(file, {"new": 2})
     assert json.loads(file.read_text()) == {"old": 1}
-    assert records.SCHEMA == 2

@@ -17,7 +17,7 @@ ENGINE = sorted((ROOT / "benchmark").rglob("*.py"))
 PLUGINS = [*sorted((ROOT / "baselines").rglob("*.py")), *sorted((ROOT / "tasks").rglob("*.py"))]
 
 LAYERS = [
-    ("errors", "migration", "program", "seeds", "records"),
+    ("checksums", "errors", "migration", "program", "seeds", "records"),
     ("contracts",),
     ("settings",),
     ("plugins",),
@@ -26,7 +26,7 @@ LAYERS = [
     ("planning",),
     ("training",),
     ("running", "reporting"),
-    ("api", "speed"),
+    ("api", "merge", "speed"),
     ("catalogue",),
     ("usage",),
     ("cli",),
@@ -34,7 +34,13 @@ LAYERS = [
 ]
 """From the ground up; a module imports from its own layer and from those below, inside functions too."""
 
-REPORTING_MAY_IMPORT = ("benchmark.errors", "benchmark.program", "benchmark.records", "benchmark.reporting")
+REPORTING_MAY_IMPORT = (
+    "benchmark.checksums",
+    "benchmark.errors",
+    "benchmark.program",
+    "benchmark.records",
+    "benchmark.reporting",
+)
 PLUGINS_MAY_IMPORT = (
     "benchmark",
     "benchmark.contracts",
@@ -183,6 +189,7 @@ def test_planning_holds_no_tensor_and_no_loaded_data() -> None:
     [
         "benchmark",
         "benchmark.records",
+        "benchmark.merge",
         "benchmark.reporting",
         "benchmark.settings",
         "benchmark.usage",

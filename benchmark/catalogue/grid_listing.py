@@ -9,7 +9,7 @@ from rich.console import Console
 from benchmark import api
 from benchmark.planning.grid import Plan, make_plan
 from benchmark.planning.specs import CohortSpec
-from benchmark.running.local import Ledger
+from benchmark.running.ledger import Ledger
 from benchmark.settings import Settings
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import pickle
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from benchmark.checksums import AlteredFile, open_checked
 from benchmark.errors import UserError
+from benchmark.records import CorruptRecord, read_record, read_teacher_record
 
 WRAPPERS = ("model", "state_dict", "net")
 """The keys under which training scripts keep the weights."""
@@ -39,8 +42,9 @@ def load_checkpoint(network: nn.Module, path: Path | str) -> None:
            `state_dict` or `net`; a `module.` prefix is dropped; an adapted network, with its weights under
            `model.`, takes the library's own names too
 
-    Raises UserError for a file that is missing or unreadable, and for the first key or shape that does not
-    fit; the network is unchanged then.
+    Raises UserError for a file that is missing or unreadable, for weights of ours that are not those which
+    the record beside them tells of, and for the first key or shape that does not fit; the network is
+    unchanged then.
     """
     path = Path(path)
     weights = read_checkpoint(path)
@@ -70,6 +74,7 @@ def _read(path: Path) -> Any:
         raise UserError(f"no checkpoint at {path}: give the path of a .safetensors, .pth or .pt file")
     try:
         if path.suffix == ".safetensors":
+            _check_recorded(path)
             return load_file(path)
         with torch.serialization.safe_globals(HARMLESS):
             return torch.load(path, map_location="cpu", weights_only=True)
@@ -81,6 +86,22 @@ def _read(path: Path) -> Any:
     except (SafetensorError, OSError, RuntimeError, EOFError, ValueError, KeyError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise UserError(f"can't read the checkpoint {path} ({reason}): fetch or save it again") from None
+
+
+def _check_recorded(path: Path) -> None:
+    """Raises UserError for weights in a run folder that are not the ones which its run left."""
+    files: dict[str, str] = {}
+    for read in (read_record, read_teacher_record):
+        with suppress(CorruptRecord):  # it is of the other kind, or none of ours
+            record = read(path.parent / "record.json")
+            files |= (record and record.files) or {}
+    if path.name in files:
+        try:
+            stream = open_checked(path, files)
+        except AlteredFile as altered:
+            raise UserError(f"{path.parent}: {altered}") from None
+        if stream is not None:
+            stream.close()
 
 
 def _weights(content: Any, path: Path) -> Mapping[str, Tensor]:

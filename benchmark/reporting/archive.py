@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from benchmark.checksums import ARRAYS, AlteredFile, open_checked
 from benchmark.errors import UserError
 from benchmark.records import Record
 from benchmark.reporting.output import make_folder, write
@@ -35,8 +36,8 @@ def pack(folder: Path, into: Path = FOLDER) -> Path:
     """Archives a results folder; the same content gives the same bytes.
 
     Raises:
-        UserError: where its records are not fit to be cited: unreadable, without arrays, of code that was not
-            committed, or of several numbers of threads.
+        UserError: where its records are not fit to be cited: unreadable, altered, without arrays, of code
+            that was not committed, or of several numbers of threads.
     """
     results = Results.read(folder)
     if not results.records:
@@ -62,9 +63,15 @@ def _unfit(results: Results) -> Iterator[str]:
         if not record.provenance.clean:
             yield f"{record.folder} was made by code that was not committed"
     for record in results.records:
-        file = results.folder / "runs" / record.folder / "arrays.npz"
-        if record.status == "finished" and not file.is_file():
-            yield f"{record.folder} has no arrays.npz"
+        try:
+            arrays = open_checked(results.folder / "runs" / record.folder / ARRAYS, record.files)
+        except AlteredFile as altered:
+            yield f"{record.folder}: {altered}"
+            continue
+        if arrays is not None:
+            arrays.close()
+        elif record.status == "finished":
+            yield f"{record.folder} has no {ARRAYS}"
     threads = {record.provenance.threads for record in everyone}
     if len(threads) > 1:
         yield f"its runs used {' and '.join(map(str, sorted(threads, key=str)))} threads"

@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from benchmark.errors import UserError
-from benchmark.records import BEST, LAST, VALIDATION, Condition, Record, Run
+from benchmark.records import BEST, LAST, VALIDATION, Condition, Record, Run, TeacherRecord
 from benchmark.reporting.identity import RECIPES, flat, identity
 
 RUN_KEYS = tuple(each.name for each in fields(Run))
@@ -36,6 +36,14 @@ def condition_columns(condition: Condition) -> dict[str, Any]:
     return {**columns(condition), "overrides": " ".join(show_overrides(condition.overrides))}
 
 
+def contradiction(first: Record | TeacherRecord, second: Record | TeacherRecord) -> str | None:
+    """The part in which two records of one id differ and must not; of teachers spec and weights count."""
+    parts = ("run", "condition", "status", "results", "teacher", "hyperparameters")
+    if isinstance(first, TeacherRecord):
+        parts = ("spec", "checksum")
+    return next((name for name in parts if getattr(first, name) != getattr(second, name)), None)
+
+
 def distinct(records: Iterable[Record]) -> list[Record]:
     """Each run once, however often it was read: from two folders, say.
 
@@ -45,12 +53,11 @@ def distinct(records: Iterable[Record]) -> list[Record]:
     found: dict[str, Record] = {}
     for record in records:
         first = found.setdefault(record.id, record)
-        for name in ("run", "condition", "status", "results", "teacher", "hyperparameters"):
-            if getattr(first, name) != getattr(record, name):
-                raise UserError(
-                    f"two records of run {record.id} differ in their {name}"
-                    f" ({first.folder or 'one'} and {record.folder or 'another'}): leave one of them out"
-                )
+        if name := contradiction(first, record):
+            raise UserError(
+                f"two records of run {record.id} differ in their {name}"
+                f" ({first.folder or 'one'} and {record.folder or 'another'}): leave one of them out"
+            )
     return list(found.values())
 
 

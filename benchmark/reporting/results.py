@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -12,6 +13,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 import pandas as pd
 
+from benchmark.checksums import ARRAYS, HISTORY, AlteredFile, Stamp, open_checked
 from benchmark.errors import unknown
 from benchmark.records import CorruptRecord, Record, read_record
 from benchmark.reporting.frame import RUN_KEYS, columns, distinct, tidy_frame
@@ -40,11 +42,12 @@ def load_records(folder: Path | str, kind: Literal["runs", "trials"] = "runs") -
     """Read `folder/runs/*/record.json`, or those of trials of tuning; each record gains `folder`, the name of
     its run folder.
 
-    A corrupt, half-written or missing record costs its own run only, and is named in `problems`.
+    A corrupt, altered, half-written or missing record costs its own run only, and is named in `problems`.
+    Other processes may write and delete runs meanwhile: a run is there as a whole, or not.
     """
     records: dict[str, Record] = {}
     problems = []
-    for run_folder in sorted(path for path in (Path(folder) / kind).glob("*") if path.is_dir()):
+    for run_folder in run_folders(Path(folder) / kind):
         name, file = run_folder.name, run_folder / "record.json"
         try:
             record = read_record(file)
@@ -52,7 +55,8 @@ def load_records(folder: Path | str, kind: Literal["runs", "trials"] = "runs") -
             problems.append(f"{name}: {str(error).replace(str(file), file.name, 1)}")
             continue
         if record is None:
-            problems.append(f"{name}: not finished (no record.json)")
+            if run_folder.is_dir():  # or it was deleted since it was listed
+                problems.append(f"{name}: not finished (no record.json)")
         elif record.id in records:
             problems.append(f"{name}: the same run as {records[record.id].folder}, which is the one counted")
         else:
@@ -60,31 +64,52 @@ def load_records(folder: Path | str, kind: Literal["runs", "trials"] = "runs") -
     return Loaded(list(records.values()), problems)
 
 
+def run_folders(place: Path) -> list[Path]:
+    """The folders in a place, sorted by name; none where the place is not there, or not any more."""
+    try:
+        names = sorted(os.listdir(place))
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    return [path for path in (place / name for name in names) if path.is_dir()]
+
+
 def history_frame(folder: Path | str, records: Iterable[Record]) -> History:
     """One row per run and epoch: `id`, the run's keys, `epoch`, `train/loss`, `validation/top1`, ...
 
-    A run that was stopped and resumed may have written an epoch twice; the last line counts.
+    A run that was stopped and resumed may have written an epoch twice; the last line counts. A file that is
+    not the one its run left is named, and none of it is used.
     """
     rows, problems = [], []
     for record in records:
-        name = record.folder
         try:
-            lines = (Path(folder) / "runs" / name / "history.jsonl").read_text(encoding="utf-8").splitlines()
-        except FileNotFoundError:
-            if record.status == "finished":
-                problems.append(f"{name}: no history.jsonl")
+            lines = _history_lines(Path(folder) / "runs" / record.folder, record)
+        except AlteredFile as altered:
+            problems.append(f"{record.folder}: {altered}")
             continue
-        except (OSError, ValueError) as error:
-            problems.append(f"{name}: history.jsonl can't be read ({error})")
+        if lines is None:
+            if record.status == "finished":
+                problems.append(f"{record.folder}: no {HISTORY}")
             continue
         for number, line in enumerate(lines, start=1):
             try:
                 rows.append({"id": record.id, **columns(record.run), **_epoch(json.loads(line))})
             except (ValueError, TypeError, AttributeError, KeyError, OverflowError, RecursionError):
-                problems.append(f"{name}: history.jsonl line {number} can't be read")
+                problems.append(f"{record.folder}: {HISTORY} line {number} can't be read")
     frame = pd.DataFrame(rows, columns=None if rows else ["id", *RUN_KEYS, "epoch"])
     frame = frame.drop_duplicates(["id", "epoch"], keep="last").sort_values(["id", "epoch"])
     return History(frame.reset_index(drop=True), problems)
+
+
+def _history_lines(run_folder: Path, record: Record) -> list[str] | None:
+    """The lines of a run's history; None where it left none. Raises AlteredFile."""
+    stream = open_checked(run_folder / HISTORY, record.files)
+    if stream is None:
+        return None
+    try:
+        with stream:
+            return stream.read().decode().splitlines()
+    except (OSError, ValueError) as error:
+        raise AlteredFile(f"{HISTORY} can't be read ({error})") from error
 
 
 def _epoch(line: dict[str, Any]) -> dict[str, Any]:
@@ -110,6 +135,8 @@ class Results:
     """of tuning; no run is among them"""
     problems: list[str] = field(default_factory=list)
     """a line for each file that could not be read; grows as arrays are asked for"""
+    _checked: set[Stamp] = field(default_factory=set, repr=False, compare=False)
+    """the files of arrays that agreed with their records: checked once, however often they are asked for"""
 
     @classmethod
     def read(cls, folder: Path | str) -> Results:
@@ -200,18 +227,22 @@ class Results:
     def arrays(self, record: Record, *names: str) -> Mapping[str, np.ndarray]:
         """Those of the named arrays that the run's `arrays.npz` holds; every one without a name.
 
-        A broken file is named in `problems` and counts as empty.
+        A broken file, and one that is not what the run left, is named in `problems` and counts as empty.
         """
         if self.folder is None:
             return {}
-        path = self.folder / "runs" / record.folder / "arrays.npz"
         try:
-            with np.load(path) as file:
+            stream = open_checked(self.folder / "runs" / record.folder / ARRAYS, record.files, self._checked)
+            if stream is None:
+                return {}
+            with stream, np.load(stream) as file:
                 return {name: file[name] for name in (names or file.files) if name in file.files}
-        except FileNotFoundError:
-            return {}
+        except AlteredFile as altered:
+            problem = f"{record.folder}: {altered}"
         except Exception as error:  # whatever a damaged file makes the readers of zip and npy raise
-            problem = f"{record.folder}: arrays.npz can't be read"
-            if not any(known.startswith(problem) for known in self.problems):
-                self.problems.append(f"{problem} ({' '.join(str(error).split()) or 'empty'})")
-            return {}
+            reason = " ".join(str(error).split()) or "empty"
+            problem = f"{record.folder}: {ARRAYS} can't be read ({reason})"
+        known = f"{record.folder}: {ARRAYS}"
+        if not any(line.startswith(known) for line in self.problems):
+            self.problems.append(problem)
+        return {}

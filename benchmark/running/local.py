@@ -1,11 +1,10 @@
-"""Executes cohorts one after another in this process, and writes a record for every run that ends."""
+"""Executes cohorts one after another in this process: trains, and has a record written for every run."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -13,81 +12,21 @@ from lightning_fabric import Fabric
 
 from benchmark import records
 from benchmark.errors import disk_full_told
-from benchmark.evaluation.accuracy import information
-from benchmark.evaluation.calibration import CALIBRATION
-from benchmark.evaluation.fidelity import FIDELITY
 from benchmark.planning.grid import storage_of
-from benchmark.planning.hyperparameters import order_of
 from benchmark.planning.specs import CohortSpec, RunSpec
 from benchmark.plugins import Registry
 from benchmark.running.device import make_fabric
 from benchmark.running.display import PlainDisplay
+from benchmark.running.ledger import Ledger, code_checksum
 from benchmark.running.locks import Claim, locked, sweep
-from benchmark.running.provenance import provenance
+from benchmark.running.recording import make_record
 from benchmark.running.store import RunFolder
 from benchmark.running.teachers import TeacherFailed, Teachers
 from benchmark.settings import Settings
 from benchmark.training.checkpoint import save_weights
 from benchmark.training.cohort import CohortTraining, Outcome
-from benchmark.training.materials import Materials, Workbench
+from benchmark.training.materials import Workbench
 from benchmark.training.snapshots import Snapshot, Snapshots
-from benchmark.training.teacher import Teacher
-
-
-class Ledger:
-    """What of a plan is recorded in a results folder already.
-
-    problems   a line for each damaged record; the run counts as not recorded
-    """
-
-    def __init__(self, folder: Path, registry: Registry):
-        self.folder, self._registry = folder, registry
-        self.problems: list[str] = []
-        self._outdated: dict[str, set[str]] = {}
-
-    def pending(self, cohort: CohortSpec) -> tuple[RunSpec, ...]:
-        """The runs of a cohort that have no valid record, or one of a failure: these are tried again."""
-        return tuple(run for run in cohort.runs if self._record(run) in (None, "failed"))
-
-    def ended(self, run: RunSpec) -> bool:
-        """Whether a run has a valid record, be it one of a failure."""
-        return self._record(run) is not None
-
-    def run_folder(self, run: RunSpec) -> RunFolder:
-        """Where a run's files stand."""
-        return RunFolder(self.folder / "runs" / run.slug)
-
-    def outdated(self) -> list[str]:
-        """A line for each baseline of which records were made with other code; they stay as they are."""
-        return [
-            f"{name}: {len(runs)} of the records found were made with other code of this baseline; "
-            f"delete their folders in {self.folder / 'runs'} to repeat them"
-            for name, runs in self._outdated.items()
-        ]
-
-    def _record(self, run: RunSpec) -> records.Status | None:
-        """The status of a run's record; None where it has none that is valid."""
-        if not run.id:
-            return None
-        folder = self.run_folder(run)
-        try:
-            record = records.read_record(folder.record)
-        except records.CorruptRecord as problem:
-            self.problems.append(f"{problem}; this run is repeated")
-            return None
-        if record is None or record.id != run.id:
-            return None
-        if record.status != "failed" and record.provenance.code_checksum != code_checksum(
-            run, self._registry
-        ):
-            self._outdated.setdefault(run.baseline, set()).add(run.slug)
-        folder.tidy()
-        return record.status
-
-
-def code_checksum(run: RunSpec, registry: Registry) -> str:
-    """Which version of the baselines' files a run would be trained with."""
-    return "+".join(part.code_checksum for part in registry.parts(run.baseline))
 
 
 class Executor:
@@ -290,72 +229,4 @@ def make_executor(
         workbench or Workbench(registry, storage_of(settings), display.say),
         registry,
         seconds,
-    )
-
-
-def make_record(
-    materials: Materials, outcome: Outcome, teacher: Teacher, registry: Registry, device: torch.device
-) -> records.Record:
-    """The record of an outcome: everything that tables and figures may ever ask of it."""
-    run = outcome.run
-    return records.Record(
-        id=run.id,
-        run=run.key,
-        condition=run.condition,
-        status=outcome.status,
-        reason=outcome.reason,
-        about=_about(materials, run, registry),
-        metrics=information(
-            materials.metrics,
-            (*(CALIBRATION if len(materials.metrics) else ()), *FIDELITY),
-            len(materials.data.classes),
-        ),
-        results=outcome.results,
-        teacher=records.Teacher(
-            id=teacher.spec.id,
-            checksum=teacher.checksum,
-            architecture=teacher.spec.architecture,
-            modalities=teacher.spec.modalities,
-            test={**teacher.test},
-            **asdict(teacher.cost),
-            probes=outcome.teacher_probes,
-            train={**teacher.train},
-            corrupted=outcome.teacher_corrupted,
-        ),
-        hyperparameters=run.hyperparameters,
-        recipe=asdict(run.recipe),
-        measurements=replace(outcome.measurements, teacher_s=teacher.seconds),
-        provenance=provenance(
-            device,
-            data_fingerprint=materials.data.fingerprint,
-            code_checksum=code_checksum(run, registry),
-        ),
-        trial=outcome.trial,
-        selection=run.selection,
-    )
-
-
-def _about(materials: Materials, run: RunSpec, registry: Registry) -> records.About:
-    parts = registry.parts(run.baseline)
-    alone = parts[0] if len(parts) == 1 else None
-    sizes = run.data.splits.sizes
-    return records.About(
-        task_title=materials.task.title,
-        dataset_title=materials.card.title,
-        baseline_title=" + ".join(part.title for part in parts),
-        role=alone.role if alone else "method",
-        paper="; ".join(part.paper for part in parts if part.paper),
-        arxiv="; ".join(part.arxiv for part in parts if part.arxiv),
-        anchor=alone.anchor if alone else False,
-        companion=alone.companion if alone else "",
-        order=order_of(run.baseline, registry),
-        synthetic=materials.data.synthetic,
-        num_classes=len(materials.data.classes),
-        num_train=sizes["train"],
-        num_labelled=run.data.splits.labelled,
-        num_validation=sizes["validation"],
-        num_test=sizes["test"],
-        num_teacher=sizes["teacher"],
-        student=run.student.architecture,
-        student_modalities=run.student.modalities,
     )

@@ -6,11 +6,13 @@ import json
 import os
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from benchmark.checksums import file_checksums
 from benchmark.errors import UserError
 from benchmark.records import Record, TeacherRecord, finite, write_json, write_record
 from benchmark.training.snapshots import before
@@ -81,9 +83,12 @@ class RunFolder:
         np.savez_compressed(self.path / "arrays.npz", **arrays)  # pyright: ignore[reportArgumentType]
 
     def finish(self, record: Record | TeacherRecord) -> None:
-        """Writes the record, last of all: from here on the run is finished, and its snapshot is of no use."""
+        """Writes the record, last of all: from here on the run is finished, and its snapshot is of no use.
+
+        The record gains the checksums of the files that are there.
+        """
         self._close_events()
-        write_record(self.record, record)
+        write_record(self.record, replace(record, files=file_checksums(self.path)))
         self.tidy()
 
     def tidy(self) -> None:

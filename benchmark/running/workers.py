@@ -24,7 +24,8 @@ from benchmark import interruption, plugins
 from benchmark.errors import UserError
 from benchmark.planning.specs import CohortSpec, RunSpec, TeacherSpec
 from benchmark.running.display import PlainDisplay
-from benchmark.running.local import Executor, Ledger, make_executor, without_teacher
+from benchmark.running.ledger import Ledger
+from benchmark.running.local import Executor, make_executor, without_teacher
 from benchmark.running.locks import sweep
 from benchmark.running.teachers import TeacherFailed, is_kept
 from benchmark.settings import Settings

@@ -14,6 +14,7 @@ import numpy as np
 
 from benchmark.records import (
     BEST,
+    CHECKSUM,
     LAST,
     VALIDATION,
     About,
@@ -201,7 +202,7 @@ def write_run(folder: Path, record: Record) -> Path:
 def schema_1(record: Record) -> dict[str, Any]:
     """The record as its first schema had it: the teacher's parts among the others, overrides in one line."""
     content = plain(record)
-    for added in ("kind", "recipe"):
+    for added in ("kind", "recipe", "files", CHECKSUM):
         del content[added]
     teacher, results, about = content.pop("teacher"), content["results"], content["about"]
     own, recipes = [], []

@@ -91,8 +91,8 @@ FIELDS = {
     "provenance.command": ("another", TOGETHER),
     "provenance.finished": ("2027-01-01T00:00:00", TOGETHER),
 }
-# How a run went, in numbers and words: what is averaged, not what decides whether it may be.
-OUTCOMES = ("id", "status", "reason", "folder", "results", "measurements", "trial", "selection")
+# How a run went, in numbers, words and files: what is averaged, not what decides whether it may be.
+OUTCOMES = ("id", "status", "reason", "folder", "results", "measurements", "trial", "selection", "files")
 # Mixed, these are said in every caption.
 WARNED = {
     "provenance.commit": "mix 2 commits",

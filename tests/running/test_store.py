@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 
 import pytest
 
+from benchmark.checksums import file_checksums
 from benchmark.errors import UserError
 from benchmark.records import Condition, Metric, Record, Run, read_record
 from benchmark.running.store import RunFolder, check_writable
@@ -32,7 +34,8 @@ def test_a_finished_run_reads_back(tmp_path: Path) -> None:
     folder.begin({"id": "x"})
     folder.log_epoch({"epoch": 0, "learning_rate": 0.1, "terms": {"task": float("nan")}})
     folder.finish(RECORD)
-    assert read_record(folder.record) == RECORD
+    found = read_record(folder.record)
+    assert found == dataclasses.replace(RECORD, files=file_checksums(tmp_path / "run"))
     assert json.loads((tmp_path / "run" / "history.jsonl").read_text())["terms"] == {"task": None}
     assert list((tmp_path / "run").glob("events.out.tfevents.*"))
 

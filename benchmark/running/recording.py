@@ -1,0 +1,88 @@
+"""The record of a run that has ended: everything that tables and figures may ever ask of it."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, replace
+
+import torch
+
+from benchmark import records
+from benchmark.evaluation.accuracy import information
+from benchmark.evaluation.calibration import CALIBRATION
+from benchmark.evaluation.fidelity import FIDELITY
+from benchmark.planning.hyperparameters import order_of
+from benchmark.planning.specs import RunSpec
+from benchmark.plugins import Registry
+from benchmark.running.ledger import code_checksum
+from benchmark.running.provenance import provenance
+from benchmark.training.cohort import Outcome
+from benchmark.training.materials import Materials
+from benchmark.training.teacher import Teacher
+
+
+def make_record(
+    materials: Materials, outcome: Outcome, teacher: Teacher, registry: Registry, device: torch.device
+) -> records.Record:
+    """The record of an outcome: everything that tables and figures may ever ask of it."""
+    run = outcome.run
+    return records.Record(
+        id=run.id,
+        run=run.key,
+        condition=run.condition,
+        status=outcome.status,
+        reason=outcome.reason,
+        about=_about(materials, run, registry),
+        metrics=information(
+            materials.metrics,
+            (*(CALIBRATION if len(materials.metrics) else ()), *FIDELITY),
+            len(materials.data.classes),
+        ),
+        results=outcome.results,
+        teacher=records.Teacher(
+            id=teacher.spec.id,
+            checksum=teacher.checksum,
+            architecture=teacher.spec.architecture,
+            modalities=teacher.spec.modalities,
+            test={**teacher.test},
+            **asdict(teacher.cost),
+            probes=outcome.teacher_probes,
+            train={**teacher.train},
+            corrupted=outcome.teacher_corrupted,
+        ),
+        hyperparameters=run.hyperparameters,
+        recipe=asdict(run.recipe),
+        measurements=replace(outcome.measurements, teacher_s=teacher.seconds),
+        provenance=provenance(
+            device,
+            data_fingerprint=materials.data.fingerprint,
+            code_checksum=code_checksum(run, registry),
+        ),
+        trial=outcome.trial,
+        selection=run.selection,
+    )
+
+
+def _about(materials: Materials, run: RunSpec, registry: Registry) -> records.About:
+    parts = registry.parts(run.baseline)
+    alone = parts[0] if len(parts) == 1 else None
+    sizes = run.data.splits.sizes
+    return records.About(
+        task_title=materials.task.title,
+        dataset_title=materials.card.title,
+        baseline_title=" + ".join(part.title for part in parts),
+        role=alone.role if alone else "method",
+        paper="; ".join(part.paper for part in parts if part.paper),
+        arxiv="; ".join(part.arxiv for part in parts if part.arxiv),
+        anchor=alone.anchor if alone else False,
+        companion=alone.companion if alone else "",
+        order=order_of(run.baseline, registry),
+        synthetic=materials.data.synthetic,
+        num_classes=len(materials.data.classes),
+        num_train=sizes["train"],
+        num_labelled=run.data.splits.labelled,
+        num_validation=sizes["validation"],
+        num_test=sizes["test"],
+        num_teacher=sizes["teacher"],
+        student=run.student.architecture,
+        student_modalities=run.student.modalities,
+    )
