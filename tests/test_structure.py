@@ -17,7 +17,7 @@ ENGINE = sorted((ROOT / "benchmark").rglob("*.py"))
 PLUGINS = [*sorted((ROOT / "baselines").rglob("*.py")), *sorted((ROOT / "tasks").rglob("*.py"))]
 
 LAYERS = [
-    ("checksums", "errors", "migration", "program", "seeds", "records"),
+    ("checksums", "errors", "interruption", "migration", "program", "seeds", "records"),
     ("contracts",),
     ("settings",),
     ("plugins",),
