@@ -9,8 +9,12 @@ from rich.console import Console
 from benchmark.settings import Settings
 
 if TYPE_CHECKING:
+    from benchmark.clusters.ray_cluster import RayExecutor
     from benchmark.plugins import Registry
     from benchmark.reporting.results import Results
+    from benchmark.running.display import PlainDisplay
+    from benchmark.running.ledger import Ledger
+    from benchmark.running.workers import WorkerPool
 
 
 def run(settings: Settings, console: Console | None = None) -> Results:
@@ -49,9 +53,9 @@ def train(settings: Settings, console: Console) -> list[str]:
     from benchmark.running.display import make_display
     from benchmark.running.ledger import Ledger
     from benchmark.running.local import make_executor
+    from benchmark.running.sharding import shard
     from benchmark.running.store import check_writable
     from benchmark.running.tuning import Tuner
-    from benchmark.running.workers import WorkerPool
     from benchmark.training.materials import Workbench
 
     with make_display(console) as display:
@@ -63,12 +67,22 @@ def train(settings: Settings, console: Console) -> list[str]:
         if plan.tuning:
             chosen = Tuner(settings.folder, executor).tune(plan.tuning)
             cohorts = tuple(tuned(cohort, chosen) for cohort in cohorts)
-        if settings.jobs == 1:
-            executor.execute(cohorts)
-            return executor.failures
-        pool = WorkerPool(Ledger(settings.folder, registry), settings, display)
-        pool.execute(cohorts)
-        return executor.failures + pool.failures
+        elsewhere = _executor(settings, Ledger(settings.folder, registry), display)
+        (elsewhere or executor).execute(shard(cohorts, *settings.shard_of()))
+        return executor.failures + (elsewhere.failures if elsewhere else [])
+
+
+def _executor(settings: Settings, ledger: Ledger, display: PlainDisplay) -> RayExecutor | WorkerPool | None:
+    """Who executes a grid outside of this process; None where nobody is asked to."""
+    if settings.executor == "ray":
+        from benchmark.clusters.ray_cluster import RayExecutor
+
+        return RayExecutor(ledger, settings, display)
+    if settings.jobs > 1:
+        from benchmark.running.workers import WorkerPool
+
+        return WorkerPool(ledger, settings, display)
+    return None
 
 
 def write_report(settings: Settings, console: Console) -> None:

@@ -50,8 +50,11 @@ def _run(settings: Settings, console: Console) -> int:
 
         print_plan(settings, console)
         return 0
+    if settings.executor == "slurm":
+        _submit(settings, console)
+        return 0
     failures = api.train(settings, console)
-    if settings.report and any((settings.folder / "runs").glob("*/record.json")):
+    if settings.report and not settings.shard and any((settings.folder / "runs").glob("*/record.json")):
         _report(settings, console)
     for failure in failures:
         console.print(failure, style="red", markup=False, highlight=False, soft_wrap=True)
@@ -64,6 +67,21 @@ def _help(console: Console) -> None:
 
     task = next(iter(plugins.load_tasks().tasks), "TASK")
     console.print(usage(" ".join(command()), task), end="", markup=False, highlight=False, soft_wrap=True)
+
+
+def _submit(settings: Settings, console: Console) -> None:
+    """Plans, so that what can't be meant is told now; then writes the array, and submits it where it can."""
+    from benchmark.clusters.slurm import submit, write_array
+    from benchmark.planning.grid import make_plan
+
+    def say(line: str) -> None:
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+    make_plan(settings, api.load_plugins(settings), say)
+    script = write_array(settings)
+    answer = submit(script)
+    say(answer if answer is not None else f"{script} is written: hand it to sbatch")
+    say("when its jobs are done, the same command with --report-only in place of --executor slurm reports")
 
 
 def _report(settings: Settings, console: Console) -> None:

@@ -32,7 +32,7 @@ from benchmark.records import (
 from benchmark.reporting.frame import contradiction
 from benchmark.reporting.results import run_folders
 
-RECORD, SNAPSHOT = "record.json", "snapshot.pt"
+RECORD, SNAPSHOT = "record.json", "snapshot"
 
 
 @dataclass(frozen=True)
@@ -209,7 +209,7 @@ class _Merger:
         staged.mkdir()
         files = [file for file in candidate.path.iterdir() if file.is_file()]
         for file in sorted(files, key=lambda file: (file.name == RECORD, file.name)):
-            if file.name != SNAPSHOT and not file.name.startswith("."):
+            if not file.name.startswith((".", SNAPSHOT)):
                 shutil.copyfile(file, staged / file.name)
         # The copy is checked, and not the source: that may be written to at this moment.
         if self._read(staged / RECORD) != candidate.record:

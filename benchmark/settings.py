@@ -16,6 +16,8 @@ from benchmark.program import program
 
 Precision = Literal["32", "bf16"]
 PresetName = Literal["quick", "standard", "paper"]
+ExecutorName = Literal["local", "ray", "slurm"]
+MAX_SHARDS = 100_000
 RESERVED_NAMES = ("teachers", "cache", "reported", "reference")
 
 
@@ -85,6 +87,15 @@ class Settings:
     jobs: int = 1
     """Processes that train cohorts side by side; cores and GPUs are shared out among them. Trials of tuning
     stay in one."""
+    executor: ExecutorName = "local"
+    """local: on this machine; ray: as tasks of a Ray cluster; slurm: write (and submit, where sbatch is) an
+    array of --jobs jobs, each a shard."""
+    ray_address: str = ""
+    """The running Ray cluster to use; without one, Ray is started on this machine."""
+    slurm: tuple[str, ...] = ()
+    """Options for sbatch, such as partition=gpu gres=gpu:1 time=4:00:00."""
+    shard: str = ""
+    """I/N: run the I-th of N parts of the grid; others run the rest, on the same results folder."""
     snapshot_minutes: float = 1.0
     """Minutes between two snapshots of a training, from which a stopped command goes on; 0: after each
     step."""
@@ -102,6 +113,8 @@ class Settings:
     """Print every task, dataset, pair and baseline, and stop."""
     dry_run: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Print how much would run and what is already recorded, and stop; reads no data that is known."""
+    estimate: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """With --dry-run: the hours that it takes on this device, from a few timed steps of each pair."""
     verbose: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """With --dry-run: every cohort with its runs, instead of sums."""
     report_only: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
@@ -148,7 +161,22 @@ class Settings:
             raise UserError(
                 f"--name {self.name}: give a plain folder name other than {', '.join(RESERVED_NAMES)}"
             )
+        self.shard_of()
         self._check_contradictions()
+
+    def shard_of(self) -> tuple[int, int]:
+        """The number of the shard, from 1, and of how many; (1, 1) for the whole grid. Raises UserError."""
+        if not self.shard:
+            return 1, 1
+        number, slash, count = self.shard.partition("/")
+        if (
+            slash
+            and number.isdecimal()
+            and count.isdecimal()
+            and 1 <= int(number) <= int(count) <= MAX_SHARDS
+        ):
+            return int(number), int(count)
+        raise UserError(f"--shard {self.shard}: give a part and how many there are, such as 1/4")
 
     def _check_contradictions(self) -> None:
         if not self.report and (self.report_only or self.figures):
@@ -168,8 +196,36 @@ class Settings:
                 raise UserError(
                     f"--teacher-checkpoint loads a finished teacher: leave out {' and '.join(against)}"
                 )
+        if self.estimate and not self.dry_run:
+            raise UserError("--estimate goes with --dry-run: give both")
+        for name, executor in (("ray_address", "ray"), ("slurm", "slurm")):
+            if getattr(self, name) and self.executor != executor:
+                raise UserError(f"{flag(name)} goes with --executor {executor}: give both")
+        if self.shard and self.executor != "local":
+            raise UserError(f"--shard is a part of a grid, and --executor {self.executor} divides it itself")
+        if self.tune and self.executor == "ray":
+            raise UserError(
+                "--executor ray runs no trials: tune with --executor local, then give the chosen settings "
+                "(results/NAME/tuned/*.yaml) as --config"
+            )
         if self.download and self.data_dir is None:
             raise UserError("--download needs a folder to put the data in: give --data-dir DIR")
+
+
+def arguments_of(settings: Settings) -> list[str]:
+    """The command line that `parse` makes these settings of; what --config gave is spelt out."""
+    words: list[str] = []
+    for each in fields(Settings):
+        value = getattr(settings, each.name)
+        if value == each.default or each.name == "config":
+            continue
+        if isinstance(value, bool):
+            words.append(flag(each.name) if value else f"--no-{each.name.replace('_', '-')}")
+        elif isinstance(value, tuple):
+            words += [flag(each.name), *map(str, value)]
+        else:
+            words += [flag(each.name), str(value)]
+    return words
 
 
 def flag(name: str) -> str:

@@ -35,8 +35,17 @@ GROUPS = {
     ),
     "Data and plugins": ("data_dir", "download", "bad_samples", "plugin"),
     "Results": ("results_dir", "name", "probes", "corruptions", "report"),
-    "Machine": ("device", "jobs", "snapshot_minutes", "precision"),
-    "Instead of training": ("list", "dry_run", "verbose", "report_only", "figures"),
+    "Machine": (
+        "device",
+        "jobs",
+        "executor",
+        "ray_address",
+        "slurm",
+        "shard",
+        "snapshot_minutes",
+        "precision",
+    ),
+    "Instead of training": ("list", "dry_run", "estimate", "verbose", "report_only", "figures"),
     "From a file": ("config",),
 }
 

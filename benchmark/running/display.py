@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
@@ -69,6 +70,28 @@ class PlainDisplay:
     def elsewhere(self, title: str, line: str) -> None:
         """Shows how far a training in another process is."""
         self.say(f"{title}: {line}")
+
+
+class RemoteDisplay(PlainDisplay):
+    """The display of another process: it tells ("say", line) and ("progress", title, line) to the one that
+    the user looks at."""
+
+    def __init__(self, tell: Callable[[tuple[str, ...]], None]):
+        super().__init__(None)
+        self._tell, self._title = tell, ""
+
+    def say(self, line: str) -> None:
+        self._tell(("say", line))
+
+    def grid(self, done: int, total: int, underway: int = 0) -> None:
+        pass
+
+    def training(self, title: str, counts: bool = False) -> PlainDisplay:
+        self._title = title
+        return super().training(title, counts)
+
+    def told(self, line: str) -> None:
+        self._tell(("progress", self._title, line))
 
 
 class _TimeLeft(ProgressColumn):

@@ -6,6 +6,7 @@ import platform
 import shlex
 import subprocess
 import sys
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
@@ -18,6 +19,28 @@ from benchmark.program import INSTALLED, command, program
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("torch", "torchvision", "numpy", "scipy", "wcord-bench")
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Which code a command ran, and how it was typed: its processes elsewhere can't see it for themselves."""
+
+    commit: str | None
+    clean: bool | None
+    command: str
+
+
+_given: list[Origin] = []
+
+
+def origin() -> Origin:
+    """That of this process, or of the command that it works for."""
+    return _given[0] if _given else Origin(*code(), shlex.join(_command()))
+
+
+def work_for(origin: Origin) -> None:
+    """From now on this process makes records for a command elsewhere."""
+    _given[:] = [origin]
 
 
 @cache
@@ -43,15 +66,15 @@ def provenance(
         if device.type == "cuda"
         else platform.processor() or platform.machine()
     )
-    commit, clean = code()
+    ours = origin()
     return records.Provenance(
-        commit=commit,
-        clean=clean,
+        commit=ours.commit,
+        clean=ours.clean,
         versions={"python": platform.python_version()} | _versions(),
         device=device.type,
         device_name=name,
         threads=torch.get_num_threads(),
-        command=shlex.join(_command()),
+        command=ours.command,
         finished=datetime.now(UTC).isoformat(timespec="seconds"),
         data_fingerprint=data_fingerprint,
         code_checksum=code_checksum,

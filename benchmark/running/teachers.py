@@ -23,7 +23,9 @@ from benchmark.training.teacher import Teacher, TeacherTraining, calibrate, eval
 
 
 def is_kept(folder: Path, spec: TeacherSpec) -> bool:
-    """Whether a teacher was trained before, so that whoever needs it can load it."""
+    """Whether nobody has to train this teacher: it was trained before, or never is."""
+    if spec.kind == "untrained" or spec.checkpoint:
+        return True
     return RunFolder(folder / spec.slug).record.exists()
 
 

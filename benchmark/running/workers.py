@@ -14,6 +14,7 @@ import traceback
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any
@@ -22,94 +23,17 @@ import torch
 
 from benchmark import interruption, plugins
 from benchmark.errors import UserError
-from benchmark.planning.specs import CohortSpec, RunSpec, TeacherSpec
-from benchmark.running.display import PlainDisplay
+from benchmark.planning.specs import CohortSpec, RunSpec
+from benchmark.running.display import PlainDisplay, RemoteDisplay
 from benchmark.running.ledger import Ledger
-from benchmark.running.local import Executor, make_executor, without_teacher
+from benchmark.running.local import make_executor, without_teacher
 from benchmark.running.locks import sweep
-from benchmark.running.teachers import TeacherFailed, is_kept
+from benchmark.running.orders import ATTEMPTS, Done, Order, balanced, carry_out
+from benchmark.running.teachers import is_kept
 from benchmark.settings import Settings
 
-OVERLOAD = 1.05
-"""How much more than its share of the runs a worker may get before a cohort is divided."""
 PATIENCE = 30.0
 """Seconds that a worker has to end its step and keep its trainings, once it is told to stop."""
-ATTEMPTS = 2
-"""How often the same order may kill its worker before it is halved."""
-
-
-@dataclass(frozen=True)
-class Order:
-    """What one worker is to do: train these runs of a cohort, or (none) its teacher alone.
-
-    patient   whether it waits for another command that is at them
-    """
-
-    cohort: CohortSpec
-    runs: tuple[RunSpec, ...] = ()
-    attempt: int = 1
-    patient: bool = False
-
-    @property
-    def title(self) -> str:
-        """What the user calls it."""
-        if not self.runs:
-            return f"teacher {self.cohort.teacher.architecture} on {self.cohort.data.dataset}"
-        return self.cohort.title
-
-    def after_a_death(self) -> tuple[Order, ...]:
-        """What is tried next: the same once more, then its halves; nothing where a single run is to blame."""
-        if self.attempt < ATTEMPTS:
-            return (replace(self, attempt=self.attempt + 1),)
-        return (
-            tuple(Order(self.cohort, runs) for runs in parts_of(self.runs, 2)) if len(self.runs) > 1 else ()
-        )
-
-
-def parts_of(runs: Sequence[RunSpec], count: int) -> list[tuple[RunSpec, ...]]:
-    """The runs in up to `count` parts of about one size; those that train alike stay together."""
-    alike: dict[str, list[RunSpec]] = {}
-    for run in runs:
-        alike.setdefault(run.training_id, []).append(run)
-    groups = list(alike.values())
-    count = min(count, len(groups))
-    return [tuple(run for group in groups[k::count] for run in group) for k in range(count)]
-
-
-def balanced(pending: Sequence[tuple[CohortSpec, tuple[RunSpec, ...]]], jobs: int) -> list[Order]:
-    """The orders of a grid, the largest first: whole cohorts, of which each pays one teacher pass.
-
-    A cohort is shared out among all workers where it would leave one with more runs than its share.
-    """
-    share = OVERLOAD * sum(len(runs) for _, runs in pending) / jobs
-    orders, loads = [], [0] * jobs
-    for cohort, runs in sorted(pending, key=lambda each: len(each[1]), reverse=True):
-        whole = min(loads) + len(runs) <= share
-        for part in [runs] if whole else parts_of(runs, jobs):
-            orders.append(Order(cohort, part))
-            loads[loads.index(min(loads))] += len(part)
-    return orders
-
-
-class RemoteDisplay(PlainDisplay):
-    """A worker's display: what it says goes to the process that the user looks at."""
-
-    def __init__(self, connection: Connection):
-        super().__init__(None)
-        self._connection, self._title = connection, ""
-
-    def say(self, line: str) -> None:
-        send(self._connection, ("say", line))
-
-    def grid(self, done: int, total: int, underway: int = 0) -> None:
-        pass
-
-    def training(self, title: str, counts: bool = False) -> PlainDisplay:
-        self._title = title
-        return super().training(title, counts)
-
-    def told(self, line: str) -> None:
-        send(self._connection, ("progress", self._title, line))
 
 
 def send(connection: Connection, message: tuple[Any, ...]) -> None:
@@ -137,11 +61,10 @@ def _serve(connection: Connection, settings: Settings, number: int) -> None:
         executor = make_executor(
             replace(settings, device=device_of(settings.device, number)),
             plugins.load(settings.plugin),
-            RemoteDisplay(connection),
+            RemoteDisplay(partial(send, connection)),
         )
         while (order := connection.recv()) is not None:
-            send(connection, ("done", _carry_out(order, executor)))
-            executor.failures.clear()
+            send(connection, ("done", carry_out(order, executor)))
     except EOFError:
         pass
     except UserError as error:
@@ -150,39 +73,11 @@ def _serve(connection: Connection, settings: Settings, number: int) -> None:
         send(connection, ("broken", traceback.format_exc()))
 
 
-def _carry_out(order: Order, executor: Executor) -> Done:
-    if order.runs and order.patient:
-        executor.wait_and_perform(order.cohort, order.runs)
-        return Done(tuple(executor.failures))
-    if order.runs:
-        left = executor.perform(order.cohort, order.runs)
-        return Done(tuple(executor.failures), left)
-    try:
-        executor.train_teacher(order.cohort)
-    except TeacherFailed as failure:
-        return Done(no_teacher=str(failure))
-    return Done()
-
-
 def device_of(device: str, number: int) -> str:
     """The device of a worker: the GPUs that are there, in turn, unless one is named."""
     if device in ("auto", "cuda") and torch.cuda.is_available():
         return f"cuda:{number % torch.cuda.device_count()}"
     return device
-
-
-@dataclass(frozen=True)
-class Done:
-    """What a worker tells of an order that it carried out.
-
-    failures     a line for each run that can't be recorded, or only as a failure
-    left         runs that another command is at
-    no_teacher   why the teacher that it was to train can't be had
-    """
-
-    failures: tuple[str, ...] = ()
-    left: tuple[RunSpec, ...] = ()
-    no_teacher: str = ""
 
 
 @dataclass
@@ -231,8 +126,9 @@ class WorkerPool:
     def _carried_out(self, pending: list[tuple[CohortSpec, tuple[RunSpec, ...]]]) -> Iterator[Order]:
         """Every order, as it is done: teachers first, each before whoever learns from it."""
         jobs = self._settings.jobs
+        teachers = self._settings.results_dir / "teachers"
         awaited = {
-            cohort.teacher.id: cohort for cohort, _ in pending if not self._has_teacher(cohort.teacher)
+            cohort.teacher.id: cohort for cohort, _ in pending if not is_kept(teachers, cohort.teacher)
         }
         orders = deque(Order(cohort) for cohort in awaited.values())
         orders += balanced(pending, jobs)
@@ -243,10 +139,6 @@ class WorkerPool:
                 if worker.order is None:
                     self._give(worker, orders, awaited.keys())
             yield from self._heard(orders, awaited.pop)
-
-    def _has_teacher(self, teacher: TeacherSpec) -> bool:
-        folder = self._settings.results_dir / "teachers"
-        return teacher.kind == "untrained" or bool(teacher.checkpoint) or is_kept(folder, teacher)
 
     def _give(self, worker: _Worker, orders: deque[Order], awaited: Any) -> None:
         """Sends a worker the next order whose teacher is there."""

@@ -1,0 +1,1 @@
+"""Grids on clusters of machines: Ray and Slurm."""

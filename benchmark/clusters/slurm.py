@@ -1,0 +1,61 @@
+"""A grid as an array of Slurm jobs, each a shard of the plan on one shared results folder."""
+
+from __future__ import annotations
+
+import shlex
+import shutil
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+from benchmark.errors import UserError
+from benchmark.program import program
+from benchmark.settings import Settings, arguments_of
+
+NOTICE_SECONDS = 120
+"""How long before its end a job is told of it: enough to end a step and write snapshots."""
+
+
+def write_array(settings: Settings) -> Path:
+    """The script of an array of `--jobs` jobs: each runs this command's shard of that number."""
+    folder = settings.folder / "slurm"
+    folder.mkdir(parents=True, exist_ok=True)
+    own = replace(settings, executor="local", jobs=1, slurm=(), report=False)
+    command = [sys.executable, *_program(), *arguments_of(own)]
+    options = [
+        f"--job-name=wcord-{settings.folder.name}",
+        f"--array=1-{settings.jobs}",
+        f"--output={folder.resolve()}/%A_%a.out",
+        f"--signal=TERM@{NOTICE_SECONDS}",
+        "--requeue",
+        *(f"--{option.removeprefix('--')}" for option in settings.slurm),
+    ]
+    lines = [
+        "#!/bin/bash",
+        *(f"#SBATCH {option}" for option in options),
+        f"cd {shlex.quote(str(Path.cwd()))}",
+        f'srun {shlex.join(command)} --shard "$SLURM_ARRAY_TASK_ID/{settings.jobs}"',
+    ]
+    script = folder / "array.sh"
+    script.write_text("\n".join(lines) + "\n")
+    script.chmod(0o755)
+    return script
+
+
+def submit(script: Path) -> str | None:
+    """Hands the script to `sbatch` and returns what that answers; None where this machine has none.
+
+    Raises UserError where it is refused.
+    """
+    if shutil.which("sbatch") is None:
+        return None
+    answer = subprocess.run(["sbatch", str(script)], capture_output=True, text=True, check=False)
+    if answer.returncode:
+        reason = " ".join((answer.stderr or answer.stdout).split())
+        raise UserError(f"sbatch {script}: {reason}; mend it with --slurm (partition=..., time=...)")
+    return answer.stdout.strip()
+
+
+def _program() -> list[str]:
+    return [program()] if program().endswith(".py") else ["-m", "wcord_bench"]
