@@ -17,10 +17,10 @@ ENGINE = sorted((ROOT / "benchmark").rglob("*.py"))
 PLUGINS = [*sorted((ROOT / "baselines").rglob("*.py")), *sorted((ROOT / "tasks").rglob("*.py"))]
 
 LAYERS = [
-    ("errors", "migration", "program", "seeds", "records"),
+    ("arguments", "errors", "migration", "program", "reading", "seeds", "records"),
     ("contracts",),
     ("settings",),
-    ("plugins",),
+    ("declarations", "importing", "plugins"),
     ("data", "models"),
     ("evaluation",),
     ("planning",),
