@@ -37,7 +37,10 @@ def _complaint(box: str) -> str:
     """The line that tyro's box stands for: what is wrong, and the flags that may have been meant."""
     lines = [re.sub(r"\x1b\[[0-9;]*m", "", line).strip("│ ") for line in box.splitlines()]
     lines = [line for line in lines if line and line[0] not in "╭╰"]
-    rules = [number for number, line in enumerate(lines) if set(line) == {"─"}] or [len(lines)]
+    rules = [number for number, line in enumerate(lines) if re.fullmatch("─{9,}|-{9,}", line)]
+    if rules and "╭" not in box:  # where only ASCII is printed the title stands above a rule of its own
+        lines, rules = lines[rules[0] + 1 :], [number - rules[0] - 1 for number in rules[1:]]
+    rules = rules or [len(lines)]
     wrong = " ".join(lines[: rules[0]]).partition(" Got errors:")[0].removeprefix("Error parsing ")
     meant = [line.split()[0] for line in lines[rules[0] :] if line.startswith("--")]
     if meant and "Unrecognized" in wrong:

@@ -108,6 +108,6 @@ def outputs_of(file: Path, name: str, shapes: Sequence[tuple[int, ...]]) -> int:
     for key, value in one.items():
         # The classifier's tensors are those whose first axis follows the number of classes.
         found = weights.get(key, weights.get(key.removeprefix("model.")))
-        if value.shape[:1] != two[key].shape[:1] and found is not None:
-            return len(found) if found.ndim else 0
+        if value.shape[:1] != two[key].shape[:1] and found is not None and found.ndim:
+            return len(found)
     raise UserError(f"{file} does not fit {name}: it has no weights of its classifier")
