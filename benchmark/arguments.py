@@ -42,7 +42,7 @@ def _complaint(box: str) -> str:
         lines, rules = lines[rules[0] + 1 :], [number - rules[0] - 1 for number in rules[1:]]
     rules = rules or [len(lines)]
     wrong = " ".join(lines[: rules[0]]).partition(" Got errors:")[0].removeprefix("Error parsing ")
-    meant = [line.split()[0] for line in lines[rules[0] :] if line.startswith("--")]
+    meant = [line.split()[0] for line in lines[rules[0] :] if re.match(r"--\w", line)]
     if meant and "Unrecognized" in wrong:
         return f"{wrong.rstrip('.')}; did you mean {' or '.join(dict.fromkeys(meant))}?"
     return f"{wrong.rstrip('.')}; --help lists what there is"

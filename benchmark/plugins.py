@@ -218,9 +218,10 @@ def _import_file(file: Path) -> None:
         guarded(partial(spec.loader.exec_module, module), f"plugin {file}", file)
     except BaseException:
         # Half of a plugin is none: what it has registered so far would pass for the whole.
-        for kept, before in ((registry.baselines, baselines), (registry.tasks, tasks)):
-            kept.clear()
-            kept.update(before)
+        registry.baselines.clear()
+        registry.baselines.update(baselines)
+        registry.tasks.clear()
+        registry.tasks.update(tasks)
         del sys.modules[name]
         raise
 
