@@ -5,9 +5,40 @@ import errno
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
+LONGEST = 600
+"""Characters of a message: what a user gave may be longer than anyone would read."""
+
 
 class UserError(Exception):
-    """Bad input. The message is one line that names the thing and the remedy."""
+    """Bad input. The message is one line that names the thing and the remedy.
+
+    It stays one printable line of bounded length, whatever it quotes: a name with a line break in it, a value
+    of a megabyte, bytes that are no text.
+    """
+
+    def __init__(self, message: object = ""):
+        super().__init__(one_line(str(message)))
+
+
+def one_line(text: str, longest: int = LONGEST) -> str:
+    """The text without line breaks, unprintable characters escaped, its middle left out if it is too long."""
+    if len(text) > longest:
+        kept = longest - len(" [...] ")
+        text = f"{text[: kept - kept // 3]} [...] {text[len(text) - kept // 3 :]}"
+    line = " ".join(text.splitlines())
+    if line.isprintable():
+        return line
+    escaped = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line)
+    return escaped if len(escaped) <= longest else one_line(escaped, longest)
+
+
+def reason_of(error: BaseException, longest: int = 200) -> str:
+    """What an exception of foreign code says, in one line; its kind where it says nothing."""
+    try:
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    except Exception:  # its own __str__ may raise
+        lines = []
+    return one_line(lines[0], longest) if lines else type(error).__name__
 
 
 class DiskFull(UserError):

@@ -4,96 +4,41 @@
 from __future__ import annotations
 
 import ast
-import hashlib
 import importlib
 import importlib.util
 import inspect
-import re
+import os
 import sys
-import typing
-from collections.abc import Callable, Mapping
+import zlib
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import cached_property, partial
+from functools import partial
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING
 
-from benchmark.contracts import Choice, Pair, Preset, Range, Task
-from benchmark.contracts.task import check_choice
+from benchmark.contracts import Task
+from benchmark.declarations import ROLES as ROLES
+from benchmark.declarations import Baseline as Baseline
+from benchmark.declarations import Companion as Companion
+from benchmark.declarations import Hyperparameter as Hyperparameter
+from benchmark.declarations import check_baseline, check_task
+from benchmark.declarations import hyperparameters_of as hyperparameters_of
 from benchmark.errors import UserError, unknown
+from benchmark.importing import guarded
+from benchmark.reading import check_regular, read_bytes
 from benchmark.records import Role
-from benchmark.settings import PresetName
 
 if TYPE_CHECKING:
     from benchmark.contracts import Distiller
 
-Companion = Literal["", "few_labels", "all_labels"]
-ROLES: tuple[Role, ...] = get_args(Role)
 ROOT = Path(__file__).resolve().parent.parent
 """The folder that holds `benchmark`, `baselines` and `tasks`."""
 LIBRARY = ROOT / "baselines" / "losses.py"
 """The one module beside the baselines that registers none: it hands out their functions."""
-
-
-@dataclass(frozen=True)
-class Hyperparameter:
-    """A keyword argument of a baseline: its default, its type, and its search range where it declares one."""
-
-    name: str
-    default: Any
-    type: type
-    search: Range | Choice | None = None
-
-    @property
-    def searched(self) -> bool:
-        """Whether tuning may vary it: an open name has no values to choose from."""
-        return isinstance(self.search, Range) or (
-            isinstance(self.search, Choice) and bool(self.search.values)
-        )
-
-
-@dataclass(frozen=True)
-class Baseline:
-    """A registered baseline and what tables and pages say of it.
-
-    anchor       the row that differences are taken to: a student without a teacher
-    companion    "few_labels": stands in every few-label table; "all_labels": the same, trained on all labels
-    """
-
-    name: str
-    title: str
-    role: Role
-    distiller: type[Distiller]
-    file: Path
-    paper: str = ""
-    arxiv: str = ""
-    anchor: bool = False
-    companion: Companion = ""
-    hyperparameters: dict[str, Hyperparameter] = field(default_factory=dict)
-
-    @property
-    def year(self) -> str:
-        """The year that `paper` names; empty where it names none."""
-        found = re.findall(r"\b(?:19|20)\d\d\b", self.paper)
-        return found[-1] if found else ""
-
-    @cached_property
-    def code_checksum(self) -> str:
-        """16 hexadecimal digits of the SHA-256 of its code: its file and what that imports from the files
-        beside it; comments and layout don't count."""
-        code = "".join(ast.dump(tree) for _, tree in sorted(_sources(self.file, {}).items()))
-        return hashlib.sha256(code.encode()).hexdigest()[:16]
-
-
-def _sources(file: Path, found: dict[str, ast.Module]) -> dict[str, ast.Module]:
-    """The syntax trees of a file and of the files in its folder that it imports, by name."""
-    if file.name not in found:
-        tree = found[file.name] = ast.parse(file.read_text())
-        for node in ast.walk(tree):
-            beside = file.with_name(f"{(getattr(node, 'module', None) or '').rpartition('.')[2]}.py")
-            if isinstance(node, ast.ImportFrom) and beside.is_file():
-                _sources(beside, found)
-    return found
+LARGEST_PLUGIN = 10_000_000
+"""Bytes of a plugin file."""
+PLUGIN_REMEDY = "give the path of a Python file"
 
 
 @dataclass
@@ -139,10 +84,10 @@ def baseline(
 
     def register(distiller: type[Distiller]) -> type[Distiller]:
         file = Path(inspect.getfile(distiller)).resolve()
-        found = Baseline(name, title, role, distiller, file, paper, arxiv, anchor, companion,
-                         hyperparameters_of(distiller))  # fmt: skip
         try:
-            _check_baseline(found)
+            found = Baseline(name, title, role, distiller, file, paper, arxiv, anchor, companion,
+                             hyperparameters_of(distiller))  # fmt: skip
+            check_baseline(found)
         except ValueError as fault:
             raise ValueError(f"{file}: baseline {name!r}: {fault}") from None
         _refuse_duplicate("baseline", name, file, registry.baselines.get(name))
@@ -150,26 +95,6 @@ def baseline(
         return distiller
 
     return register
-
-
-def _check_baseline(found: Baseline) -> None:
-    """Raises ValueError for the first thing declared that the engine would not understand."""
-    from benchmark.contracts.distiller import LearnsFrom, Need, SecondView
-
-    check_choice("role", found.role, Role)
-    check_choice("companion", found.companion, Companion)
-    if not re.fullmatch(r"[\w-]+", found.name):
-        raise ValueError("a name has letters, digits, '_' and '-' only")
-    distiller = found.distiller
-    for need in sorted(distiller.needs):
-        check_choice("an entry of needs", need, Need)
-    check_choice("learns_from", distiller.learns_from, LearnsFrom)
-    check_choice("second_view", distiller.second_view, SecondView)
-    if hasattr(distiller, "preludes"):
-        raise ValueError("preludes() is called first_stages() now, and returns Stage objects")
-    for name in distiller.in_composition:
-        if name not in found.hyperparameters:
-            raise ValueError(f"in_composition names {name!r}, which is no hyper-parameter of it")
 
 
 def task(name: str, *, title: str) -> Callable[[type[Task]], type[Task]]:
@@ -181,43 +106,13 @@ def task(name: str, *, title: str) -> Callable[[type[Task]], type[Task]]:
         plugin.name, plugin.title = name, title
         instance = plugin()
         try:
-            _check_task(instance)
+            check_task(instance)
         except ValueError as fault:
             raise ValueError(f"{file}: task {name!r}: {fault}") from None
         registry.tasks[name] = instance
         return plugin
 
     return register
-
-
-def _check_task(found: Task) -> None:
-    """Raises ValueError for a preset or a pair that doesn't fit the task's own datasets."""
-    cards, presets = found.datasets(), found.presets()
-    if missing := [each for each in get_args(PresetName) if each not in presets]:
-        raise ValueError(f"presets() lacks {', '.join(missing)}")
-    for dataset, card in cards.items():
-        for name, pair in found.pairs(dataset).items():
-            _check_pair(name, pair, card.shapes)
-    for name, preset in presets.items():
-        _check_preset(name, preset, found, set(cards))
-
-
-def _check_pair(name: str, pair: Pair, shapes: Mapping[str, tuple[int, ...]]) -> None:
-    for modality in (*pair.teacher_modalities, *pair.student_modalities):
-        if shapes and modality not in shapes:
-            raise ValueError(f"pair {name} sees {modality!r}, of which the dataset's card has no shape")
-    if not (pair.teacher_modalities and pair.student_modalities):
-        raise ValueError(f"pair {name} leaves a network without a modality")
-
-
-def _check_preset(name: str, preset: Preset, task: Task, datasets: set[str]) -> None:
-    if lost := set(preset.datasets) - datasets:
-        raise ValueError(f"preset {name} names {', '.join(sorted(lost))}, which datasets() doesn't have")
-    known = {pair for dataset in preset.datasets for pair in task.pairs(dataset)}
-    if lost := set(preset.pairs) - known:
-        raise ValueError(
-            f"preset {name} names the pair {', '.join(sorted(lost))}, which no dataset of it has"
-        )
 
 
 def _refuse_duplicate(kind: str, name: str, file: Path, found: Baseline | Task | None) -> None:
@@ -227,35 +122,14 @@ def _refuse_duplicate(kind: str, name: str, file: Path, found: Baseline | Task |
     raise ValueError(f"{kind} {name!r} is registered twice: in {other} and in {file}")
 
 
-def hyperparameters_of(distiller: type[Distiller]) -> dict[str, Hyperparameter]:
-    """The keyword arguments of a distiller, those it passes on to its base classes included."""
-    from benchmark.contracts.distiller import Distiller
-
-    found: dict[str, Hyperparameter] = {}
-    for cls in reversed(distiller.__mro__):
-        constructor = cls.__dict__.get("__init__")
-        if constructor is None or not issubclass(cls, Distiller):
-            continue
-        hints = typing.get_type_hints(constructor, include_extras=True)
-        signature = inspect.signature(constructor)
-        if not any(p.kind is p.VAR_KEYWORD for p in signature.parameters.values()):
-            found = {}
-        for parameter in signature.parameters.values():
-            if parameter.kind is parameter.KEYWORD_ONLY:
-                hint = hints.get(parameter.name, type(parameter.default))
-                kind, *extras = typing.get_args(hint) if hasattr(hint, "__metadata__") else (hint,)
-                search = next((each for each in extras if isinstance(each, Range | Choice)), None)
-                found[parameter.name] = Hyperparameter(parameter.name, parameter.default, kind, search)
-    return found
-
-
 def load(plugin_files: tuple[Path, ...] = ()) -> Registry:
     """Imports every plugin once and returns the registry. A plugin that can't be imported is a UserError."""
     load_tasks()
+    importlib.import_module("benchmark.contracts.distiller")  # torch: no plugin is to be blamed for its time
     for module in _modules("baselines"):
         _import(f"baselines.{module.stem}", module)
     for entry in entry_points(group="wcord_bench.baselines"):
-        _guarded(entry.load, f"entry point {entry.name} ({entry.value})")
+        guarded(entry.load, f"entry point {entry.name} ({entry.value})")
     for file in plugin_files:
         _import_file(file)
     return registry
@@ -267,7 +141,7 @@ def load_tasks() -> Registry:
     for module in _modules("tasks"):
         _import(f"tasks.{module.stem}", module)
     for entry in entry_points(group="wcord_bench.tasks"):
-        _guarded(entry.load, f"entry point {entry.name} ({entry.value})")
+        guarded(entry.load, f"entry point {entry.name} ({entry.value})")
     registry.headline = importlib.import_module("baselines").HEADLINE
     return registry
 
@@ -285,15 +159,16 @@ def declared_baselines(plugin_files: tuple[Path, ...] = ()) -> frozenset[str] | 
     file that can't be parsed (importing it will say why). Raises UserError for a file that is not there.
     """
     for file in plugin_files:
-        if not file.is_file():
-            raise UserError(f"plugin file {file} does not exist")
+        check_regular(file, f"plugin file {file}", PLUGIN_REMEDY)
     if list(entry_points(group="wcord_bench.baselines")):
         return None
     names = set(registry.baselines)
     for file in baseline_files(plugin_files):
+        if file.is_dir():
+            return None
         try:
-            tree = ast.parse(file.read_text())
-        except (OSError, SyntaxError, ValueError):
+            tree = ast.parse(read_bytes(file, f"plugin file {file}", PLUGIN_REMEDY, LARGEST_PLUGIN))
+        except (SyntaxError, ValueError, RecursionError, MemoryError):
             return None
         for call in (node for node in ast.walk(tree) if isinstance(node, ast.Call)):
             if getattr(call.func, "id", getattr(call.func, "attr", "")) != "baseline":
@@ -322,27 +197,36 @@ def _make_importable() -> None:
 
 
 def _import(module: str, path: Path) -> None:
-    _guarded(lambda: importlib.import_module(module), f"plugin {path}")
+    file = path / "__init__.py" if path.is_dir() else path
+    guarded(lambda: importlib.import_module(module), f"plugin {path}", file)
 
 
 def _import_file(file: Path) -> None:
+    check_regular(file, f"plugin file {file}", PLUGIN_REMEDY)
     file = file.resolve()
-    if not file.is_file():
-        raise UserError(f"plugin file {file} does not exist")
-    if any(known.file == file for known in registry.baselines.values()):
+    if file in _registering_files():
         return
-    name = f"wcord_plugin_{file.stem}"
+    # Two files of one name in two folders are two modules.
+    name = f"wcord_plugin_{file.stem}_{zlib.crc32(os.fsencode(file)):08x}"
     spec = importlib.util.spec_from_file_location(name, file)
     if spec is None or spec.loader is None:
         raise UserError(f"plugin file {file} is not a Python file (.py)")
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
-    _guarded(partial(spec.loader.exec_module, module), f"plugin {file}")
-
-
-def _guarded(action: Callable[[], Any], what: str) -> None:
+    baselines, tasks = dict(registry.baselines), dict(registry.tasks)
     try:
-        action()
-    except Exception as error:
-        line = next(iter(str(error).splitlines()), "")
-        raise UserError(f"{what} raised {type(error).__name__} on import: {line}") from error
+        guarded(partial(spec.loader.exec_module, module), f"plugin {file}", file)
+    except BaseException:
+        # Half of a plugin is none: what it has registered so far would pass for the whole.
+        registry.baselines.clear()
+        registry.baselines.update(baselines)
+        registry.tasks.clear()
+        registry.tasks.update(tasks)
+        del sys.modules[name]
+        raise
+
+
+def _registering_files() -> set[Path]:
+    """The files that have registered a baseline or a task."""
+    tasks = {Path(inspect.getfile(type(each))).resolve() for each in registry.tasks.values()}
+    return {each.file for each in registry.baselines.values()} | tasks

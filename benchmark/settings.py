@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import math
+import re
+import unicodedata
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import tyro
-import yaml
 
+from benchmark.arguments import file_arguments, flag, merged, parsed
 from benchmark.contracts import BadSamples, TeacherData
-from benchmark.errors import UserError, unknown
-from benchmark.program import program
+from benchmark.errors import UserError
 
 Precision = Literal["32", "bf16"]
 PresetName = Literal["quick", "standard", "paper"]
 ExecutorName = Literal["local", "ray", "slurm"]
-MAX_SHARDS = 100_000
+LARGEST_COUNT = 2**31 - 1
+LARGEST_SEED = 2**63 - 1
+MOST_JOBS = 1024
+MOST_TRIALS = 1000
+LONGEST_NAME = 200
+"""Bytes of --name, which is a folder's name."""
 RESERVED_NAMES = ("teachers", "cache", "reported", "reference")
 
 
@@ -135,32 +141,40 @@ class Settings:
 
     def check(self) -> None:
         """Raises UserError on the first setting that is out of range or contradicts another."""
+        self._check_texts()
         for name in ("epochs", "batch_size", "train_samples", "teacher_epochs", "teacher_samples"):
             value = getattr(self, name)
-            if value is not None and value < 1:
-                raise UserError(f"{flag(name)} {value}: give a whole number from 1 up")
+            if value is not None and not 1 <= value <= LARGEST_COUNT:
+                raise UserError(f"{flag(name)} {value}: give a whole number from 1 up{_above(value)}")
         if self.label_fraction is not None and not 0 < self.label_fraction <= 1:
             raise UserError(f"--label-fraction {self.label_fraction}: give a share above 0 and up to 1")
         if self.validation is not None and not 0 <= self.validation < 1:
             raise UserError(
                 f"--validation {self.validation}: give a share from 0 to below 1 (0: no validation split)"
             )
-        if self.jobs < 1:
-            raise UserError(f"--jobs {self.jobs}: give a whole number from 1 up")
+        if not 1 <= self.jobs <= MOST_JOBS:
+            raise UserError(f"--jobs {self.jobs}: give a whole number from 1 up to {MOST_JOBS}")
         if not 0 <= self.snapshot_minutes < math.inf:
             raise UserError(f"--snapshot-minutes {self.snapshot_minutes}: give a number of minutes from 0 up")
-        if self.tune < 0 or self.tune == 1:
-            raise UserError(f"--tune {self.tune}: give 2 or more trials (the default is one), or 0")
+        if self.tune < 0 or self.tune == 1 or self.tune > MOST_TRIALS:
+            raise UserError(
+                f"--tune {self.tune}: give 2 or more trials (the default is one), up to {MOST_TRIALS}, or 0"
+            )
         for name in ("seeds", "teacher_seeds", "split_seeds"):
             seeds = getattr(self, name)
-            if seeds is not None and (len(set(seeds)) < len(seeds) or not seeds or min(seeds) < 0):
+            if seeds is not None and (
+                len(set(seeds)) < len(seeds) or not seeds or min(seeds) < 0 or max(seeds) > LARGEST_SEED
+            ):
                 raise UserError(
                     f"{flag(name)} {' '.join(map(str, seeds))}: give different whole numbers from 0 up"
+                    + _above(max(seeds, default=0), LARGEST_SEED)
                 )
         if Path(self.name).name != self.name or self.name in (*RESERVED_NAMES, ".", ".."):
             raise UserError(
                 f"--name {self.name}: give a plain folder name other than {', '.join(RESERVED_NAMES)}"
             )
+        if len(self.name.encode()) > LONGEST_NAME:
+            raise UserError(f"--name {self.name}: give a name of at most {LONGEST_NAME} letters")
         self.shard_of()
         self._check_contradictions()
 
@@ -168,15 +182,21 @@ class Settings:
         """The number of the shard, from 1, and of how many; (1, 1) for the whole grid. Raises UserError."""
         if not self.shard:
             return 1, 1
-        number, slash, count = self.shard.partition("/")
-        if (
-            slash
-            and number.isdecimal()
-            and count.isdecimal()
-            and 1 <= int(number) <= int(count) <= MAX_SHARDS
-        ):
-            return int(number), int(count)
+        parts = re.fullmatch(r"([1-9][0-9]{0,5})/([1-9][0-9]{0,5})", self.shard, re.ASCII)
+        if parts and int(parts[1]) <= int(parts[2]):
+            return int(parts[1]), int(parts[2])
         raise UserError(f"--shard {self.shard}: give a part and how many there are, such as 1/4")
+
+    def _check_texts(self) -> None:
+        """Names and paths are printed, and kept in records: no line breaks, no bytes that are no text."""
+        for name in (each.name for each in fields(self)):
+            value = getattr(self, name)
+            for each in value if isinstance(value, tuple) else (value,):
+                text = str(each) if isinstance(each, str | Path) else ""
+                # The values of --set are YAML, which may have line breaks and refuses the rest itself.
+                forbidden = {"Cs"} if name == "set" else {"Cc", "Cs"}
+                if any(unicodedata.category(letter) in forbidden for letter in text):
+                    raise UserError(f"{flag(name)} {text}: it has a character that can't be printed")
 
     def _check_contradictions(self) -> None:
         if not self.report and (self.report_only or self.figures):
@@ -228,73 +248,25 @@ def arguments_of(settings: Settings) -> list[str]:
     return words
 
 
-def flag(name: str) -> str:
-    """The command line's spelling of a setting."""
-    return "--" + name.replace("_", "-")
+def _above(value: int, most: int = LARGEST_COUNT) -> str:
+    return f" to {most}" if value > most else ""
 
 
 def parse(arguments: list[str]) -> Settings:
-    """Settings from the command line and the YAML file that it names. Malformed flags exit with 2."""
-    arguments = _merged(arguments)
-    settings = tyro.cli(Settings, args=arguments, prog=program())
+    """Settings from the command line and the YAML file that it names. Raises UserError for what is malformed.
+
+    --help and the like print, and raise SystemExit(0).
+    """
+    lists = {flag(field.name) for field in fields(Settings) if str(field.type).startswith("tuple")}
+    arguments = merged(arguments, lists)
+    settings = parsed(Settings, arguments)
     if settings.config is not None:
-        from_file = tyro.cli(Settings, args=_as_arguments(settings.config), prog=str(settings.config))
-        settings = tyro.cli(Settings, args=arguments, default=from_file, prog=program())
+        known = {field.name: field.default for field in fields(Settings) if field.name != "config"}
+        given = file_arguments(settings.config, known)
+        try:
+            from_file = parsed(Settings, given)
+        except UserError as error:
+            raise UserError(f"--config {settings.config}: {error}") from error
+        settings = parsed(Settings, arguments, from_file)
     settings.check()
     return settings
-
-
-def _merged(arguments: list[str]) -> list[str]:
-    """The same arguments with every list flag once: `--set a --set b` means `--set a b`, not its last one."""
-    lists = {flag(field.name) for field in fields(Settings) if str(field.type).startswith("tuple")}
-    merged: dict[str, list[str]] = {}
-    rest: list[str] = []
-    target = rest
-    for argument in arguments:
-        name, equals, value = argument.partition("=")
-        name = flag(name.lstrip("-")) if name.startswith("--") else name
-        if name in lists:
-            target = merged.setdefault(name, [])
-            target += [value] if equals else []
-            continue
-        if argument.startswith("--"):
-            target = rest
-        target.append(argument)
-    return rest + [word for name, values in merged.items() for word in (name, *values)]
-
-
-def _as_arguments(file: Path) -> list[str]:
-    """A YAML mapping as command-line arguments, so that both go through the same checks."""
-    try:
-        content = yaml.safe_load(file.read_text())
-    except OSError as error:
-        raise UserError(f"--config {file}: {error.strerror}; give an existing YAML file") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"--config {file} is not valid YAML: {' '.join(str(error).split())}") from error
-    if not isinstance(content, dict):
-        raise UserError(f"--config {file}: give a mapping of settings such as 'epochs: 10'")
-    known = {field.name for field in fields(Settings)} - {"config"}
-    arguments: list[str] = []
-    for key, value in content.items():
-        name = str(key).replace("-", "_")
-        if name not in known:
-            raise UserError(f"--config {file}: {unknown('setting', str(key), known)}")
-        if value is None or value is False:
-            continue
-        arguments.append(flag(name))
-        if value is not True:
-            arguments += _words(value)
-    return arguments
-
-
-def _words(value: Any, prefix: str = "") -> list[str]:
-    """A YAML value as words; nested mappings (of `set`) become dotted assignments."""
-    if isinstance(value, dict):
-        return [
-            word
-            for key, each in value.items()
-            for word in _words(each, f"{prefix}.{key}" if prefix else str(key))
-        ]
-    if prefix:
-        return [f"{prefix}={value}"]
-    return [str(each) for each in value] if isinstance(value, list) else [str(value)]

@@ -62,11 +62,36 @@ def test_bad_input_gets_one_line_that_names_it(
     assert all(word in line for word in words), line
 
 
-@pytest.mark.parametrize("arguments", [["--epochs", "many"], ["--no-such-flag"], ["--preset", "huge"]])
-def test_malformed_flags_exit_with_2(arguments: list[str]) -> None:
-    with pytest.raises(SystemExit) as caught:
-        main(arguments)
-    assert caught.value.code == 2
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--epochs", "many"], ["--epochs", "many"]),
+        (["--no-such-flag"], ["--no-such-flag"]),
+        (["--epoch", "3"], ["--epoch", "did you mean --epochs"]),
+        (["--preset", "huge"], ["--preset", "huge", "quick"]),
+        (["--epochs"], ["--epochs"]),
+        (["--epochs", "9" * 400], ["--epochs", "2147483647"]),
+        (["--seeds", "9" * 400], ["--seeds"]),
+        (["--tune", "1000000"], ["--tune", "1000"]),
+        (["--jobs", "1000000"], ["--jobs", "1024"]),
+        (["--name", "x" * 300], ["--name", "200"]),
+        (["--results-dir", "a\nb"], ["--results-dir", "can't be printed"]),
+        (["--name", "\udcff"], ["--name", "can't be printed"]),
+        (["--tasks", "tiny_task", "--set", f"kd.temperature={'9' * 400}"], ["kd.temperature"]),
+        (["--tasks", "tiny_task", "--set", "kd.temperature=.inf"], ["kd.temperature=.inf", "finite"]),
+        (["--tasks", "tiny_task", "--set", "kd.temperature=nan"], ["kd.temperature=nan", "finite"]),
+        (["--tasks", "tiny_task", "--set", "recipe.learning_rate=1e999"], ["learning_rate", "finite"]),
+        (["--tasks", "tiny_task", "--set", f"recipe.epochs={'9' * 400}"], ["recipe.epochs"]),
+        (["--tasks", "tiny_task", "--set", "recipe.milestones=[true]"], ["milestones", "0 to 1"]),
+    ],
+    ids=lambda value: " ".join(value)[:60] if isinstance(value, list) else "",
+)
+def test_malformed_flags_and_numbers_get_one_line_too(
+    arguments: list[str], words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    line = refused(capsys, *arguments, "--dry-run")
+    assert all(word in line for word in words), line
+    assert len(line) < 700
 
 
 def test_a_plugin_that_raises_on_import_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -17,10 +17,20 @@ ENGINE = sorted((ROOT / "benchmark").rglob("*.py"))
 PLUGINS = [*sorted((ROOT / "baselines").rglob("*.py")), *sorted((ROOT / "tasks").rglob("*.py"))]
 
 LAYERS = [
-    ("checksums", "errors", "interruption", "migration", "program", "seeds", "records"),
+    (
+        "arguments",
+        "checksums",
+        "errors",
+        "interruption",
+        "migration",
+        "program",
+        "reading",
+        "seeds",
+        "records",
+    ),
     ("contracts",),
     ("settings",),
-    ("plugins",),
+    ("declarations", "importing", "plugins"),
     ("data", "models"),
     ("evaluation",),
     ("planning",),

@@ -28,6 +28,7 @@ ENGINE = (
     "catalogue/exploration.py",
     "catalogue/index.py",
     "catalogue/page.py",
+    "declarations.py",
     "planning/hyperparameters.py",
     "plugins.py",
 )

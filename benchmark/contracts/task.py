@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -17,6 +18,13 @@ def check_choice(what: str, value: object, kind: Any) -> None:
     """Raises ValueError where `value` is none of those that the Literal `kind` allows."""
     if value not in get_args(kind):
         raise ValueError(f"{what} is {value!r}: choose one of {', '.join(map(str, get_args(kind)))}")
+
+
+def _is_number(value: object) -> bool:
+    """Whether it is a finite number that a float can hold."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    return abs(value) <= sys.float_info.max
 
 
 @dataclass(frozen=True)
@@ -46,7 +54,7 @@ class Recipe:
             check_choice(f"{name} of a recipe", getattr(self, name), kind)
         for name in ("epochs", "batch_size"):
             value = getattr(self, name)
-            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+            if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value < 2**31:
                 raise ValueError(f"{name} of a recipe is {value!r}: give a whole number from 1 up")
         for name, low, high in (
             ("learning_rate", 0.0, float("inf")),
@@ -56,15 +64,15 @@ class Recipe:
             ("warmup", 0.0, 1.0),
         ):
             value = getattr(self, name)
-            if not isinstance(value, int | float) or not low <= value <= high:
+            if not _is_number(value) or not low <= value <= high:
                 raise ValueError(f"{name} of a recipe is {value!r}: give a number from {low:g} to {high:g}")
             object.__setattr__(self, name, float(value))  # 0 and 0.0 are one recipe, and one id
         rate = self.first_stage_rate
         if rate is not None:
-            if isinstance(rate, bool) or not isinstance(rate, int | float) or not 0 <= rate < float("inf"):
+            if not _is_number(rate) or rate < 0:
                 raise ValueError(f"first_stage_rate of a recipe is {rate!r}: give a number from 0, or none")
             object.__setattr__(self, "first_stage_rate", float(rate))
-        if not all(isinstance(each, int | float) and 0 <= each <= 1 for each in self.milestones):
+        if not all(_is_number(each) and 0 <= each <= 1 for each in self.milestones):
             raise ValueError(
                 f"milestones of a recipe are {self.milestones!r}: give shares of the training, from 0 to 1"
             )

@@ -12,6 +12,7 @@ from torch import Tensor
 from benchmark.contracts import IGNORE, Data, Samples, Target
 from benchmark.data.batches import in_order
 from benchmark.data.splits import open_test, stratified_order
+from benchmark.errors import reason_of
 from benchmark.evaluation.predictor import evaluating
 from benchmark.evaluation.probes import Features, probe
 from benchmark.models import Network
@@ -29,10 +30,10 @@ class Probing:
 
     train     indices of the training samples
     targets   name -> loader of a transfer target; None: no probes at all
+    say       is told of a target that can't be read; it is left out, as nobody asked for it by name
     memory    outlives the cohort: what several cohorts share (targets, the teacher, the untrained student of
               a seed) is loaded and probed once
 
-    Raises UserError for a target that can't be read.
     """
 
     def __init__(
@@ -42,11 +43,13 @@ class Probing:
         targets: Mapping[str, Callable[[], Target]] | None,
         fabric: Fabric,
         memory: dict[object, object],
+        say: Callable[[str], None] | None = None,
     ):
+        self._say = say
         self._data, self._train, self._targets, self._fabric = data, train, targets, fabric
         self._memory = memory
         self._place = (data.fingerprint, train.numpy().tobytes())
-        # Loaded before anything is trained: a damaged target is told while nothing can be lost.
+        # Loaded before students train: a damaged target is told while there is time to mend it.
         self._questions()
 
     def scores(self, network: Network) -> Probes:
@@ -76,12 +79,23 @@ class Probing:
             return {}
         if self._place not in self._memory:
             own = Target(self._data.train.subset(self._train), open_test(self._data))
-            asked = {OWN: own} | {name: load() for name, load in self._targets.items()}
+            asked = {OWN: own} | self._loaded(self._targets)
             ready = {name: _ready(target) for name, target in asked.items() if target.train.labels.ndim == 1}
             self._memory[self._place] = {
                 name: target for name, target in ready.items() if len(target.train.labels.unique()) > 1
             }
         return self._memory[self._place]  # pyright: ignore[reportReturnType]
+
+    def _loaded(self, targets: Mapping[str, Callable[[], Target]]) -> dict[str, Target]:
+        """The targets that can be read; the others are told."""
+        found = {}
+        for name, load in targets.items():
+            try:
+                found[name] = load()
+            except Exception as error:  # a reader's code, and files that others wrote
+                if self._say is not None:
+                    self._say(f"warning: the probes of {name} are left out: {reason_of(error)}")
+        return found
 
     @torch.no_grad()
     def _embeddings(self, network: Network, samples: Samples) -> np.ndarray:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import pkgutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
 
+import torch
 from torch import nn
 
 from benchmark.errors import UserError, unknown
@@ -84,6 +86,13 @@ def build(
     return network
 
 
+@contextmanager
+def kept_random_state() -> Iterator[None]:
+    """torch's global random state is afterwards what it was before."""
+    with torch.random.fork_rng(devices=[]):
+        yield
+
+
 def _adapted(name: str, module: nn.Module, shapes: Sequence[tuple[int, ...]]) -> Network:
     adapters = import_module("benchmark.models.adapters")
     return adapters.adapted(name, module, shapes)
@@ -99,6 +108,6 @@ def outputs_of(file: Path, name: str, shapes: Sequence[tuple[int, ...]]) -> int:
     for key, value in one.items():
         # The classifier's tensors are those whose first axis follows the number of classes.
         found = weights.get(key, weights.get(key.removeprefix("model.")))
-        if value.shape[:1] != two[key].shape[:1] and found is not None:
+        if value.shape[:1] != two[key].shape[:1] and found is not None and found.ndim:
             return len(found)
     raise UserError(f"{file} does not fit {name}: it has no weights of its classifier")

@@ -29,7 +29,7 @@ class DatasetChoice:
 
 def dataset_choices(settings: Settings, registry: Registry) -> list[DatasetChoice]:
     """Every dataset and fold of a command, in order. Raises UserError for unknown names."""
-    tasks = [registry.task(name) for name in settings.tasks or registry.tasks]
+    tasks = [registry.task(name) for name in dict.fromkeys(settings.tasks or registry.tasks)]
     known = {name for task in tasks for name in task.datasets()}
     for name in settings.datasets:
         if name not in known:
@@ -38,7 +38,9 @@ def dataset_choices(settings: Settings, registry: Registry) -> list[DatasetChoic
     for task in tasks:
         preset, cards = task.presets()[settings.preset], task.datasets()
         chosen = (
-            [name for name in settings.datasets if name in cards] if settings.datasets else preset.datasets
+            [name for name in dict.fromkeys(settings.datasets) if name in cards]
+            if settings.datasets
+            else preset.datasets
         )
         for name in chosen:
             for fold in _folds(settings, name, cards[name]):

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 from benchmark.contracts import Data, LearnsFrom, Pair, Recipe, Request, Task
@@ -28,6 +26,7 @@ from benchmark.planning.hyperparameters import (
     stage_epochs,
     stage_shares,
 )
+from benchmark.planning.networks import check_checkpoint, check_networks, file_checksum
 from benchmark.planning.overrides import Overrides, parse_overrides
 from benchmark.planning.specs import CohortSpec, DataSpec, NetworkSpec, RunSpec, Storage, TeacherSpec
 from benchmark.planning.tuning import SEED, trials_of
@@ -73,6 +72,7 @@ def make_plan(
     cohorts: list[CohortSpec] = []
     missing: list[str] = []
     tuning: list[CohortSpec] = []
+    known: dict[tuple[str, str, str], tuple[Mapping[str, tuple[int, ...]], int]] = {}
     for choice in choices:
         try:
             facts = cache.facts(choice.task, choice.name, request_of(settings, choice, say))
@@ -85,6 +85,8 @@ def make_plan(
             shapes = choice.card.shapes if facts is None else facts.shapes
             if shapes:
                 check_modalities(pair_name, pair, choice.name, shapes)
+            named = pair_name not in choice.task.pairs(choice.name)
+            check_networks(pair_name, pair, shapes, facts and facts.outputs, named=named)
             for split, wanted in _conditions(
                 settings, choice, facts is None or facts.labelled, names, registry
             ):
@@ -92,9 +94,11 @@ def make_plan(
                 data = _data(settings, choice, facts, pair, split, splits)
                 planner = PairPlanner(settings, choice, data, pair_name, pair, overrides)
                 cohorts += planner.cohorts(wanted, registry)
+                outputs = data.outputs or (facts.outputs if facts else 0)
+                known[choice.name, choice.fold, pair.teacher] = shapes, outputs
                 if settings.tune and split.split_seed == settings.split_seeds[0]:
                     tuning += planner.trials(wanted, registry)
-    _check_checkpoint(settings, cohorts)
+    check_checkpoint(settings.teacher_checkpoint, cohorts, known)
     return Plan(tuple(cohorts), tuple(missing), tuple(tuning))
 
 
@@ -224,7 +228,7 @@ class PairPlanner:
             data_fingerprint=data.fingerprint,
             samples=data.splits.checksums.get("teacher", ""),
             checkpoint=str(checkpoint) if checkpoint else "",
-            checkpoint_checksum=_file_checksum(checkpoint) if checkpoint else "",
+            checkpoint_checksum=file_checksum(checkpoint) if checkpoint else "",
         )
 
     def _run(self, name: str, seed: int, teacher: TeacherSpec, recipe: Recipe, registry: Registry) -> RunSpec:
@@ -290,24 +294,3 @@ def _conditions(
         yield split, tuple(dict.fromkeys([*names, *beside["few_labels"]]))
         if beside["all_labels"] and labelled:
             yield replace(split, label_fraction=1.0), tuple(beside["all_labels"])
-
-
-def _check_checkpoint(settings: Settings, cohorts: list[CohortSpec]) -> None:
-    if settings.teacher_checkpoint is None:
-        return
-    loaded = [cohort for cohort in cohorts if cohort.teacher.checkpoint]
-    teachers = {f"{cohort.teacher.architecture} on {cohort.data.dataset}" for cohort in loaded}
-    if len(teachers) > 1:
-        raise UserError(
-            f"--teacher-checkpoint is one teacher, but the grid has {', '.join(sorted(teachers))}: "
-            "give --pairs and --datasets"
-        )
-
-
-def _file_checksum(file: Path) -> str:
-    try:
-        return hashlib.sha256(file.read_bytes()).hexdigest()[:16]
-    except OSError as error:
-        raise UserError(
-            f"--teacher-checkpoint {file}: {error.strerror}; give an existing checkpoint file"
-        ) from error

@@ -5,11 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from benchmark.errors import UserError, reason_of
 from benchmark.plugins import ROLES, Baseline, Registry
 from benchmark.settings import Settings
 
 if TYPE_CHECKING:
     from benchmark.contracts import LearnsFrom, PublishedSettings
+
+
+MOST_SHARE = 100.0
+"""Of the run's epochs, for one first stage."""
 
 
 def baseline_names(settings: Settings, registry: Registry) -> tuple[str, ...]:
@@ -58,7 +63,15 @@ def stage_shares(parts: tuple[Baseline, ...], hyperparameters: Mapping[str, Any]
         own = {
             name: hyperparameters.get(prefix + name, x.default) for name, x in part.hyperparameters.items()
         }
-        shares += part.distiller.stage_shares(own)
+        try:
+            found = [float(share) for share in part.distiller.stage_shares(own)]
+        except Exception as error:  # a plugin's code
+            raise UserError(
+                f"{part.file}: stage_shares of {part.name} raised {type(error).__name__} ({reason_of(error)})"
+            ) from error
+        if not all(0 <= share <= MOST_SHARE for share in found):
+            raise UserError(f"{part.file}: stage_shares of {part.name}: {found}: give shares of the epochs")
+        shares += found
     return tuple(shares)
 
 

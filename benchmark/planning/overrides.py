@@ -6,16 +6,16 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import typing
 from dataclasses import dataclass
 from typing import Any
-
-import yaml
 
 from benchmark.contracts import Choice, Recipe
 from benchmark.errors import UserError, unknown
 from benchmark.planning.specs import OWN_RECIPE
 from benchmark.plugins import Baseline, Hyperparameter, Registry
+from benchmark.reading import parse_yaml
 
 RECIPES = ("recipe", "teacher_recipe")
 SHARED_FIELDS = ("epochs", "batch_size")
@@ -108,13 +108,16 @@ def typed(told: str, parameter: Hyperparameter, value: Any) -> Any:
         value = float(value)
     if parameter.type is float and isinstance(value, str):
         value = _number(value)
+    if isinstance(value, float) and not math.isfinite(value):
+        raise UserError(f"{told}: give a finite number")
     values = parameter.search.values if isinstance(parameter.search, Choice) else ()
     if values and value not in values:
         raise UserError(f"{told}: choose one of {', '.join(map(str, values))}")
-    expected = typing.get_origin(parameter.type) or parameter.type
-    fits = isinstance(value, expected) and isinstance(value, bool) == (expected is bool)
-    if isinstance(expected, type) and expected in (int, float, str, bool) and not fits:
-        raise UserError(f"{told}: {parameter.name} is a {expected.__name__}, and {value!r} is none")
+    expected = parameter.type
+    if any(expected is plain for plain in (int, float, str, bool)):
+        fits = isinstance(value, expected) and isinstance(value, bool) == (expected is bool)
+        if not fits:
+            raise UserError(f"{told}: {parameter.name} is a {expected.__name__}, and {value!r} is none")
     return value
 
 
@@ -127,9 +130,9 @@ def _number(text: str) -> float | str:
 
 def _read(entry: str, text: str) -> Any:
     try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise UserError(f"--set {entry}: the value can't be read ({' '.join(str(error).split())})") from error
+        return parse_yaml(text)
+    except ValueError as error:
+        raise UserError(f"--set {entry}: the value can't be read ({error})") from error
 
 
 def _own_recipe_value(entry: str, field: str, value: Any) -> Any:

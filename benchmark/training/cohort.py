@@ -97,7 +97,7 @@ class CohortTraining:
         self._watch = Stopwatch(fabric.device)
         self._registry, self._say = registry, say
         data = materials.data
-        self.probing = Probing(data, materials.splits.train, materials.targets, fabric, memory)
+        self.probing = Probing(data, materials.splits.train, materials.targets, fabric, memory, say)
         self.evaluation = Evaluation(data, materials.validation, materials.metrics, fabric, memory)
         self.corrupted = CorruptedTest(
             data,

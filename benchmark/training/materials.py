@@ -102,8 +102,16 @@ class Workbench:
             data,
             splits_of(data, spec.data.split),
             metrics_of(task, data),
-            task.transfer(data, request) if spec.probes else None,
+            self._targets(task, data, request) if spec.probes else None,
         )
+
+    def _targets(self, task: Task, data: Data, request: Request) -> Mapping[str, Callable[[], Target]]:
+        """The loaders of transfer targets; none, and a warning, where the task can't tell what there is."""
+        try:
+            return task.transfer(data, request)
+        except UserError as error:
+            self._say(f"warning: the probes of other data are left out: {error}")
+            return {}
 
     def _request(self, spec: DataSpec) -> Request:
         storage = self._storage

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from benchmark import Data, Request, Target, UserError
 from benchmark.cli import main
 from benchmark.evaluation import probes, probing
 from benchmark.evaluation.probes import Features, few_shot, linear, nearest_neighbours, probe
 from tests.command import records, run
+from tests.tiny_task import TinySenses
 
 SENSES = "tiny_senses"
 
@@ -147,17 +150,29 @@ def test_a_probe_trains_on_a_stratified_part_of_a_large_split(monkeypatch: pytes
     assert len(ready.test) == 100
 
 
-def test_a_damaged_target_ends_the_command_before_anything_is_trained(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("kind", [UserError, OSError])
+@pytest.mark.parametrize("when", ["listed", "loaded"])
+def test_a_damaged_target_that_nobody_asked_for_is_one_warning_and_no_probe(
+    when: str,
+    kind: type[Exception],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    from benchmark import UserError
-    from benchmark.training.cohort import CohortTraining
-    from tests.tiny_task import TinySenses
+    def damaged() -> Target:
+        raise kind("target.bin is damaged: fetch it again")
 
-    def damaged():
+    def targets(self: TinySenses, data: Data, request: Request) -> dict[str, Callable[[], Target]]:
+        return {"target": damaged, "sound": lambda: transfer(self, data, request)["parity"]()}
+
+    def none(self: TinySenses, data: Data, request: Request) -> dict[str, Callable[[], Target]]:
         raise UserError("target.bin is damaged: fetch it again")
 
-    monkeypatch.setattr(TinySenses, "transfer", lambda self, data, request: {"target": damaged})
-    monkeypatch.setattr(CohortTraining, "train", lambda *arguments: pytest.fail("trained"))
-    assert run(tmp_path, baselines=("scratch",), task=SENSES, probes=True) == 2
-    assert "target.bin is damaged" in capsys.readouterr().err
+    transfer = TinySenses.transfer
+    monkeypatch.setattr(TinySenses, "transfer", targets if when == "loaded" else none)
+    assert run(tmp_path, baselines=("scratch",), task=SENSES, probes=True) == 0
+    told = " ".join(capsys.readouterr().out.split())
+    assert told.count("target.bin is damaged") == 1
+    assert "left out" in told
+    (record,) = records(tmp_path).values()
+    assert list(record.results.probes) == (["own", "sound"] if when == "loaded" else ["own"])
