@@ -1,0 +1,117 @@
+"""Decodes single pictures of whatever kind, none before its size is known to be one that memory can hold."""
+
+from __future__ import annotations
+
+import io
+import struct
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import TypeVar
+
+import cv2
+import numpy as np
+from PIL import Image
+
+from benchmark.data.loading import Unusable
+from benchmark.data.locating import irregular
+
+MAXIMUM_PIXELS = 2**26
+"""8,192 x 8,192. A megabyte may state a hundred times as many, and several are decoded side by side."""
+
+MAXIMUM_BYTES = 8 * MAXIMUM_PIXELS
+"""Of a file: what as many pixels of four channels with 16 bits take uncompressed."""
+
+PNG = b"\x89PNG\r\n\x1a\n"
+PNG_SIZE = struct.Struct(">8x4x4sII")
+"""The signature, a chunk's length, its name, the columns and the rows."""
+
+COLOUR = cv2.IMREAD_COLOR
+
+Item = TypeVar("Item")
+
+
+def read_picture(file: Path, flags: int = COLOUR) -> np.ndarray:
+    """The picture in a file as `decode_picture` gives it; raises Unusable."""
+    if problem := irregular(file):
+        raise Unusable(file, problem)
+    try:
+        if (size := file.stat().st_size) > MAXIMUM_BYTES:
+            raise Unusable(file, f"is too large, {size:,} bytes: up to {MAXIMUM_BYTES:,} are read")
+        content = file.read_bytes()
+    except OSError as error:
+        raise Unusable(file, f"can't be read ({error.strerror})") from error
+    return decode_picture(file, content, flags)
+
+
+def decode_picture(file: object, content: bytes | None, flags: int = COLOUR) -> np.ndarray:
+    """A picture as OpenCV decodes it under `flags`: colours are BGR, [H, W, 3] uint8 unless `flags` say
+    otherwise; of an animation the first frame.
+
+    Raises Unusable that names `file` where it can't be decoded, or has more than MAXIMUM_PIXELS.
+    """
+    bound = f"pictures of up to {MAXIMUM_PIXELS:,} pixels are decoded"
+    try:
+        size = _stated_size(content) if content else None
+    except Image.DecompressionBombError as error:
+        raise Unusable(file, f"is too large: {bound}") from error
+    if content is None or size is None:
+        raise Unusable(file, "can't be decoded")
+    if size[0] * size[1] > MAXIMUM_PIXELS:
+        raise Unusable(file, f"is too large, {size[0]:,} x {size[1]:,} pixels: {bound}")
+    try:
+        image = cv2.imdecode(np.frombuffer(content, np.uint8), flags)
+    except cv2.error:
+        image = None
+    if image is None:
+        raise Unusable(file, "can't be decoded")
+    return image
+
+
+def in_threads(decode: Callable[[Item], np.ndarray], items: Sequence[Item]) -> Iterator[np.ndarray | Unusable]:
+    """What `decode` makes of every item, in their order; the `Unusable` that it raises stands in its place.
+
+    Decoders keep their remarks to themselves. A consumer that stops early ends the decoding.
+    """
+
+    def attempt(item: Item) -> np.ndarray | Unusable:
+        try:
+            return decode(item)
+        except Unusable as problem:
+            return problem
+
+    with _quiet(), ThreadPoolExecutor() as pool, closing(pool.map(attempt, items)) as results:
+        yield from results
+
+
+def _stated_size(content: bytes) -> tuple[int, int] | None:
+    """Columns and rows by the header alone; None where it is none that Pillow knows.
+
+    Raises DecompressionBombError beyond Pillow's own bound, which is higher than ours.
+    """
+    # Pillow takes longer over the header of a small PNG than OpenCV over all of it.
+    if content.startswith(PNG) and len(content) >= PNG_SIZE.size:
+        name, columns, rows = PNG_SIZE.unpack_from(content)
+        return (columns, rows) if name == b"IHDR" else None
+    try:
+        with Image.open(io.BytesIO(content)) as picture:
+            return picture.size
+    except Image.DecompressionBombError:
+        raise
+    # Damaged headers surface as nearly any exception: struct.error, SyntaxError, ValueError, OSError.
+    except Exception:
+        return None
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """No remarks of OpenCV and of Pillow: a bad file is named by us."""
+    level = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        cv2.utils.logging.setLogLevel(level)
