@@ -67,8 +67,8 @@ class FactsCache:
         key = _key(task, name, card, request)
         file = None if key is None or self._folder is None else self._folder / f"{key}.npz"
         if file is not None and (found := _read(file, request.say)) is not None:
-            facts, *own = found
-            self._labels[facts.source] = own[0], own[1]
+            facts, labels, groups = found
+            self._labels[facts.source] = labels, groups
             return facts
         data = self._load(task, name, request)
         facts = Facts(

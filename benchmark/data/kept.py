@@ -75,7 +75,7 @@ def write_arrays(file: Path, arrays: Mapping[str, np.ndarray]) -> None:
 
 
 def checksum(arrays: Mapping[str, np.ndarray]) -> str:
-    """The SHA-256 of names, types, shapes and contents, in hexadecimal digits; TypeError for Python objects."""
+    """The SHA-256 of names, types, shapes and contents; TypeError for an array of Python objects."""
     digest = hashlib.sha256()
     for name, array in sorted(arrays.items()):
         digest.update(f"{name} {array.dtype.str} {array.shape}\n".encode())

@@ -59,7 +59,9 @@ class BadSamples:
 
     def _add(self, problem: str) -> None:
         if self._request.bad_samples == "stop":
-            raise UserError(f"{problem}: mend or remove it, or leave such samples out with --bad-samples skip")
+            raise UserError(
+                f"{problem}: mend or remove it, or leave such samples out with --bad-samples skip"
+            )
         self.problems.append(problem)
 
 
@@ -98,7 +100,7 @@ def stamps(files: Iterable[Path], root: Path) -> list[tuple[str, int, int]]:
 
 
 def stamp(file: Path) -> tuple[int, int]:
-    """The size of a file and the time of its change in ns; zeros where it can't be reached (a broken link)."""
+    """The size of a file and the time of its change in ns; zeros where there is none (a broken link)."""
     try:
         status = file.stat()
     except OSError:

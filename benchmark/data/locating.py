@@ -41,7 +41,7 @@ def irregular(file: Path) -> str:
             return "is a link to nothing"
         return f"can't be read ({getattr(error, 'strerror', None) or error})"
     if stat.S_ISREG(mode):
-        return ""
+        return "" if os.access(file, os.R_OK) else "can't be read (permission denied)"
     return next((words for test, words in KINDS if test(mode)), "is no regular file")
 
 
@@ -135,8 +135,8 @@ def _check_classes(folder: Path, classes: list[Path], splits: list[Path], suffix
         direct = any(file.suffix.lower() in suffixes for file in entries(split))
         if len(splits) == len(classes) or (not direct and _class_files(split, suffixes, nested=True)):
             raise UserError(
-                f"{printable(folder)} holds {printable(split.name)}/, which looks like one split of two and not "
-                f"like a class: expected {SPLITS_EXPECTED}"
+                f"{printable(folder)} holds {printable(split.name)}/, which looks like one split of two, "
+                f"not like a class: expected {SPLITS_EXPECTED}"
             )
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import io
 import struct
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
@@ -31,6 +31,7 @@ PNG_SIZE = struct.Struct(">8x4x4sII")
 COLOUR = cv2.IMREAD_COLOR
 
 Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 
 def read_picture(file: Path, flags: int = COLOUR) -> np.ndarray:
@@ -70,20 +71,25 @@ def decode_picture(file: object, content: bytes | None, flags: int = COLOUR) -> 
     return image
 
 
-def in_threads(decode: Callable[[Item], np.ndarray], items: Sequence[Item]) -> Iterator[np.ndarray | Unusable]:
+def in_threads(
+    decode: Callable[[Item], Result], items: Iterable[Item]
+) -> Generator[Result | Unusable, None, None]:
     """What `decode` makes of every item, in their order; the `Unusable` that it raises stands in its place.
 
     Decoders keep their remarks to themselves. A consumer that stops early ends the decoding.
     """
 
-    def attempt(item: Item) -> np.ndarray | Unusable:
+    def attempt(item: Item) -> Result | Unusable:
         try:
             return decode(item)
         except Unusable as problem:
             return problem
 
-    with _quiet(), ThreadPoolExecutor() as pool, closing(pool.map(attempt, items)) as results:
-        yield from results
+    with _quiet(), ThreadPoolExecutor() as pool:
+        try:
+            yield from pool.map(attempt, items)
+        finally:
+            pool.shutdown(cancel_futures=True)
 
 
 def _stated_size(content: bytes) -> tuple[int, int] | None:

@@ -6,7 +6,7 @@ import hashlib
 import os
 import pickle
 import tarfile
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,12 @@ from benchmark.data.pictures import decode_picture, in_threads, read_picture
 from benchmark.errors import UserError
 
 IMAGE_COLUMNS = ("img", "image")
-BINARY = (pa.types.is_binary, pa.types.is_large_binary, pa.types.is_binary_view, pa.types.is_fixed_size_binary)
+BINARY = (
+    pa.types.is_binary,
+    pa.types.is_large_binary,
+    pa.types.is_binary_view,
+    pa.types.is_fixed_size_binary,
+)
 SHOWN = 40
 """Characters of a wrong label that a message repeats."""
 
@@ -69,9 +74,7 @@ def read_parquet(
     return _tensors(images, labels, size)
 
 
-def read_pickled_cifar(
-    folder: Path, dataset: type[CIFAR10], download: bool
-) -> tuple[Table, Table] | None:
+def read_pickled_cifar(folder: Path, dataset: type[CIFAR10], download: bool) -> tuple[Table, Table] | None:
     """Train and test of torchvision's CIFAR10 or CIFAR100 under `folder`; None where they aren't there.
 
     With `download` they are fetched into `folder` first. torchvision unpickles a file only after its checksum
@@ -125,7 +128,9 @@ def fingerprint(parts: Mapping[str, Samples]) -> str:
     return digest.hexdigest()[:16]
 
 
-def _read_files(files: Mapping[str, list[Path]], classes: tuple[str, ...], size: int, report: Report) -> Table:
+def _read_files(
+    files: Mapping[str, list[Path]], classes: tuple[str, ...], size: int, report: Report
+) -> Table:
     listed = [(file, classes.index(name)) for name, each in files.items() for file in each]
 
     def read(file: Path) -> np.ndarray:
@@ -171,7 +176,9 @@ def _check_struct(file: Path, kind: pa.DataType) -> None:
     place = kind.get_field_index("bytes") if pa.types.is_struct(kind) else -1
     if place < 0 or not any(is_binary(kind.field(place).type) for is_binary in BINARY):
         shown = printable(kind)[:SHOWN]
-        raise UserError(f"{file}: the image column must hold structs with a binary field 'bytes', not {shown}")
+        raise UserError(
+            f"{file}: the image column must hold structs with a binary field 'bytes', not {shown}"
+        )
 
 
 def _column(file: Path, there: list[str], names: tuple[str, ...]) -> str:
@@ -194,12 +201,13 @@ def _problem_of(image: np.ndarray | Unusable, size: tuple[int, int]) -> str:
     return ""
 
 
-def _label(value: object, classes: int) -> int | None:
+def _label(value: Any, classes: int) -> int | None:
     """A label as the class's number; None for what is none (1.7, for one)."""
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
-    whole = isinstance(value, int) and not isinstance(value, bool)
-    return value if whole and 0 <= value < classes else None
+    whole = isinstance(value, int) or (isinstance(value, float) and value.is_integer())
+    if not whole or isinstance(value, bool):
+        return None
+    label = int(value)
+    return label if 0 <= label < classes else None
 
 
 def _tensors(images: list[np.ndarray], labels: list[int], size: tuple[int, int]) -> Table:
