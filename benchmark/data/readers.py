@@ -61,13 +61,14 @@ def read_parquet(
         encoded, values = _columns(file, label_columns)
         with closing(in_threads(lambda content: decode_picture("", content), encoded)) as decoded:
             for row, (image, value) in enumerate(zip(decoded, values, strict=True)):
-                if problem := _problem_of(image, size):
-                    report(file, f"the image of row {row} {problem}")
+                if isinstance(image, Unusable):
+                    report(file, f"the image of row {row} {image.problem}")
+                elif image.shape[:2] != size:
+                    there, wanted = (f"{each[1]} x {each[0]}" for each in (image.shape, size))
+                    report(file, f"the image of row {row} is {there} pixels, not {wanted}")
                 elif (label := _label(value, classes)) is None:
-                    shown = f"{value!r:.{SHOWN}}"
-                    report(
-                        file, f"the label of row {row} is {shown}, no whole number from 0 to {classes - 1}"
-                    )
+                    shown, last = f"{value!r:.{SHOWN}}", classes - 1
+                    report(file, f"the label of row {row} is {shown}, no whole number from 0 to {last}")
                 else:
                     images.append(cv2.cvtColor(image, cv2.COLOR_BGR2RGB))
                     labels.append(label)
@@ -189,16 +190,6 @@ def _column(file: Path, there: list[str], names: tuple[str, ...]) -> str:
     if there.count(found[0]) > 1:
         raise UserError(f"{file} has the column {found[0]} twice")
     return found[0]
-
-
-def _problem_of(image: np.ndarray | Unusable, size: tuple[int, int]) -> str:
-    """What is wrong with a decoded image; empty where nothing is."""
-    if isinstance(image, Unusable):
-        return image.problem
-    if image.shape[:2] != size:
-        rows, columns = image.shape[:2]
-        return f"is {columns} x {rows} pixels, not {size[1]} x {size[0]}"
-    return ""
 
 
 def _label(value: Any, classes: int) -> int | None:

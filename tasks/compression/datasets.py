@@ -9,7 +9,7 @@ from torchvision.datasets import CIFAR10, CIFAR100
 
 from benchmark import Data, Modality, Request, Samples, UserError
 from benchmark.data.loading import BadSamples
-from benchmark.data.locating import candidate_folders, not_found
+from benchmark.data.locating import candidate_folders, not_found, printable
 from benchmark.data.readers import (
     Table,
     fingerprint,
@@ -17,7 +17,7 @@ from benchmark.data.readers import (
     read_parquet,
     read_pickled_cifar,
 )
-from tasks.compression.cards import SIZES, cifar_layouts, cifar_tables, class_images
+from tasks.compression.cards import FOLDER_LAYOUTS, SIZES, cifar_layouts, cifar_tables, class_images
 
 CIFAR_STATISTICS = {
     "cifar10": ((0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)),
@@ -72,8 +72,13 @@ def load_cifar(name: str, request: Request) -> Data:
 
 def load_folder(name: str, request: Request) -> Data:
     """Any tree with a folder per class. Raises UserError where there is none, or nothing that can be used."""
-    bad = BadSamples(request, name)
-    train, test, classes = read_class_folders(class_images(name, request), SIZES[name], bad.report)
+    bad, files = BadSamples(request, name), class_images(name, request)
+    if len(files[0]) < 2:
+        only = next(iter(files[0].values()))[0].parent
+        raise UserError(
+            f"{name} needs two classes or more, {printable(only)} is one: expected {FOLDER_LAYOUTS}"
+        )
+    train, test, classes = read_class_folders(files, SIZES[name], bad.report)
     bad.tell()
     return _data(name, train, test, classes, IMAGENET_STATISTICS, pad=SIZES[name] // 8)
 
