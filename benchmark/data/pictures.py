@@ -25,8 +25,13 @@ MAXIMUM_BYTES = 8 * MAXIMUM_PIXELS
 """Of a file: what as many pixels of four channels with 16 bits take uncompressed."""
 
 PNG = b"\x89PNG\r\n\x1a\n"
-PNG_SIZE = struct.Struct(">8x4x4sII")
-"""The signature, a chunk's length, its name, the columns and the rows."""
+PNG_HEADER = PNG + b"\0\0\0\x0dIHDR"
+PNG_CHUNK, PNG_SIZE, PNG_CHECKSUM = struct.Struct(">I4s"), struct.Struct(">II"), 4
+"""A chunk's length and name; columns and rows, of which the first chunk's content begins; bytes behind it."""
+
+ANIMATION = (b"acTL", b"fcTL", b"fdAT")
+KINDS = ("PNG", "JPEG", "BMP", "DIB", "WEBP", "PPM", "TIFF")
+"""What is decoded, as Pillow calls it: the kinds that datasets come in, whatever else OpenCV may know."""
 
 COLOUR = cv2.IMREAD_COLOR
 
@@ -58,6 +63,8 @@ def decode_picture(file: object, content: bytes | None, flags: int = COLOUR) -> 
         size = _stated_size(content) if content else None
     except Image.DecompressionBombError as error:
         raise Unusable(file, f"is too large: {bound}") from error
+    if content is not None and content.startswith(PNG):
+        content = _still(content)
     if content is None or size is None:
         raise Unusable(file, "can't be decoded")
     if size[0] * size[1] > MAXIMUM_PIXELS:
@@ -98,17 +105,38 @@ def _stated_size(content: bytes) -> tuple[int, int] | None:
     Raises DecompressionBombError beyond Pillow's own bound, which is higher than ours.
     """
     # Pillow takes longer over the header of a small PNG than OpenCV over all of it.
-    if content.startswith(PNG) and len(content) >= PNG_SIZE.size:
-        name, columns, rows = PNG_SIZE.unpack_from(content)
-        return (columns, rows) if name == b"IHDR" else None
+    if content.startswith(PNG_HEADER):
+        return PNG_SIZE.unpack_from(content, len(PNG_HEADER)) if len(content) > len(PNG_HEADER) + 8 else None
     try:
-        with Image.open(io.BytesIO(content)) as picture:
+        with Image.open(io.BytesIO(content), formats=KINDS) as picture:
             return picture.size
     except Image.DecompressionBombError:
         raise
     # Damaged headers surface as nearly any exception: struct.error, SyntaxError, ValueError, OSError.
     except Exception:
         return None
+
+
+def _still(content: bytes) -> bytes | None:
+    """A PNG without its animation, which is then the first frame; None where a chunk is longer than the file.
+
+    OpenCV 5 would take the memory that such a chunk states, up to 4 GB, before it finds that out; damaged
+    animations make it free memory twice.
+    """
+    kept, place, animated = [PNG], len(PNG), False
+    while place + PNG_CHUNK.size <= len(content):
+        length, name = PNG_CHUNK.unpack_from(content, place)
+        end = place + PNG_CHUNK.size + length + PNG_CHECKSUM
+        if end > len(content):
+            return None
+        if name in ANIMATION:
+            animated = True
+        else:
+            kept.append(content[place:end])
+        if name == b"IEND":
+            return b"".join(kept) if animated else content
+        place = end
+    return None
 
 
 @contextmanager

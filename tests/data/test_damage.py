@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import pickle
 import re
@@ -16,6 +17,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from PIL import Image
 from torchvision.datasets import CIFAR10, STL10
 
 from benchmark import Data, Request, UserError
@@ -235,6 +237,50 @@ def test_a_picture_above_the_bound_is_refused_before_it_is_decoded(
         pictures.decode_picture("picture", content)
     with pytest.raises(AssertionError, match="decoded"):
         pictures.decode_picture("picture", stating(8192, 8192))
+
+
+def test_of_an_animated_png_only_the_first_frame_reaches_the_decoder(monkeypatch: pytest.MonkeyPatch) -> None:
+    """OpenCV 5 frees memory twice over some damaged animations: no exception, the process ends."""
+    first, second = (Image.new("RGB", (40, 33), colour) for colour in ((200, 10, 20), (0, 0, 0)))
+    stream = io.BytesIO()
+    first.save(stream, "PNG", save_all=True, append_images=[second])
+    content, seen = stream.getvalue(), []
+    decode = cv2.imdecode
+    assert b"acTL" in content
+
+    def spied(encoded: np.ndarray, flags: int) -> np.ndarray:
+        seen.append(encoded.tobytes())
+        return decode(encoded, flags)
+
+    monkeypatch.setattr(cv2, "imdecode", spied)
+    assert pictures.decode_picture("picture", content)[5, 5].tolist() == [20, 10, 200]
+    damaged = content.replace(b"fcTL", b"fcTL\x01\x02", 1)[: len(content)]
+    with pytest.raises(Unusable):
+        pictures.decode_picture("picture", damaged)
+    assert not [each for each in seen if any(name in each for name in (b"acTL", b"fcTL", b"fdAT"))]
+
+
+@pytest.mark.parametrize("kind", ["GIF", "ICO", "JPEG2000"])
+def test_kinds_that_no_dataset_comes_in_never_reach_the_decoder(
+    kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stream = io.BytesIO()
+    Image.new("RGB", (32, 32)).save(stream, kind)
+    monkeypatch.setattr(cv2, "imdecode", lambda *_: pytest.fail("decoded"))
+    with pytest.raises(Unusable, match="can't be decoded"):
+        pictures.decode_picture("picture", stream.getvalue())
+
+
+@pytest.mark.parametrize("length", [0x80000005, 0x7FFFFFFF, 200])
+def test_a_chunk_that_is_longer_than_its_file_takes_no_memory(
+    length: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = encoded(np.zeros(3, np.uint8))
+    place = content.index(b"IDAT") - 4
+    content = content[:place] + struct.pack(">I", length) + content[place + 4 :]
+    monkeypatch.setattr(cv2, "imdecode", lambda *_: pytest.fail("decoded"))
+    with pytest.raises(Unusable, match="can't be decoded"):
+        pictures.decode_picture("picture", content)
 
 
 def test_an_oversized_file_is_refused_before_it_is_read(tmp_path: Path) -> None:
