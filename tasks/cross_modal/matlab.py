@@ -12,6 +12,7 @@ from scipy.io import loadmat
 
 from benchmark import UserError
 from benchmark.data.locating import irregular, printable
+from benchmark.data.mat_files import sound_mat
 
 LONGEST = 10_000
 """Numbers of a vector, and letters of a string, that are read: the longest published vector has 1,449."""
@@ -31,7 +32,7 @@ def read_leaves(file: Path) -> dict[str, np.ndarray]:
         if h5py.is_hdf5(file):
             with h5py.File(file) as content:
                 return dict(_hdf5_leaves(content))
-        return dict(_leaves(loadmat(file, simplify_cells=True)))
+        return dict(_leaves(loadmat(sound_mat(file), simplify_cells=True)))
     except Exception as error:
         raise damaged(file, "MATLAB file", error) from error
 

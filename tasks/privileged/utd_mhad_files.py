@@ -10,6 +10,7 @@ import scipy.io
 
 from benchmark.data.loading import Unusable
 from benchmark.data.locating import irregular
+from benchmark.data.mat_files import sound_mat
 from tasks.privileged.cards import (
     DEPTH_FRAMES,
     DEPTH_SIDE,
@@ -136,7 +137,7 @@ def _extent(mass: np.ndarray) -> tuple[int, int]:
 def _variable(file: Path, modality: str) -> np.ndarray:
     name = VARIABLES[modality]
     try:
-        content = scipy.io.loadmat(file, variable_names=[name])
+        content = scipy.io.loadmat(sound_mat(file), variable_names=[name])
     # Bytes that are no MAT file make scipy raise whatever their first misreading leads to.
     except Exception as error:
         reason = " ".join(str(error).split()) or type(error).__name__
