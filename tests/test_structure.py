@@ -58,6 +58,8 @@ PLUGINS_MAY_IMPORT = (
     "benchmark.contracts",
     "benchmark.data.loading",
     "benchmark.data.locating",
+    "benchmark.data.mat_files",
+    "benchmark.data.pictures",
     "benchmark.data.readers",
     "benchmark.errors",
     "benchmark.models",

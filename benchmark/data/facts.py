@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 import inspect
 import json
-import os
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -17,13 +17,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from benchmark import records
 from benchmark.contracts import IGNORE, Data, DatasetCard, Request, Task
+from benchmark.data.kept import Damaged, read_arrays, write_arrays
+from benchmark.data.loading import stamp
 from benchmark.data.split_settings import SplitFacts, SplitSettings
 from benchmark.data.splits import make_splits
 from benchmark.errors import UserError
 
-VERSION = 1
+VERSION = 2
 LIBRARIES = ("numpy", "torch", "torchvision", "torchaudio", "opencv-python-headless", "scipy")
 """Whose versions may change what is drawn or decoded."""
 
@@ -64,9 +65,11 @@ class FactsCache:
         """The facts of a dataset of `task`. Raises UserError where it isn't there or can't be used."""
         card = task.datasets()[name]
         key = _key(task, name, card, request)
-        file = None if key is None or self._folder is None else self._folder / f"{key}.json"
-        if file is not None and (found := _read(file)) is not None:
-            return found
+        file = None if key is None or self._folder is None else self._folder / f"{key}.npz"
+        if file is not None and (found := _read(file, request.say)) is not None:
+            facts, labels, groups = found
+            self._labels[facts.source] = labels, groups
+            return facts
         data = self._load(task, name, request)
         facts = Facts(
             data.name,
@@ -84,7 +87,7 @@ class FactsCache:
 
     def splits(self, facts: Facts, split: SplitSettings) -> SplitFacts:
         """Checksums and sizes of a dataset's splits. Raises UserError where it has too few samples."""
-        labels, groups = self._train_labels(facts)
+        labels, groups = self._labels[facts.source]
         drawn = make_splits(labels, groups, facts.name, split)
         parts = {
             "train": drawn.train,
@@ -103,15 +106,8 @@ class FactsCache:
     def forget(self, dataset: str) -> None:
         """Drops what is kept of a dataset: it turned out to have changed."""
         for file in self._folder.glob(f"{dataset}-*") if self._folder is not None else ():
-            file.unlink(missing_ok=True)
-
-    def _train_labels(self, facts: Facts) -> tuple[Tensor, Tensor | None]:
-        if facts.source not in self._labels:
-            assert self._folder is not None  # facts that were not loaded now were read from there
-            with np.load(self._folder / f"{facts.source}.npz") as content:
-                groups = torch.from_numpy(content["groups"]) if "groups" in content.files else None
-                self._labels[facts.source] = torch.from_numpy(content["labels"]), groups
-        return self._labels[facts.source]
+            with suppress(OSError):
+                file.unlink()
 
 
 def _key(task: Task, name: str, card: DatasetCard, request: Request) -> str | None:
@@ -119,7 +115,7 @@ def _key(task: Task, name: str, card: DatasetCard, request: Request) -> str | No
     files: list[tuple[str, int, int]] = []
     if card.files is not None:
         try:
-            files = [_stamp(file) for file in sorted(card.files(request))]
+            files = [(str(file.absolute()), *stamp(file)) for file in sorted(card.files(request))]
         except UserError:
             if request.download:
                 return None
@@ -137,12 +133,6 @@ def _key(task: Task, name: str, card: DatasetCard, request: Request) -> str | No
         "libraries": [version(library) for library in LIBRARIES],
     }
     return f"{name}-{hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]}"
-
-
-def _stamp(file: Path) -> tuple[str, int, int]:
-    """What tells a changed file: its path, its size, and the time of its change in ns."""
-    status = file.stat()
-    return str(file.absolute()), status.st_size, status.st_mtime_ns
 
 
 def _code(task: Task) -> str:
@@ -170,24 +160,22 @@ def _short_labels(data: Data) -> tuple[Tensor, Tensor | None]:
     return labels, data.train.groups
 
 
-def _read(file: Path) -> Facts | None:
+def _read(file: Path, say: Callable[[str], None]) -> tuple[Facts, Tensor, Tensor | None] | None:
+    """Facts, labels and groups of a file; None where there is none, or a damaged one, which is named."""
     try:
-        facts = msgspec.convert(json.loads(file.read_text()), Facts)
-    except (OSError, ValueError):
+        arrays = read_arrays(file)
+        if arrays is None:
+            return None
+        facts = msgspec.convert(json.loads(str(arrays["facts"])), Facts)
+        groups = torch.from_numpy(arrays["groups"]) if "groups" in arrays else None
+        return facts, torch.from_numpy(arrays["labels"]), groups
+    except (Damaged, KeyError, TypeError, ValueError) as damage:
+        say(f"{file}: {damage}; the data is looked at again")
         return None
-    return facts if file.with_suffix(".npz").is_file() else None
 
 
 def _write(file: Path, facts: Facts, labels: Tensor, groups: Tensor | None) -> None:
-    """Writes the labels first: facts that are there are whole. A cache that can't be written is no error."""
-    arrays = {"labels": labels.numpy()} | ({} if groups is None else {"groups": groups.numpy()})
-    target = file.with_suffix(".npz")
-    temporary = target.with_name(f".{target.name}.{os.getpid()}")
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("wb") as stream:
-            np.savez(stream, **arrays)  # pyright: ignore[reportArgumentType]
-        temporary.replace(target)
-        records.write_json(file, asdict(facts))
-    except OSError:
-        temporary.unlink(missing_ok=True)
+    """A cache that can't be written is no error."""
+    arrays = {"facts": np.array(json.dumps(asdict(facts))), "labels": labels.numpy()}
+    with suppress(OSError):
+        write_arrays(file, arrays | ({} if groups is None else {"groups": groups.numpy()}))

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import tempfile
-import zipfile
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
 
 from benchmark.contracts import Request
+from benchmark.data.kept import Arrays, Damaged, read_arrays, sweep, write_arrays
+from benchmark.data.locating import printable
 from benchmark.errors import UserError
 
-Arrays = dict[str, np.ndarray]
 Report = Callable[[object, str], None]
 """(file, what is wrong with it): called for a sample that can't be used, before it is left out."""
 
@@ -35,6 +33,38 @@ PROBLEMS = "problems"
 SHOWN = 3
 
 
+class BadSamples:
+    """The samples of a dataset that can't be used, under the policy of `request`.
+
+    Under "stop" the first one raises UserError; under "skip" they are counted, and `tell` names them in one
+    line.
+    """
+
+    def __init__(self, request: Request, name: str, known: Iterable[str] = ()):
+        self._request, self._name = request, name
+        self.problems: list[str] = []
+        for problem in known:
+            self._add(problem)
+
+    def report(self, culprit: object, problem: str) -> None:
+        """Takes a sample that is going to be left out: the file at fault, and what is wrong with it."""
+        self._add(printable(f"{culprit}: {problem}"))
+
+    def tell(self) -> None:
+        """Says how many samples were left out, and which; nothing where there was none."""
+        count, shown = len(self.problems), "; ".join(self.problems[:SHOWN])
+        more = f" and {count - SHOWN} more" if count > SHOWN else ""
+        if count:
+            self._request.say(f"{self._name}: {count} bad samples skipped: {shown}{more}")
+
+    def _add(self, problem: str) -> None:
+        if self._request.bad_samples == "stop":
+            raise UserError(
+                f"{problem}: mend or remove it, or leave such samples out with --bad-samples skip"
+            )
+        self.problems.append(problem)
+
+
 def cached(
     request: Request, name: str, identity: Mapping[str, object], make: Callable[[Report], Arrays]
 ) -> Arrays:
@@ -45,63 +75,54 @@ def cached(
     make       takes a `Report`; it calls it for every sample that can't be used, and leaves that sample out
 
     Under the policy "stop" the first bad sample raises UserError; under "skip" they are counted and named in
-    one line, each time that the data is loaded. A damaged cache file is made again.
+    one line, each time that the data is loaded. A cache file that is damaged, or that can't be written, is
+    named, and the arrays are made again.
     """
     text = json.dumps({"name": name, **identity}, sort_keys=True, default=str)
     file = None
     if request.cache is not None:
         file = request.cache / f"{name}-{hashlib.sha256(text.encode()).hexdigest()[:16]}.npz"
-    arrays = None if file is None else _read(file)
+    arrays = None if file is None else _kept(request, file)
     if arrays is None:
-        problems: list[str] = []
-
-        def report(culprit: object, problem: str) -> None:
-            problems.append(f"{culprit}: {problem}")
-            _stop(request, problems)
-
-        arrays = make(report) | {PROBLEMS: np.array(problems, dtype=np.str_)}
+        bad = BadSamples(request, name)
+        arrays = make(bad.report)
         if file is not None:
-            _write(file, arrays)
-    problems = [str(each) for each in arrays.pop(PROBLEMS)]
-    _stop(request, problems)
-    if problems:
-        more = f" and {len(problems) - SHOWN} more" if len(problems) > SHOWN else ""
-        request.say(f"{name}: {len(problems)} bad samples skipped: {'; '.join(problems[:SHOWN])}{more}")
+            _keep(request, file, arrays | {PROBLEMS: np.array(bad.problems, dtype=np.str_)})
+    else:
+        bad = BadSamples(request, name, map(str, arrays.pop(PROBLEMS)))
+    bad.tell()
     return arrays
 
 
 def stamps(files: Iterable[Path], root: Path) -> list[tuple[str, int, int]]:
     """What tells a changed file: (path under `root`, size, time of change in ns), sorted by path."""
-    found = []
-    for file in sorted(files):
+    return [(str(file.relative_to(root)), *stamp(file)) for file in sorted(files)]
+
+
+def stamp(file: Path) -> tuple[int, int]:
+    """The size of a file and the time of its change in ns; zeros where there is none (a broken link)."""
+    try:
         status = file.stat()
-        found.append((str(file.relative_to(root)), status.st_size, status.st_mtime_ns))
-    return found
+    except OSError:
+        return 0, 0
+    return status.st_size, status.st_mtime_ns
 
 
-def _stop(request: Request, problems: list[str]) -> None:
-    if problems and request.bad_samples == "stop":
-        raise UserError(
-            f"{problems[0]}: mend or remove it, or leave such samples out with --bad-samples skip"
-        )
-
-
-def _read(file: Path) -> Arrays | None:
+def _kept(request: Request, file: Path) -> Arrays | None:
+    sweep(file.parent)
     try:
-        with np.load(file) as content:
-            return {name: content[name] for name in content.files}
-    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile):
+        arrays = read_arrays(file)
+        if arrays is not None and PROBLEMS not in arrays:
+            raise Damaged("lacks its list of bad samples")
+    except Damaged as damage:
+        request.say(f"{file}: {damage}; what it held is made again")
         return None
+    return arrays
 
 
-def _write(file: Path, arrays: Arrays) -> None:
-    """Writes to a temporary name first: a file that is there is whole."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=file.parent, suffix=".tmp")
+def _keep(request: Request, file: Path, arrays: Arrays) -> None:
+    """A cache that can't be written costs the next command time, and this one nothing."""
     try:
-        with os.fdopen(handle, "wb") as stream:
-            np.savez(stream, **arrays)  # pyright: ignore[reportArgumentType]
-        os.replace(temporary, file)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+        write_arrays(file, arrays)
+    except OSError as error:
+        request.say(f"{file} can't be written ({error.strerror or error}): what it would hold is not kept")

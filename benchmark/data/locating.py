@@ -2,14 +2,70 @@
 
 from __future__ import annotations
 
+import os
+import re
+import stat
+from collections.abc import Iterable
 from pathlib import Path
 
 from benchmark.errors import UserError
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".ppm", ".tif", ".tiff")
 
+TRAINING_NAMES = ("train", "training")
+TEST_NAMES = (("test", "testing"), ("val", "valid", "validation"))
+"""What the folder of a split may be called, in any case; the first kind that is there is tested on."""
+
+SPLITS_EXPECTED = "train/<class>/ with test/<class>/ (or val/, valid/, validation/), or <class>/ alone"
+
+KINDS = (
+    (stat.S_ISDIR, "is a folder"),
+    (stat.S_ISFIFO, "is a named pipe"),
+    (stat.S_ISSOCK, "is a socket"),
+    (stat.S_ISCHR, "is a device"),
+    (stat.S_ISBLK, "is a device"),
+)
+
 Listed = dict[str, list[Path]]
 """Class -> its files."""
+
+
+def irregular(file: Path) -> str:
+    """Why a path can't be opened as a file of data; empty for a regular file, or a link to one.
+
+    Opening a named pipe waits for ever, and a device may not end: whoever opens data asks this first.
+    """
+    try:
+        mode = file.stat().st_mode
+    except (OSError, ValueError) as error:
+        if file.is_symlink():
+            return "is a link to nothing"
+        return f"can't be read ({getattr(error, 'strerror', None) or error})"
+    if stat.S_ISREG(mode):
+        return "" if os.access(file, os.R_OK) else "can't be read (permission denied)"
+    return next((words for test, words in KINDS if test(mode)), "is no regular file")
+
+
+def is_given(file: Path) -> bool:
+    """Whether an optional file is there. Raises UserError where its name is taken by something else."""
+    if not os.path.lexists(file):
+        return False
+    if problem := irregular(file):
+        raise UserError(f"{printable(file)} {problem}: a file is expected there, or nothing")
+    return True
+
+
+def printable(text: object) -> str:
+    """The text in one line that every terminal takes: whatever can't be printed is escaped."""
+    return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in str(text))
+
+
+def entries(folder: Path) -> list[Path]:
+    """What a folder holds, sorted. Raises UserError where it can't be listed."""
+    try:
+        return sorted(folder.iterdir())
+    except OSError as error:
+        raise UserError(f"{printable(folder)} can't be listed: {error.strerror}") from error
 
 
 def candidate_folders(data_dir: Path | None, name: str, layouts: str) -> list[Path]:
@@ -23,7 +79,7 @@ def candidate_folders(data_dir: Path | None, name: str, layouts: str) -> list[Pa
 
 def not_found(data_dir: Path | None, name: str, layouts: str) -> UserError:
     """The error for a folder that holds no dataset of this name."""
-    state = "is empty" if data_dir is not None and not any(data_dir.iterdir()) else "holds none"
+    state = "is empty" if data_dir is not None and not entries(data_dir) else "holds none"
     return UserError(f"{name} not found: --data-dir {data_dir} {state}; expected {layouts}")
 
 
@@ -31,7 +87,10 @@ def parquet_files(folder: Path, split: str) -> list[Path]:
     """The parquet files of a split: one file or numbered shards, in `folder`, its data/ or its
     plain_text/."""
     for place in (folder, folder / "data", folder / "plain_text"):
-        files = sorted([*place.glob(f"{split}.parquet"), *place.glob(f"{split}-*.parquet")])
+        # Globbing leaves broken links out, of which the reader is to say that they are.
+        there = entries(place) if place.is_dir() else []
+        wanted = re.compile(rf"{split}(-.*)?\.parquet", re.DOTALL)
+        files = [each for each in there if wanted.fullmatch(each.name)]
         if files:
             return files
     return []
@@ -40,30 +99,64 @@ def parquet_files(folder: Path, split: str) -> list[Path]:
 def class_folders(folder: Path, suffixes: tuple[str, ...], *, nested: bool) -> tuple[Listed, Listed] | None:
     """Training and test files of a tree with one folder per class, sorted; None where there are none.
 
-    Either train/<class>/ with test/<class>/ (or val/, valid/), or <class>/ alone: then a fifth of every
-    class, spread evenly over the sorted file names, is the test split. `nested` looks into folders below a
-    class too. Raises UserError for a test class without training files.
+    Either train/<class>/ with test/<class>/ (or val/, valid/, validation/; any case), or <class>/ alone: then
+    a fifth of every class, spread evenly over the sorted file names, is the test split. `nested` looks into
+    folders below a class too. Raises UserError for a test class without training files, and where only some
+    of the folders are those of splits.
     """
-    tests = [folder / name for name in ("test", "val", "valid") if (folder / name).is_dir()]
-    if (folder / "train").is_dir() and tests:
-        train, test = (_class_files(each, suffixes, nested) for each in (folder / "train", tests[0]))
+    folders = [each for each in entries(folder) if _is_listed(each) and each.is_dir()]
+    training = _named(folders, TRAINING_NAMES)
+    tests = [each for names in TEST_NAMES for each in _named(folders, names)]
+    if training and tests:
+        # A test folder without classes (unlabelled images) leaves it to the next one.
+        tested = next((each for each in tests if _class_files(each, suffixes, nested)), tests[0])
+        train, test = (_class_files(each, suffixes, nested) for each in (training[0], tested))
         if extra := sorted(test.keys() - train.keys()):
-            raise UserError(f"{tests[0]} has the class {extra[0]!r}, which {folder / 'train'} lacks")
+            raise UserError(f"{tested} has the class {extra[0]!r}, which {training[0]} lacks")
     else:
+        _check_classes(folder, folders, [*training, *tests], suffixes)
         files = _class_files(folder, suffixes, nested)
         train = {name: [f for i, f in enumerate(each) if i % 5 != 4] for name, each in files.items()}
         test = {name: each[4::5] for name, each in files.items()}
     return (train, test) if any(train.values()) and any(test.values()) else None
 
 
+def _named(folders: Iterable[Path], names: tuple[str, ...]) -> list[Path]:
+    """The folder with one of these names, in any case. Raises UserError where there are two."""
+    found = [each for each in folders if each.name.lower() in names]
+    if len(found) > 1:
+        first, second, *_ = found
+        raise UserError(f"{printable(first)} and {second.name} are both there: keep one of them")
+    return found
+
+
+def _check_classes(folder: Path, classes: list[Path], splits: list[Path], suffixes: tuple[str, ...]) -> None:
+    """UserError where folders that seem to be splits would be taken for classes.
+
+    A class may be called "train": where there are others beside it, and its files lie in it directly.
+    """
+    for split in splits:
+        direct = any(file.suffix.lower() in suffixes for file in entries(split))
+        if len(splits) == len(classes) or (not direct and _class_files(split, suffixes, nested=True)):
+            raise UserError(
+                f"{printable(folder)} holds {printable(split.name)}/, which looks like one split of two, "
+                f"not like a class: expected {SPLITS_EXPECTED}"
+            )
+
+
 def _class_files(folder: Path, suffixes: tuple[str, ...], nested: bool) -> Listed:
-    classes = sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+    """Class -> its files; named pipes and broken links too, so that whoever reads them can name them."""
     files = {
         each.name: sorted(
             file
-            for file in (each.rglob("*") if nested else each.iterdir())
-            if file.suffix.lower() in suffixes and not file.name.startswith(".") and file.is_file()
+            for file in (each.rglob("*") if nested else entries(each))
+            if file.suffix.lower() in suffixes and _is_listed(file) and not file.is_dir()
         )
-        for each in classes
+        for each in entries(folder)
+        if _is_listed(each) and each.is_dir()
     }
     return {name: each for name, each in files.items() if each}
+
+
+def _is_listed(path: Path) -> bool:
+    return not path.name.startswith(".")

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import pickle
-from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+import tarfile
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -15,92 +17,106 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 from torch import Tensor
+from torchvision.datasets import CIFAR10
 
 from benchmark.contracts import Samples
-from benchmark.data.locating import Listed
+from benchmark.data.loading import Report, Unusable
+from benchmark.data.locating import Listed, irregular, printable
+from benchmark.data.pictures import decode_picture, in_threads, read_picture
 from benchmark.errors import UserError
 
 IMAGE_COLUMNS = ("img", "image")
+BINARY = (
+    pa.types.is_binary,
+    pa.types.is_large_binary,
+    pa.types.is_binary_view,
+    pa.types.is_fixed_size_binary,
+)
+SHOWN = 40
+"""Characters of a wrong label that a message repeats."""
 
 Table = tuple[Tensor, Tensor]
 """Images [N, 3, H, W] uint8 RGB and labels [N] int64."""
 
 
-def read_parquet(files: Iterable[Path], label_columns: tuple[str, ...] = ("label",)) -> Table:
+def read_parquet(
+    files: Iterable[Path],
+    label_columns: tuple[str, ...],
+    classes: int,
+    size: tuple[int, int],
+    report: Report,
+) -> Table:
     """Reads image tables as on the Hugging Face hub: a column of {bytes, path} structs and one of labels.
 
-    Raises UserError for a damaged file, a missing column, and an image that can't be decoded (by row) or has
-    another size than the first one.
+    classes   labels are whole numbers from 0 to below it
+    size      rows and columns that every image has
+    report    takes the samples that are left out: an image that can't be decoded or has another size, a label
+              that is none
+
+    Raises UserError for a damaged file and for a missing column.
     """
     images: list[np.ndarray] = []
-    labels: list[np.ndarray] = []
+    labels: list[int] = []
     for file in files:
-        try:
-            table = pq.read_table(file)
-        except (pa.ArrowException, OSError) as error:
-            reason = " ".join(str(error).split())
-            raise UserError(f"{file} is truncated or no parquet file: fetch it again ({reason})") from error
-        struct = table.column(_column(file, table, IMAGE_COLUMNS)).combine_chunks()
-        if not pa.types.is_struct(struct.type) or struct.type.get_field_index("bytes") < 0:
-            raise UserError(
-                f"{file}: the image column must hold structs with a field 'bytes', not {struct.type}"
-            )
-        encoded = struct.field("bytes").to_pylist()
-        images.append(_stack(decode_all(encoded, lambda row, file=file: f"{file}: the image of row {row}")))
-        labels.append(table.column(_column(file, table, label_columns)).to_numpy())
-    _check_sizes(images, files)
-    return _tensors(np.concatenate(images), np.concatenate(labels))
+        encoded, values = _columns(file, label_columns)
+        with closing(in_threads(lambda content: decode_picture("", content), encoded)) as decoded:
+            for row, (image, value) in enumerate(zip(decoded, values, strict=True)):
+                if isinstance(image, Unusable):
+                    report(file, f"the image of row {row} {image.problem}")
+                elif image.shape[:2] != size:
+                    there, wanted = (f"{each[1]} x {each[0]}" for each in (image.shape, size))
+                    report(file, f"the image of row {row} is {there} pixels, not {wanted}")
+                elif (label := _label(value, classes)) is None:
+                    shown, last = f"{value!r:.{SHOWN}}", classes - 1
+                    report(file, f"the label of row {row} is {shown}, no whole number from 0 to {last}")
+                else:
+                    images.append(cv2.cvtColor(image, cv2.COLOR_BGR2RGB))
+                    labels.append(label)
+    return _tensors(images, labels, size)
 
 
-def decode_all(encoded: list[bytes | None], name: Callable[[int], str]) -> list[np.ndarray]:
-    """Decodes images to uint8 [H, W, 3] RGB, in threads; UserError names the first that can't be."""
-
-    def decode(row: int) -> np.ndarray | None:
-        content = encoded[row]
-        image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR) if content else None
-        return None if image is None else cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
-
-    with ThreadPoolExecutor() as pool:
-        images = list(pool.map(decode, range(len(encoded)), chunksize=256))
-    decoded: list[np.ndarray] = []
-    for row, image in enumerate(images):
-        if image is None:
-            raise UserError(f"{name(row)} can't be decoded: mend or remove it")
-        if decoded and image.shape != decoded[0].shape:
-            sizes = [f"{shape[1]} x {shape[0]}" for shape in (image.shape, decoded[0].shape)]
-            raise UserError(f"{name(row)} is {sizes[0]} pixels, the first one {sizes[1]}: sizes must agree")
-        decoded.append(image)
-    return decoded
-
-
-def read_pickled_cifar(
-    folder: Path, dataset: Callable[..., Any], download: bool
-) -> tuple[Table, Table] | None:
+def read_pickled_cifar(folder: Path, dataset: type[CIFAR10], download: bool) -> tuple[Table, Table] | None:
     """Train and test of torchvision's CIFAR10 or CIFAR100 under `folder`; None where they aren't there.
 
-    With `download` they are fetched into `folder` first. Raises UserError where that fails
-    or a file is damaged.
+    With `download` they are fetched into `folder` first. torchvision unpickles a file only after its checksum
+    was found to be the published one. Raises UserError where that fails, or where fetching does.
     """
+    base = folder / dataset.base_folder
+    listed = [name for name, _ in (*dataset.train_list, *dataset.test_list)]
+    opened = [base / name for name in (*listed, dataset.meta["filename"])]
+    for file in (*opened, folder / dataset.filename):
+        if os.path.lexists(file) and (problem := irregular(file)):
+            raise UserError(f"{printable(file)} {problem}: it must be a file of {dataset.__name__}")
+    if not base.is_dir() and not download:
+        return None
     try:
         parts = [dataset(str(folder), train=train, download=download) for train in (True, False)]
-    except (pickle.UnpicklingError, EOFError, KeyError, ValueError) as error:
+    except (pickle.UnpicklingError, tarfile.TarError, EOFError, KeyError, ValueError) as error:
         raise UserError(
             f"{folder}: a file of {dataset.__name__} is damaged: fetch it again ({error})"
         ) from error
     except (RuntimeError, OSError) as error:
         if download:
             raise UserError(f"{dataset.__name__} can't be downloaded to {folder}: {error}") from error
-        return None
-    train, test = (_tensors(part.data, np.asarray(part.targets)) for part in parts)
+        raise UserError(
+            f"{base}: a file of {dataset.__name__} is missing, or its checksum is not the published one: "
+            "fetch it again"
+        ) from error
+    train, test = (
+        (torch.from_numpy(_channels_first(part.data)), torch.tensor(part.targets, dtype=torch.int64))
+        for part in parts
+    )
     return train, test
 
 
-def read_class_folders(files: tuple[Listed, Listed], size: int) -> tuple[Table, Table, tuple[str, ...]]:
+def read_class_folders(
+    files: tuple[Listed, Listed], size: int, report: Report
+) -> tuple[Table, Table, tuple[str, ...]]:
     """Train, test and class names of a tree of images (see `locating.class_folders`), resized to `size` x
-    `size`."""
+    `size`; `report` takes the images that can't be decoded."""
     trained, tested = files
     classes = tuple(sorted(trained))
-    return _read_files(trained, classes, size), _read_files(tested, classes, size), classes
+    return _read_files(trained, classes, size, report), _read_files(tested, classes, size, report), classes
 
 
 def fingerprint(parts: Mapping[str, Samples]) -> str:
@@ -113,41 +129,83 @@ def fingerprint(parts: Mapping[str, Samples]) -> str:
     return digest.hexdigest()[:16]
 
 
-def _read_files(files: Mapping[str, list[Path]], classes: tuple[str, ...], size: int) -> Table:
+def _read_files(
+    files: Mapping[str, list[Path]], classes: tuple[str, ...], size: int, report: Report
+) -> Table:
     listed = [(file, classes.index(name)) for name, each in files.items() for file in each]
 
     def read(file: Path) -> np.ndarray:
-        content = np.frombuffer(file.read_bytes(), np.uint8)
-        image = cv2.imdecode(content, cv2.IMREAD_COLOR) if content.size else None
-        if image is None:
-            raise UserError(f"{file} can't be decoded: mend or remove it")
-        image = cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
-        return cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA)
+        image = cv2.resize(read_picture(file), (size, size), interpolation=cv2.INTER_AREA)
+        return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
 
-    with ThreadPoolExecutor() as pool:
-        images = list(pool.map(read, [file for file, _ in listed]))
-    return _tensors(np.stack(images), np.array([label for _, label in listed]))
+    images: list[np.ndarray] = []
+    labels: list[int] = []
+    with closing(in_threads(read, [file for file, _ in listed])) as results:
+        for (_, label), image in zip(listed, results, strict=True):
+            if isinstance(image, Unusable):
+                report(image.file, image.problem)
+            else:
+                images.append(image)
+                labels.append(label)
+    return _tensors(images, labels, (size, size))
 
 
-def _column(file: Path, table: pa.Table, names: tuple[str, ...]) -> str:
-    found = [name for name in names if name in table.column_names]
+def _columns(file: Path, label_columns: tuple[str, ...]) -> tuple[list[bytes | None], list[Any]]:
+    """The encoded images and the labels of a parquet file, row by row. Raises UserError."""
+    if problem := irregular(file):
+        raise UserError(f"{printable(file)} {problem}: a parquet file is expected there")
+    try:
+        with pq.ParquetFile(file) as content:
+            names = content.schema_arrow.names
+            image, label = (_column(file, names, each) for each in (IMAGE_COLUMNS, label_columns))
+            table = content.read(columns=[image, label])
+        _check_struct(file, table.column(image).type)
+        encoded = [row for chunk in table.column(image).chunks for row in _bytes_of(chunk)]
+        return encoded, table.column(label).to_pylist()
+    # Altered bytes surface as nearly any exception, in pyarrow or where strings are made of them.
+    except (pa.ArrowException, OSError, ValueError, KeyError, TypeError, OverflowError, MemoryError) as error:
+        reason = printable(" ".join(str(error).split()))
+        raise UserError(f"{file} is truncated or no parquet file: fetch it again ({reason})") from error
+
+
+def _bytes_of(chunk: pa.StructArray) -> Iterator[bytes | None]:
+    # Flattened, so that a row that is null itself has no bytes either.
+    return iter(chunk.flatten()[chunk.type.get_field_index("bytes")].to_pylist())
+
+
+def _check_struct(file: Path, kind: pa.DataType) -> None:
+    place = kind.get_field_index("bytes") if pa.types.is_struct(kind) else -1
+    if place < 0 or not any(is_binary(kind.field(place).type) for is_binary in BINARY):
+        shown = printable(kind)[:SHOWN]
+        raise UserError(
+            f"{file}: the image column must hold structs with a binary field 'bytes', not {shown}"
+        )
+
+
+def _column(file: Path, there: list[str], names: tuple[str, ...]) -> str:
+    found = [name for name in names if name in there]
     if not found:
-        wanted, there = " or ".join(names), ", ".join(table.column_names)
-        raise UserError(f"{file} has no column {wanted}; its columns: {there}")
+        wanted, shown = " or ".join(names), printable(", ".join(there[:SHOWN]))
+        raise UserError(f"{file} has no column {wanted}; its columns: {shown}")
+    if there.count(found[0]) > 1:
+        raise UserError(f"{file} has the column {found[0]} twice")
     return found[0]
 
 
-def _stack(images: list[np.ndarray]) -> np.ndarray:
-    return np.stack(images) if images else np.empty((0, 0, 0, 3), np.uint8)
+def _label(value: Any, classes: int) -> int | None:
+    """A label as the class's number; None for what is none (1.7, for one)."""
+    whole = isinstance(value, int) or (isinstance(value, float) and value.is_integer())
+    if not whole or isinstance(value, bool):
+        return None
+    label = int(value)
+    return label if 0 <= label < classes else None
 
 
-def _check_sizes(images: list[np.ndarray], files: Iterable[Path]) -> None:
-    for file, part in zip(files, images, strict=True):
-        if part.shape[1:] != images[0].shape[1:]:
-            raise UserError(f"{file}: its images have another size than those of the first file")
+def _tensors(images: list[np.ndarray], labels: list[int], size: tuple[int, int]) -> Table:
+    """uint8 [H, W, 3] each and labels as tensors [N, 3, H, W] and [N] int64."""
+    stacked = np.stack(images) if images else np.empty((0, *size, 3), np.uint8)
+    return torch.from_numpy(_channels_first(stacked)), torch.tensor(labels, dtype=torch.int64)
 
 
-def _tensors(images: np.ndarray, labels: np.ndarray) -> Table:
-    """uint8 [N, H, W, 3] and labels as tensors [N, 3, H, W] and [N] int64."""
-    moved = np.ascontiguousarray(images.transpose(0, 3, 1, 2))
-    return torch.from_numpy(moved), torch.from_numpy(labels.astype(np.int64))
+def _channels_first(images: np.ndarray) -> np.ndarray:
+    return np.ascontiguousarray(images.transpose(0, 3, 1, 2))

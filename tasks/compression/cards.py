@@ -11,6 +11,7 @@ from benchmark.data.locating import (
     Listed,
     candidate_folders,
     class_folders,
+    entries,
     not_found,
     parquet_files,
 )
@@ -20,7 +21,8 @@ PICKLES = {"cifar10": "cifar-10-batches-py", "cifar100": "cifar-100-python"}
 
 SIZES = {"image_folder": 32, "image_folder_64": 64, "image_folder_224": 224}
 FOLDER_LAYOUTS = (
-    "train/<class>/*.png with test/<class>/*.png (or val/), or <class>/*.png alone (jpg, webp, ... too)"
+    "train/<class>/*.png with test/<class>/*.png (or val/, validation/), or <class>/*.png alone "
+    "(jpg, webp, ... too)"
 )
 READERS = "tasks.compression.datasets"
 
@@ -72,7 +74,7 @@ def cifar_files(name: str, request: Request) -> list[Path]:
         if (tables := cifar_tables(folder)) is not None:
             return [*tables[0], *tables[1]]
         if (folder / PICKLES[name]).is_dir():
-            return sorted(file for file in (folder / PICKLES[name]).iterdir() if file.is_file())
+            return entries(folder / PICKLES[name])
     raise not_found(request.data_dir, name, layouts)
 
 

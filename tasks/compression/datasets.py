@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import torch
 from torchvision.datasets import CIFAR10, CIFAR100
 
-from benchmark import Data, Modality, Request, Samples
-from benchmark.data.locating import candidate_folders, not_found
+from benchmark import Data, Modality, Request, Samples, UserError
+from benchmark.data.loading import BadSamples
+from benchmark.data.locating import candidate_folders, not_found, printable
 from benchmark.data.readers import (
     Table,
     fingerprint,
@@ -14,12 +17,13 @@ from benchmark.data.readers import (
     read_parquet,
     read_pickled_cifar,
 )
-from tasks.compression.cards import SIZES, cifar_layouts, cifar_tables, class_images
+from tasks.compression.cards import FOLDER_LAYOUTS, SIZES, cifar_layouts, cifar_tables, class_images
 
 CIFAR_STATISTICS = {
     "cifar10": ((0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)),
     "cifar100": ((0.5071, 0.4867, 0.4408), (0.2675, 0.2565, 0.2761)),
 }
+CIFAR_SIZE = (32, 32)
 IMAGENET_STATISTICS = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 CIFAR10_CLASSES = (
     "airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck",
@@ -43,28 +47,47 @@ def load_shapes(request: Request) -> Data:
 
 def load_cifar(name: str, request: Request) -> Data:
     """CIFAR-10 or CIFAR-100, as parquet or as torchvision's pickles. Raises UserError where it is not
-    there."""
+    there, or nothing of it can be used."""
     dataset = CIFAR10 if name == "cifar10" else CIFAR100
+    classes = CIFAR10_CLASSES if name == "cifar10" else tuple(f"class {number}" for number in range(100))
     layouts = cifar_layouts(name)
+    bad = BadSamples(request, name)
     if request.download and request.data_dir is not None:
-        (request.data_dir / name).mkdir(parents=True, exist_ok=True)
+        _make_folder(request.data_dir / name)
     for folder in candidate_folders(request.data_dir, name, layouts):
         if (tables := cifar_tables(folder)) is not None:
-            train, test = (read_parquet(each, ("label", "fine_label")) for each in tables)
+            train, test = (
+                read_parquet(each, ("label", "fine_label"), len(classes), CIFAR_SIZE, bad.report)
+                for each in tables
+            )
             break
         if (found := read_pickled_cifar(folder, dataset, request.download)) is not None:
             train, test = found
             break
     else:
         raise not_found(request.data_dir, name, layouts)
-    classes = CIFAR10_CLASSES if name == "cifar10" else tuple(f"class {number}" for number in range(100))
+    bad.tell()
     return _data(name, train, test, classes, CIFAR_STATISTICS[name], pad=4)
 
 
 def load_folder(name: str, request: Request) -> Data:
-    """Any tree with a folder per class. Raises UserError where there is none."""
-    train, test, classes = read_class_folders(class_images(name, request), SIZES[name])
+    """Any tree with a folder per class. Raises UserError where there is none, or nothing that can be used."""
+    bad, files = BadSamples(request, name), class_images(name, request)
+    if len(files[0]) < 2:
+        only = next(iter(files[0].values()))[0].parent
+        raise UserError(
+            f"{name} needs two classes or more, {printable(only)} is one: expected {FOLDER_LAYOUTS}"
+        )
+    train, test, classes = read_class_folders(files, SIZES[name], bad.report)
+    bad.tell()
     return _data(name, train, test, classes, IMAGENET_STATISTICS, pad=SIZES[name] // 8)
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{folder} can't be made, to download to: {error.strerror}") from error
 
 
 def _data(
@@ -77,6 +100,8 @@ def _data(
     pad: int,
     synthetic: bool = False,
 ) -> Data:
+    if empty := [split for split, (_, labels) in (("training", train), ("test", test)) if not len(labels)]:
+        raise UserError(f"{name} has no {empty[0]} image that can be used")
     parts = {
         split: Samples({"rgb": images}, labels)
         for split, (images, labels) in (("train", train), ("test", test))

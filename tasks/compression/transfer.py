@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from functools import partial
 
@@ -14,6 +15,7 @@ from torch.nn import functional as F
 from torchvision.datasets import STL10
 
 from benchmark import Data, Request, Samples, Target, UserError
+from benchmark.data.locating import irregular
 from tasks.compression import cards
 
 DIGITS_TEST = 0.4
@@ -60,13 +62,15 @@ def _is_there(name: str, request: Request) -> bool:
 def _stl10(request: Request) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]] | None:
     """Train and test of STL-10 as torchvision keeps it, under DATA_DIR/stl10 or DATA_DIR; None without it."""
     for folder in () if request.data_dir is None else (request.data_dir / "stl10", request.data_dir):
-        if (folder / STL10.base_folder).is_dir():
+        base = folder / STL10.base_folder
+        if base.is_dir():
+            for name, _ in (*STL10.train_list, *STL10.test_list):
+                if os.path.lexists(base / name) and (problem := irregular(base / name)):
+                    raise UserError(f"{base / name} {problem}: it must be a file of STL-10")
             try:
                 parts = [STL10(str(folder), split) for split in ("train", "test")]
             except (RuntimeError, OSError, ValueError) as error:
-                raise UserError(
-                    f"{folder / STL10.base_folder} is no intact STL-10: fetch it again, or move it away"
-                ) from error
+                raise UserError(f"{base} is no intact STL-10: fetch it again, or move it away") from error
             return tuple((torch.from_numpy(p.data), torch.from_numpy(p.labels).long()) for p in parts)
     return None
 

@@ -12,6 +12,8 @@ import torch
 from benchmark import Data, Request, Samples, UserError
 from benchmark.contracts import IGNORE
 from benchmark.data.loading import Arrays, Report, cached, stamps
+from benchmark.data.locating import is_given
+from benchmark.data.pictures import MAXIMUM_PIXELS
 from benchmark.data.readers import fingerprint
 from tasks.cross_modal.cards import (
     LABELLED,
@@ -22,7 +24,7 @@ from tasks.cross_modal.cards import (
     SPLITS,
     nyuv2_folder,
 )
-from tasks.cross_modal.matlab import is_references, read_leaves, text
+from tasks.cross_modal.matlab import damaged, is_references, member, read_leaves, text
 from tasks.cross_modal.rgbd_folder import modalities, sample, shrink
 
 NUM_LABELS = 894
@@ -37,6 +39,7 @@ SCENES = (
 
 TEST_EVERY = 3
 PAD = 6
+MAXIMUM_IMAGES = 100_000
 CHUNK_CACHE = 2**26
 """Bytes of decompressed chunks that HDF5 keeps, since a chunk may span several images."""
 
@@ -95,8 +98,10 @@ def _decode(file: Path, report: Report) -> Arrays:
                     continue
                 for name, value in {"index": np.int64(place), **values}.items():
                     found[name].append(value)
-    except (OSError, KeyError, RuntimeError, ValueError) as error:
-        raise UserError(f"{file} is truncated or no MATLAB 7.3 file: fetch it again ({error})") from error
+    except UserError:
+        raise
+    except Exception as error:
+        raise damaged(file, "MATLAB 7.3 file", error) from error
     if not found["index"]:
         raise UserError(f"{file} holds no image that can be used")
     return {name: np.stack(values) for name, values in found.items()} | strings
@@ -107,12 +112,23 @@ def _check(file: Path, content: h5py.File) -> None:
 
     Axes are MATLAB's in reverse: images [N, 3, columns, rows].
     """
-    ranks = {"images": 4, "depths": 3, "labels": 3, "scenes": 2, "sceneTypes": 2}
-    for name, rank in ranks.items():
-        if not isinstance(content.get(name), h5py.Dataset) or content[name].ndim != rank:
+    kinds = {
+        "images": (4, "u"),
+        "depths": (3, "f"),
+        "labels": (3, "ui"),
+        "scenes": (2, "O"),
+        "sceneTypes": (2, "O"),
+    }
+    for name, (rank, kind) in kinds.items():
+        variable = member(content, name)
+        if not isinstance(variable, h5py.Dataset) or variable.ndim != rank:
             raise UserError(
                 f"{file} has no variable {name!r} with {rank} axes: is it {LABELLED} as published?"
             )
+        if variable.dtype.kind not in kind:
+            raise UserError(f"{file}: {name} holds {variable.dtype}, not what is published")
+    if content["images"].dtype != np.uint8:
+        raise UserError(f"{file}: images holds {content['images'].dtype}, not bytes")
     count, _, *plane = content["images"].shape
     shapes = {
         "images": (count, 3, *plane),
@@ -124,6 +140,8 @@ def _check(file: Path, content: h5py.File) -> None:
     for name, shape in shapes.items():
         if content[name].shape != shape:
             raise UserError(f"{file}: {name} has the shape {content[name].shape}, {shape} is expected")
+    if count > MAXIMUM_IMAGES or not 0 < np.prod(plane, dtype=np.float64) <= MAXIMUM_PIXELS:
+        raise UserError(f"{file}: {count:,} images of {plane[0]:,} x {plane[1]:,} pixels can't be meant")
     for name in ("scenes", "sceneTypes"):
         if not is_references(content[name]):
             raise UserError(f"{file}: {name} holds no strings")
@@ -139,7 +157,11 @@ def _sample(content: h5py.File, place: int) -> tuple[dict[str, np.ndarray], str]
         return {}, "its depth has values that are no numbers"
     if labels.max() > NUM_LABELS:
         return {}, f"it has the label {labels.max()}, above {NUM_LABELS}"
-    millimetres = np.clip(np.round(depth.T * 1000.0), 0, np.iinfo(np.int16).max).astype(np.int16)
+    if labels.min() < 0:
+        return {}, f"it has the label {labels.min()}, below 0"
+    # Metres that 16 bits of millimetres can't hold are cut off before they overflow.
+    metres = np.clip(depth.T, 0, np.iinfo(np.int16).max)
+    millimetres = np.clip(np.round(metres * 1000.0), 0, np.iinfo(np.int16).max).astype(np.int16)
     millimetres = sample(millimetres, NYUV2_SIZE)
     if not millimetres.any():
         return {}, "its depth is zero everywhere"
@@ -180,14 +202,14 @@ def _split(folder: Path, scenes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     names, is for testing, so that no scene is torn apart.
     """
     file = folder / SPLITS
-    if not file.is_file():
+    if not is_given(file):
         tested = np.isin(scenes, np.unique(scenes)[TEST_EVERY - 1 :: TEST_EVERY])
         return np.flatnonzero(~tested), np.flatnonzero(tested)
     leaves = read_leaves(file)
     for name in ("trainNdxs", "testNdxs"):
         if name not in leaves or not leaves[name].size:
             raise UserError(f"{file} has no variable {name}, or an empty one: fetch it again")
-    train, test = (leaves[name].astype(np.int64) - 1 for name in ("trainNdxs", "testNdxs"))
+    train, test = (_whole(file, name, leaves[name]) - 1 for name in ("trainNdxs", "testNdxs"))
     places = np.concatenate([train, test])
     if places.min() < 0 or places.max() >= len(scenes):
         raise UserError(f"{file} names images outside 1..{len(scenes)}, which {folder / LABELLED} has")
@@ -215,7 +237,7 @@ def _read_mapping(folder: Path, files: tuple[str, ...], classes: int) -> tuple[n
     What the variables are called doesn't matter: a vector of 894 numbers (or, for 13 classes, of 40) and a
     list of as many strings as there are classes are looked for; without such a list the classes are numbered.
     """
-    file = next((folder / each for each in files if (folder / each).is_file()), None)
+    file = next((folder / each for each in files if is_given(folder / each)), None)
     if file is None:
         raise UserError(f"{folder / files[0]} is missing; segmentation needs {MAPPINGS[classes]}")
     leaves = read_leaves(file)
@@ -223,9 +245,18 @@ def _read_mapping(folder: Path, files: tuple[str, ...], classes: int) -> tuple[n
     vectors = [each for each in leaves.values() if each.dtype.kind in "buif" and len(each) in lengths]
     if not vectors:
         raise UserError(f"{file} has no vector of {' or '.join(map(str, lengths))} numbers: fetch it again")
-    vector = vectors[0].astype(np.int64)
+    vector = _whole(file, "its vector of classes", vectors[0])
     if vector.min() < 0 or vector.max() > classes:
         raise UserError(f"{file}: its classes are {vector.min()}..{vector.max()}, 0..{classes} are expected")
     names = [each for each in leaves.values() if each.dtype.kind == "U" and len(each) == classes]
     numbered = [f"class {number}" for number in range(1, classes + 1)]
     return vector, tuple(str(name) for name in (names[0] if names else numbered))
+
+
+def _whole(file: Path, name: str, vector: np.ndarray) -> np.ndarray:
+    """A vector as int64. Raises UserError where it holds what is no whole number."""
+    with np.errstate(invalid="ignore"):
+        whole = vector.astype(np.int64)
+    if vector.dtype.kind not in "buif" or not np.array_equal(whole, vector):
+        raise UserError(f"{file}: {name} holds what is no whole number: fetch it again")
+    return whole

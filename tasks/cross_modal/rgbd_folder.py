@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 
@@ -13,6 +13,8 @@ import torch
 from benchmark import Data, Modality, Request, Samples, UserError
 from benchmark.contracts import IGNORE
 from benchmark.data.loading import Arrays, Report, Unusable, cached, stamps
+from benchmark.data.locating import is_given
+from benchmark.data.pictures import COLOUR, in_threads, read_picture
 from benchmark.data.readers import fingerprint
 from tasks.cross_modal.cards import FOLDER_SIZES
 from tasks.cross_modal.rgbd_layout import Folder, find_folder
@@ -31,8 +33,10 @@ RELATIVE_REACH = 8.0
 PLAUSIBLE = (0.3, 30.0)
 """Metres between which the median depth lies, or the unit is doubtful."""
 
+UNITS_BETWEEN = (1e-6, 1e9)
+"""Units per metre that a file may state."""
+
 PAD = 6
-CHUNK = 64
 VERSION = 1
 
 
@@ -92,24 +96,15 @@ def sample(values: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 def _decode(folder: Folder, size: tuple[int, int], report: Report) -> Arrays:
     """`names` [N], `rgb` [N, 3, H, W] uint8 and `depth` [N, 1, H, W] uint16 as the files count it."""
     names, images, depths = [], [], []
-
-    def attempt(name: str) -> tuple[np.ndarray, np.ndarray] | Unusable:
-        try:
-            return _read_pair(folder, name, size)
-        except Unusable as problem:
-            return problem
-
     candidates = folder.names
-    with ThreadPoolExecutor() as pool:
-        for start in range(0, len(candidates), CHUNK):
-            chunk = candidates[start : start + CHUNK]
-            for name, outcome in zip(chunk, pool.map(attempt, chunk), strict=True):
-                if isinstance(outcome, Unusable):
-                    report(outcome.file, outcome.problem)
-                    continue
-                names.append(name)
-                images.append(outcome[0].transpose(2, 0, 1))
-                depths.append(outcome[1][None])
+    with closing(in_threads(lambda name: _read_pair(folder, name, size), candidates)) as outcomes:
+        for name, outcome in zip(candidates, outcomes, strict=True):
+            if isinstance(outcome, Unusable):
+                report(outcome.file, outcome.problem)
+                continue
+            names.append(name)
+            images.append(outcome[0].transpose(2, 0, 1))
+            depths.append(outcome[1][None])
     if not names:
         raise UserError(f"{folder.root} holds no pair of colour and depth that can be used")
     return {"names": np.array(names, np.str_), "rgb": np.stack(images), "depth": np.stack(depths)}
@@ -124,8 +119,8 @@ def _read_pair(folder: Folder, name: str, size: tuple[int, int]) -> tuple[np.nda
         place = folder.root / "depth" if name in folder.colour else folder.colour_folder
         raise Unusable(place / f"{name}.png", "is missing")
     colour, depth = folder.colour[name], folder.depth[name]
-    image = _imread(colour, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
-    values = _imread(depth, cv2.IMREAD_UNCHANGED)
+    image = read_picture(colour, COLOUR | cv2.IMREAD_IGNORE_ORIENTATION)
+    values = read_picture(depth, cv2.IMREAD_UNCHANGED)
     if values.dtype != np.uint16 or values.ndim != 2:
         raise Unusable(depth, "is no image of one channel with 16 bits")
     if image.shape[:2] != values.shape:
@@ -137,18 +132,10 @@ def _read_pair(folder: Folder, name: str, size: tuple[int, int]) -> tuple[np.nda
     return cv2.cvtColor(shrink(image, size), cv2.COLOR_BGR2RGB), values
 
 
-def _imread(file: Path, flags: int) -> np.ndarray:
-    content = np.frombuffer(file.read_bytes(), np.uint8)
-    image = cv2.imdecode(content, flags) if content.size else None
-    if image is None:
-        raise Unusable(file, "can't be decoded")
-    return image
-
-
 def _millimetres(root: Path, raw: np.ndarray, train: np.ndarray, request: Request) -> np.ndarray:
     """Depth in int16 millimetres, of raw values [N, 1, H, W] uint16 and the unit in depth_scale.txt."""
     file, units = root / "depth_scale.txt", UNITS_PER_METRE
-    text = file.read_text(errors="replace").strip() if file.is_file() else None
+    text = file.read_text(errors="replace").strip() if is_given(file) else None
     known = raw[train][raw[train] > 0]
     if text == "relative":
         units = float(np.percentile(known, 99)) / RELATIVE_REACH
@@ -157,9 +144,9 @@ def _millimetres(root: Path, raw: np.ndarray, train: np.ndarray, request: Reques
             units = float(text)
         except ValueError:
             units = 0.0
-        if not 0 < units < float("inf"):
+        if not UNITS_BETWEEN[0] <= units <= UNITS_BETWEEN[1]:
             raise UserError(
-                f"{file} holds {text!r}: give the units per metre (1000 for millimetres), or relative"
+                f"{file} holds {text[:20]!r}: give the units per metre (1000 for millimetres), or relative"
             )
     elif not PLAUSIBLE[0] < (median := float(np.median(known)) / units) < PLAUSIBLE[1]:
         request.say(

@@ -8,7 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmark import UserError
-from benchmark.data.locating import IMAGE_SUFFIXES, candidate_folders, not_found
+from benchmark.data.locating import (
+    IMAGE_SUFFIXES,
+    candidate_folders,
+    entries,
+    is_given,
+    not_found,
+    printable,
+)
 
 COLOUR_FOLDERS = ("color", "colour", "rgb", "image")
 LAYOUTS = (
@@ -87,22 +94,22 @@ def find_folder(data_dir: Path | None) -> Folder:
 
 def read_table(file: Path) -> dict[str, Row]:
     """NAME -> row of labels.csv, empty where there is no such file; UserError names a line that is wrong."""
-    if not file.is_file():
+    if not is_given(file):
         return {}
     try:
         with file.open(encoding="utf-8-sig", newline="") as stream:
             return dict(_rows(file, csv.DictReader(stream)))
-    except (UnicodeDecodeError, csv.Error) as error:
+    except (UnicodeDecodeError, csv.Error, OSError) as error:
         raise UserError(f"{file} is no CSV file in UTF-8: {error}") from error
 
 
 def read_classes(file: Path, rows: Mapping[str, Row]) -> tuple[str, ...]:
     """The lines of classes.txt in their order, or else the labels of the table, sorted."""
-    if not file.is_file():
+    if not is_given(file):
         return tuple(sorted({row.label for row in rows.values()} - {""}))
     try:
         lines = [line.strip() for line in file.read_text(encoding="utf-8-sig").splitlines()]
-    except UnicodeDecodeError as error:
+    except (UnicodeDecodeError, OSError) as error:
         raise UserError(f"{file} is no text in UTF-8: {error}") from error
     classes = tuple(line for line in lines if line)
     if len(set(classes)) < len(classes) or not classes:
@@ -123,7 +130,8 @@ def _rows(file: Path, table: csv.DictReader[str]) -> Iterator[tuple[str, Row]]:
         path = Path(cells["file"])
         name = path.stem if path.suffix.lower() in IMAGE_SUFFIXES else path.name
         if not name or name in seen:
-            raise UserError(f"{place}: {f'{name} is there twice: remove one' if name else 'name a file'}")
+            problem = f"{printable(name)} is there twice: remove one" if name else "name a file"
+            raise UserError(f"{place}: {problem}")
         if cells.get("split", "train") not in ("train", "test"):
             raise UserError(f"{place}: the split is {cells['split']!r}: it must be train or test")
         seen.add(name)
@@ -132,7 +140,7 @@ def _rows(file: Path, table: csv.DictReader[str]) -> Iterator[tuple[str, Row]]:
 
 def _files(folder: Path, suffixes: Sequence[str]) -> dict[str, Path]:
     found: dict[str, Path] = {}
-    for file in sorted(folder.iterdir()):
+    for file in entries(folder):
         if file.suffix.lower() not in suffixes:
             continue
         if file.stem in found:

@@ -49,8 +49,8 @@ NTU_LAYOUT = (
 
 FRAMES, SIDE = 16, 64
 VIDEO_LAYOUTS = (
-    "train/<class>/*.mp4 with test/<class>/*.mp4 (or val/), or <class>/*.mp4 alone (avi, mkv, mov, webm "
-    "too); sound in the videos, or <video's name>.wav beside them"
+    "train/<class>/*.mp4 with test/<class>/*.mp4 (or val/, validation/), or <class>/*.mp4 alone (avi, mkv, "
+    "mov, webm too); sound in the videos, or <video's name>.wav beside them"
 )
 VIDEOS = {"video": (3, FRAMES, SIDE, SIDE), "flow": (2, FRAMES, SIDE, SIDE), "audio": (64, 128)}
 SUFFIXES = (".mp4", ".avi", ".mkv", ".mov", ".webm")

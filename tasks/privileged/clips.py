@@ -18,6 +18,7 @@ import torch
 
 from benchmark import UserError
 from benchmark.data.loading import Unusable
+from benchmark.data.locating import irregular
 from tasks.privileged.cards import FRAMES, SIDE, sidecar
 
 VERSION = 1
@@ -52,13 +53,15 @@ def decode(file: Path) -> Clip | Unusable:
     # Imported here: only decoding needs the libraries for sound.
     from tasks.privileged.sound import log_mel, read_track, read_wav
 
+    if problem := irregular(file):
+        return Unusable(file, problem)
     with _alone_and_quiet():
         steps = read_steps(file)
         if steps is None:
             return Unusable(file, "is damaged, or no video of at least two frames")
         try:
             beside = sidecar(file)
-            sound = read_wav(beside) if beside.is_file() else read_track(file)
+            sound = read_wav(beside) if os.path.lexists(beside) else read_track(file)
         except Unusable as problem:
             return problem
         frames, following = steps

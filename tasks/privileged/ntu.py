@@ -15,9 +15,11 @@ from scipy.signal import savgol_filter
 
 from benchmark import Data, Modality, Request, Samples, UserError
 from benchmark.data.loading import Arrays, Report, Unusable, cached, stamps
+from benchmark.data.locating import irregular
 from benchmark.data.readers import fingerprint
 from tasks.privileged.cards import NTU_FOLDS, NTU_JOINTS, NTU_LAYOUT, NTU_LENGTH, ntu_folder, ntu_shapes
 from tasks.privileged.sequences import (
+    LARGEST,
     Decoded,
     body_coordinates,
     decode_in_threads,
@@ -118,6 +120,8 @@ def read_bodies(file: Path) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     A file is a stream of numbers: the frame count; per frame the count of bodies; per body ten values, the
     joint count, and twelve values per joint, the first three its position. Raises Unusable.
     """
+    if problem := irregular(file):
+        raise Unusable(file, problem)
     try:
         words = file.read_text(encoding="ascii").split()
         numbers = np.array(words, np.float64)
@@ -138,8 +142,10 @@ def read_bodies(file: Path) -> dict[str, tuple[np.ndarray, np.ndarray]]:
                     file, f"frame {frame + 1} has {values[BODY_FIELDS]:g} joints, not {NTU_JOINTS}"
                 )
             joints = values[BODY_FIELDS + 1 :].reshape(NTU_JOINTS, JOINT_FIELDS)[:, :3]
-            if not np.isfinite(joints).all():
-                raise Unusable(file, f"holds positions that are not finite, first in frame {frame + 1}")
+            if not (np.abs(joints) <= LARGEST).all():
+                raise Unusable(
+                    file, f"holds positions that are not finite or huge, first in frame {frame + 1}"
+                )
             seen.setdefault(words[place], []).append((frame, joints))
             place += block
     return {

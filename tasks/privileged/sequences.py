@@ -14,6 +14,9 @@ import numpy as np
 from benchmark.data.loading import Unusable
 
 Item = TypeVar("Item")
+LARGEST = 1e6
+"""No reading in any unit of these datasets is larger: it would be damage, and overflow what follows."""
+
 Decoded = dict[str, np.ndarray]
 """Modality -> array of one sequence."""
 
@@ -40,10 +43,12 @@ def decode_in_threads(
 
 
 def require_finite(file: Path, x: np.ndarray, axis: int) -> None:
-    """Raises Unusable for the first frame along `axis` with a value that is not finite."""
-    bad = ~np.isfinite(x).all(axis=tuple(each for each in range(x.ndim) if each != axis % x.ndim))
+    """Raises Unusable for the first frame along `axis` with a value that is not finite, or beyond LARGEST."""
+    bad = ~(np.abs(x) <= LARGEST).all(axis=tuple(each for each in range(x.ndim) if each != axis % x.ndim))
     if bad.any():
-        raise Unusable(file, f"holds values that are not finite, first in frame {int(bad.argmax()) + 1}")
+        raise Unusable(
+            file, f"holds values that are not finite or huge, first in frame {int(bad.argmax()) + 1}"
+        )
 
 
 def resample(x: np.ndarray, length: int) -> np.ndarray:
@@ -68,9 +73,11 @@ def body_coordinates(
     """
     centred = joints - joints[:, hip : hip + 1]
     torso = float(np.median(np.linalg.norm(centred[:, neck], axis=1)))
-    if not torso > 0:
+    with np.errstate(over="ignore"):
+        scaled = centred / torso if torso > 0 else centred
+    # A torso of nearly no length blows everything up.
+    if not torso > 0 or not np.abs(scaled).max() <= LARGEST:
         raise Unusable(file, "the skeleton is empty: hip and shoulders are in one place")
-    scaled = centred / torso
     velocity = np.gradient(scaled, axis=0) * frame_rate
     channels = np.concatenate([scaled, velocity], axis=1).reshape(len(joints), -1)
     return resample(channels, length).T

@@ -16,6 +16,7 @@ from torch.nn import functional as F
 from torchaudio.transforms import MelSpectrogram
 
 from benchmark.data.loading import Unusable
+from benchmark.data.locating import irregular
 
 RATE = 16000
 LOWEST_RATE, HIGHEST_RATE = 1000, 384000
@@ -36,6 +37,8 @@ FLOOR = 1e-6
 
 def read_wav(file: Path) -> Tensor:
     """A wav file of integers or floats, mono at RATE, [samples] float32 in -1..1. Raises Unusable."""
+    if problem := irregular(file):
+        raise Unusable(file, problem)
     try:
         with warnings.catch_warnings():
             # Chunks that hold no sound (tags of editors) are none of our business.
@@ -76,7 +79,8 @@ def read_track(video: Path) -> Tensor | None:
                 for frame in (*container.decode(audio=0), None)
                 for part in resampler.resample(frame)
             ]
-    except (av.FFmpegError, ValueError) as error:
+    # What a damaged file makes FFmpeg misread surfaces as nearly any exception.
+    except Exception as error:
         raise Unusable(video, "its sound track can't be decoded") from error
     samples = np.concatenate([np.empty(0, np.float32), *parts])
     return torch.from_numpy(samples) if samples.size else None

@@ -97,7 +97,7 @@ def _decode_all(folder: Path, files: Mapping[str, Path], report: Report) -> Arra
         decoded.append(result)
     if not decoded:
         raise UserError(f"{folder} holds no sequence that can be used: expected {UTD_MHAD_LAYOUT}")
-    action, subject, _ = np.array(kept).T
+    action, subject = np.array([clip[:2] for clip in kept]).T
     arrays = {name: np.stack([each[name] for each in decoded]) for name in VARIABLES}
     return arrays | {"label": action - 1, "subject": subject}
 

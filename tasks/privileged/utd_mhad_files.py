@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
 import scipy.io
 
 from benchmark.data.loading import Unusable
+from benchmark.data.locating import irregular
+from benchmark.data.mat_files import sound_mat
 from tasks.privileged.cards import (
     DEPTH_FRAMES,
     DEPTH_SIDE,
@@ -47,8 +50,10 @@ def decode(folder: Path, clip: Clip) -> Decoded:
     stem = "a{}_s{}_t{}".format(*clip)
     files = {name: subfolder(folder, name) / f"{stem}_{name}.mat" for name in VARIABLES}
     for file in files.values():
-        if not file.is_file():
+        if not os.path.lexists(file):
             raise Unusable(file, "is missing, though the sequence has other files")
+        if problem := irregular(file):
+            raise Unusable(file, problem)
     if not 1 <= clip[0] <= len(CLASSES):
         raise Unusable(files["depth"], f"action {clip[0]} is outside the {len(CLASSES)} classes")
     if clip[1] not in SUBJECTS:
@@ -132,10 +137,10 @@ def _extent(mass: np.ndarray) -> tuple[int, int]:
 def _variable(file: Path, modality: str) -> np.ndarray:
     name = VARIABLES[modality]
     try:
-        content = scipy.io.loadmat(file, variable_names=[name])
+        content = scipy.io.loadmat(sound_mat(file), variable_names=[name])
     # Bytes that are no MAT file make scipy raise whatever their first misreading leads to.
     except Exception as error:
-        reason = " ".join(str(error).split())
+        reason = " ".join(str(error).split()) or type(error).__name__
         raise Unusable(file, f"is truncated or no MAT file ({reason})") from error
     if name not in content:
         raise Unusable(file, f"has no variable {name}")

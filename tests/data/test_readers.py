@@ -13,8 +13,10 @@ import pytest
 import torch
 from torchvision.datasets import CIFAR10
 
-from benchmark import Samples, UserError
+from benchmark import Request, Samples, UserError
+from benchmark.contracts.data import BadSamples as BadSamplesPolicy
 from benchmark.data import locating, readers
+from benchmark.data.loading import BadSamples
 
 COLOURS = np.random.default_rng(0).integers(0, 256, (12, 3), dtype=np.uint8)
 
@@ -36,6 +38,15 @@ def write_parquet(
     pq.write_table(pa.table({image_column: rows, label_column: labels}), file)
 
 
+def bad_samples(policy: BadSamplesPolicy = "stop", said: list[str] | None = None) -> BadSamples:
+    return BadSamples(Request(bad_samples=policy, say=[].append if said is None else said.append), "pictures")
+
+
+def read(*files: Path, columns: tuple[str, ...] = ("label",), bad: BadSamples | None = None) -> readers.Table:
+    report = (bad or bad_samples()).report
+    return readers.read_parquet(files, columns, 10, (32, 32), report)
+
+
 def plain(count: int) -> tuple[list[bytes], list[int]]:
     return [encoded(COLOURS[i]) for i in range(count)], [i % 3 for i in range(count)]
 
@@ -50,8 +61,8 @@ def test_parquet_is_read_in_one_file_and_in_shards(tmp_path: Path, place: str) -
         write_parquet(folder / "train-00000-of-00002.parquet", images[:7], labels[:7], "image", "fine_label")
         write_parquet(folder / "train-00001-of-00002.parquet", images[7:], labels[7:], "image", "fine_label")
     files = locating.parquet_files(tmp_path, "train")
-    pixels, read = readers.read_parquet(files, ("label", "fine_label"))
-    assert read.tolist() == labels
+    pixels, found = read(*files, columns=("label", "fine_label"))
+    assert found.tolist() == labels
     assert pixels.shape == (12, 3, 32, 32)
     assert pixels[:, :, 5, 5].equal(torch.from_numpy(COLOURS))
 
@@ -61,7 +72,7 @@ def test_a_truncated_parquet_is_named(tmp_path: Path) -> None:
     write_parquet(file, *plain(12))
     file.write_bytes(file.read_bytes()[:-40])
     with pytest.raises(UserError, match=r"train\.parquet is truncated"):
-        readers.read_parquet([file])
+        read(file)
 
 
 @pytest.mark.parametrize("bad", [b"no image", b"", None])
@@ -69,20 +80,20 @@ def test_an_image_that_cannot_be_decoded_is_named_by_row(tmp_path: Path, bad: by
     images, labels = plain(12)
     write_parquet(tmp_path / "train.parquet", [*images[:4], bad, *images[5:]], labels)
     with pytest.raises(UserError, match=r"train\.parquet: the image of row 4 can't be decoded"):
-        readers.read_parquet([tmp_path / "train.parquet"])
+        read(tmp_path / "train.parquet")
 
 
 def test_an_image_of_another_size_is_named_by_row(tmp_path: Path) -> None:
     images, labels = plain(12)
     write_parquet(tmp_path / "train.parquet", [*images[:9], encoded(COLOURS[9], 16), *images[10:]], labels)
-    with pytest.raises(UserError, match="row 9 is 16 x 16 pixels, the first one 32 x 32"):
-        readers.read_parquet([tmp_path / "train.parquet"])
+    with pytest.raises(UserError, match="the image of row 9 is 16 x 16 pixels, not 32 x 32"):
+        read(tmp_path / "train.parquet")
 
 
 def test_a_missing_column_is_named_with_those_there(tmp_path: Path) -> None:
     write_parquet(tmp_path / "train.parquet", *plain(3), label_column="coarse_label")
     with pytest.raises(UserError, match=r"no column label; its columns: img, coarse_label"):
-        readers.read_parquet([tmp_path / "train.parquet"])
+        read(tmp_path / "train.parquet")
 
 
 def write_cifar10(folder: Path, monkeypatch: pytest.MonkeyPatch) -> np.ndarray:
@@ -128,10 +139,12 @@ def write_tree(folder: Path, counts: dict[str, int]) -> None:
             (folder / name / f"{i:03d}.png").write_bytes(encoded(COLOURS[number], 40))
 
 
-def read_class_folders(folder: Path, size: int) -> tuple[readers.Table, readers.Table, tuple[str, ...]]:
+def read_class_folders(
+    folder: Path, size: int, bad: BadSamples | None = None
+) -> tuple[readers.Table, readers.Table, tuple[str, ...]]:
     found = locating.class_folders(folder, locating.IMAGE_SUFFIXES, nested=True)
     assert found is not None
-    return readers.read_class_folders(found, size)
+    return readers.read_class_folders(found, size, (bad or bad_samples()).report)
 
 
 def test_class_folders_with_a_test_folder(tmp_path: Path) -> None:
@@ -162,7 +175,7 @@ def test_a_class_that_only_the_test_folder_has_is_refused(tmp_path: Path) -> Non
 def test_an_undecodable_file_is_named(tmp_path: Path) -> None:
     write_tree(tmp_path, {"cat": 10})
     (tmp_path / "cat" / "003.png").write_bytes(b"nothing")
-    with pytest.raises(UserError, match=r"003\.png can't be decoded"):
+    with pytest.raises(UserError, match=r"003\.png: can't be decoded"):
         read_class_folders(tmp_path, 32)
 
 

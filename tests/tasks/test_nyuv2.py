@@ -216,7 +216,7 @@ def test_a_file_that_is_not_whole_is_an_error(tmp_path: Path, damage: str) -> No
     file = tmp_path / cards.LABELLED
     whole = file.read_bytes()
     file.write_bytes({"truncated": whole[: len(whole) // 2], "text": b"no MATLAB file", "empty": b""}[damage])
-    with pytest.raises(UserError, match=r"nyu_depth_v2_labeled\.mat is truncated or no MATLAB"):
+    with pytest.raises(UserError, match=r"nyu_depth_v2_labeled\.mat is damaged or no MATLAB"):
         load(tmp_path)
 
 

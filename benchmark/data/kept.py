@@ -1,0 +1,119 @@
+"""Files of arrays that are kept between commands: whole or not there, and noticed when they were altered."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import socket
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import numpy as np
+
+from benchmark.data.locating import irregular, printable
+
+Arrays = dict[str, np.ndarray]
+
+CHECKSUM = "checksum"
+"""The array that holds the SHA-256 of all others. The archive has a CRC-32 of each of its own, which whoever
+writes it anew also writes anew; SHA-256 is what processors compute in hardware: 0.13 s for 100 MB here, where
+BLAKE2b takes 0.32 s."""
+
+HOST = re.sub(r"\W", "_", socket.gethostname()) or "unnamed"
+TEMPORARY = re.compile(r"\..+\.(?P<host>\w+)-(?P<pid>\d+)-\w+\.tmp|tmp\w{8}\.tmp")
+"""Of whom a file that isn't whole yet is; earlier versions left the second kind, without a name."""
+
+ABANDONED = 86400.0
+"""Seconds without a change after which no writer is at work, on whichever machine."""
+
+
+class Damaged(Exception):
+    """A kept file that can't be used, and why."""
+
+
+def read_arrays(file: Path) -> Arrays | None:
+    """The arrays of a file; None where there is none. Raises Damaged, whatever is wrong with it."""
+    if not os.path.lexists(file):
+        return None
+    if problem := irregular(file):
+        raise Damaged(problem)
+    try:
+        with np.load(file, allow_pickle=False) as content:
+            arrays = {name: content[name] for name in content.files}
+    # Altered bytes make zipfile and numpy raise whatever their first misreading leads to.
+    except Exception as error:
+        raise Damaged(printable(f"can't be read: {error or type(error).__name__}")) from error
+    written = arrays.pop(CHECKSUM, None)
+    if written is None:
+        raise Damaged("has no checksum: an earlier version wrote it")
+    if str(written) != checksum(arrays):
+        raise Damaged("its numbers are not those that were written")
+    return arrays
+
+
+def write_arrays(file: Path, arrays: Mapping[str, np.ndarray]) -> None:
+    """Writes to a temporary name first: a file that is there is whole. Raises OSError where it can't.
+
+    What writers that were killed have left in the folder is removed.
+    """
+    file.parent.mkdir(parents=True, exist_ok=True)
+    sweep(file.parent)
+    handle, name = tempfile.mkstemp(
+        dir=file.parent, prefix=f".{file.stem}.{HOST}-{os.getpid()}-", suffix=".tmp"
+    )
+    try:
+        with os.fdopen(handle, "wb") as stream:
+            content = {**arrays, CHECKSUM: np.array(checksum(arrays))}
+            np.savez(stream, **content)  # pyright: ignore[reportArgumentType]
+        os.replace(name, file)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def checksum(arrays: Mapping[str, np.ndarray]) -> str:
+    """The SHA-256 of names, types, shapes and contents; TypeError for an array of Python objects."""
+    digest = hashlib.sha256()
+    for name, array in sorted(arrays.items()):
+        digest.update(f"{name} {array.dtype.str} {array.shape}\n".encode())
+        if array.nbytes:
+            digest.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
+    return digest.hexdigest()
+
+
+def sweep(folder: Path) -> None:
+    """Removes the temporary files of writers that are dead; those of living ones stay."""
+    for file in _abandoned(folder):
+        try:
+            file.unlink()
+        except OSError:
+            continue  # another process was faster, or it is not ours to remove
+
+
+def _abandoned(folder: Path) -> Iterator[Path]:
+    for file in folder.glob("*.tmp") if folder.is_dir() else ():
+        if (match := TEMPORARY.fullmatch(file.name)) is None:
+            continue
+        try:
+            age = time.time() - file.lstat().st_mtime
+        except OSError:
+            continue
+        # Of a process on another machine nothing but its silence tells that it is dead.
+        ours = match["host"] == HOST
+        if age > ABANDONED or (ours and not _is_alive(int(match["pid"]))):
+            yield file
+
+
+def _is_alive(process: int) -> bool:
+    if os.name != "posix":
+        return True  # where signal 0 would end it
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        return True
+    return True
