@@ -218,7 +218,7 @@ def measure(
     network = materials.teacher_network(fabric.device).eval().requires_grad_(False)
     teacher = Teacher(materials.spec.teacher, network, "", {}, {}, torch.empty(0), Cost(0, 0))
     bench = Bench(materials, teacher, fabric, registry)
-    runs = _suited(bench, say)
+    runs = suited(bench, say)
     together: list[Timing] = []
     alone: dict[str, list[Timing]] = {run.baseline: [] for run in runs}
     for _ in range(speed.repeats):
@@ -232,7 +232,7 @@ def measure(
     return together, alone
 
 
-def _suited(bench: Bench, say: Callable[[str], None]) -> tuple[RunSpec, ...]:
+def suited(bench: Bench, say: Callable[[str], None]) -> tuple[RunSpec, ...]:
     """The runs that apply to the pair; `say` gets the reasons of the others. UserError where none does."""
     runs = bench.materials.spec.runs
     unsuited = bench.training(runs).unsuited

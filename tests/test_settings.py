@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmark.settings import Settings, parse
+from benchmark.errors import UserError
+from benchmark.settings import Settings, arguments_of, parse
 
 
 @pytest.mark.parametrize(
@@ -29,9 +30,48 @@ def test_every_flag_that_is_promised_is_there() -> None:
         validation split_seeds tune teacher_data teacher_epochs teacher_samples teacher_seeds
         teacher_checkpoint
         data_dir bad_samples probes corruptions results_dir report name device jobs precision set
-        config plugin download list dry_run verbose report_only figures
+        executor ray_address slurm shard snapshot_minutes estimate config plugin download list dry_run
+        verbose report_only figures
     """
     assert set(promised.split()) == set(Settings.__dataclass_fields__)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "",
+        "--tasks compression --seeds 3 4 --no-probes --set kd.weight=2 recipe.milestones=[0.5,0.75]",
+        "--corruptions --label-fraction 0.1 --teacher-data disjoint --data-dir some/where --no-report",
+        "--executor slurm --jobs 4 --slurm partition=gpu time=4:00:00 --snapshot-minutes 2.5",
+    ],
+)
+def test_settings_as_a_command_line_are_the_same_settings(line: str) -> None:
+    settings = parse(line.split())
+    assert parse(arguments_of(settings)) == settings
+
+
+@pytest.mark.parametrize(
+    "shard", ["0/4", "5/4", "1", "1/", "/2", "1/0", "-1/2", "1/2/3", "a/b", "٣/٤", "1/9" + "9" * 5000]
+)
+def test_a_shard_is_a_number_out_of_so_many(shard: str) -> None:
+    with pytest.raises(UserError, match=r"--shard .*such as 1/4"):
+        parse(["--shard", shard])
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("--estimate", "--dry-run"),
+        ("--slurm partition=gpu", "--executor slurm"),
+        ("--ray-address auto", "--executor ray"),
+        ("--shard 1/2 --executor ray", "divides it itself"),
+        ("--tune 4 --executor ray", "--executor local"),
+        ("--snapshot-minutes -1", "from 0 up"),
+    ],
+)
+def test_flags_that_do_not_go_together_are_told(line: str, told: str) -> None:
+    with pytest.raises(UserError, match=told):
+        parse(line.split())
 
 
 def test_a_file_may_say_anything_that_the_command_line_may(tmp_path: Path) -> None:

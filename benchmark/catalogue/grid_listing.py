@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from rich.console import Console
 
 from benchmark import api
+from benchmark.catalogue.estimate import estimate
 from benchmark.planning.grid import Plan, make_plan
 from benchmark.planning.specs import CohortSpec
 from benchmark.running.ledger import Ledger
@@ -35,6 +36,9 @@ def print_plan(settings: Settings, console: Console) -> None:
     if plan.tuning:
         say(_trials(plan))
     say(_total(plan, pending))
+    if settings.estimate:
+        for line in estimate(plan.cohorts, pending, settings, registry, say):
+            say(line)
 
 
 def _sums(plan: Plan, pending: dict[int, set[str]]) -> Iterator[str]:

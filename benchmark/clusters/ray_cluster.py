@@ -11,6 +11,7 @@ import getpass
 import io
 import logging
 import shutil
+import socket
 import tarfile
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -259,6 +260,7 @@ def _connected(ray: Any, settings: Settings) -> Iterator[None]:
     if ray.is_initialized():
         yield
         return
+    _check_address(settings.ray_address)
     with tempfile.TemporaryDirectory() as shipped:
         _ship(settings, Path(shipped))
         try:
@@ -270,14 +272,30 @@ def _connected(ray: Any, settings: Settings) -> Iterator[None]:
                 include_dashboard=False if not settings.ray_address else None,
             )
         except (ConnectionError, ValueError, RuntimeError) as error:
-            raise UserError(
-                f"--ray-address {settings.ray_address}: {next(iter(str(error).splitlines()), error)}; give "
-                "the address of a running cluster, or none to start one on this machine"
-            ) from error
+            raise _no_cluster(settings.ray_address, error) from error
         try:
             yield
         finally:
             ray.shutdown()
+
+
+def _check_address(address: str) -> None:
+    """Raises UserError where nobody answers: Ray itself would try for minutes, and then end the process."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if not address or address == "auto":
+        return
+    try:
+        socket.create_connection((host, int(port)), timeout=10).close()
+    except (OSError, ValueError) as error:
+        raise _no_cluster(address, error) from error
+
+
+def _no_cluster(address: str, error: Exception) -> UserError:
+    reason = next(iter(str(error).splitlines()), type(error).__name__)
+    return UserError(
+        f"--ray-address {address}: {reason}; give the address of a running cluster (HOST:PORT, or auto), or "
+        "none to start one on this machine"
+    )
 
 
 def _ship(settings: Settings, place: Path) -> None:
