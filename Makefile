@@ -5,7 +5,7 @@ WORKERS ?= 2
 VENV := .venv
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test catalogue documents format clean
+.PHONY: demo test faults catalogue documents format clean
 
 demo: $(INSTALLED)
 	$(VENV)/bin/python run_all.py --tasks cross_modal --jobs $(WORKERS)
@@ -14,6 +14,10 @@ test: $(INSTALLED)
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/ruff check .
 	OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -n $(WORKERS) --dist loadgroup
+
+# A grid of three tasks, killed 50 times at random moments: minutes.
+faults: $(INSTALLED)
+	OMP_NUM_THREADS=1 $(VENV)/bin/python -m tests.faults
 
 # What is generated from the code: docs/baselines.md and the catalogue that --list reads.
 catalogue: $(INSTALLED)

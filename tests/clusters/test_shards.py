@@ -20,7 +20,7 @@ ROOT = Path(__file__).resolve().parents[2]
 SMALL = (
     *("--tasks", "compression", "--datasets", "shapes", "--pairs", "conv2d_16-conv2d_8", "--name", "t"),
     *("--train-samples", "64", "--teacher-samples", "64", "--epochs", "2", "--teacher-epochs", "1"),
-    *("--no-probes", "--baselines", "scratch", "kd"),
+    *("--no-probes", "--baselines", "scratch", "kd", "--seeds", "0", "1", "2", "3"),
 )
 SBATCH = """#!/bin/bash
 # Runs the array's jobs one after another on this machine, as Slurm would somewhere.
@@ -66,8 +66,7 @@ def test_shards_one_after_another_leave_what_the_whole_command_leaves(tmp_path: 
 def test_four_shards_at_once_train_each_run_and_each_teacher_once(tmp_path: Path) -> None:
     shards = [
         subprocess.Popen(
-            [sys.executable, "run_all.py", *SMALL, "--seeds", "0", "1", "2", "3"]
-            + ["--results-dir", str(tmp_path), "--shard", f"{number}/4"],
+            [sys.executable, "run_all.py", *SMALL, "--results-dir", str(tmp_path), "--shard", f"{number}/4"],
             cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
         )
         for number in (1, 2, 3, 4)
@@ -89,7 +88,7 @@ def test_an_array_for_slurm_is_written_submitted_and_runs_the_grid(tmp_path: Pat
     for name, text in (("sbatch", SBATCH), ("srun", '#!/bin/bash\nexec "$@"\n')):
         (tools / name).write_text(text)
         (tools / name).chmod(0o755)
-    command = [sys.executable, "run_all.py", *SMALL, "--seeds", "0", "1", "--results-dir", str(tmp_path)]
+    command = [sys.executable, "run_all.py", *SMALL, "--results-dir", str(tmp_path)]
     slurm = ["--executor", "slurm", "--jobs", "2", "--slurm", "partition=gpu", "time=1:00:00"]
     written = subprocess.run([*command, *slurm], cwd=ROOT, capture_output=True, text=True, timeout=120)
     assert written.returncode == 0, written.stderr
@@ -103,7 +102,7 @@ def test_an_array_for_slurm_is_written_submitted_and_runs_the_grid(tmp_path: Pat
     )
     assert done.returncode == 0, done.stderr
     assert "Submitted batch job 7" in done.stdout
-    assert len(records(tmp_path)) == 4
+    assert len(records(tmp_path)) == 8
 
 
 def test_what_sbatch_refuses_is_told_in_one_line(tmp_path: Path, monkeypatch, capsys) -> None:

@@ -15,7 +15,8 @@ from benchmark.planning.grid import make_plan
 from benchmark.plugins import Registry
 from benchmark.running.display import PlainDisplay
 from benchmark.running.local import make_executor
-from benchmark.running.workers import Order, balanced, device_of, parts_of
+from benchmark.running.orders import Order, balanced, parts_of
+from benchmark.running.workers import device_of
 from benchmark.settings import parse
 from tests.command import numbers, records, run
 
