@@ -99,6 +99,7 @@ class WorkerPool:
         self._context = multiprocessing.get_context("spawn")
         self._workers: list[_Worker] = []
         self._said: set[str] = set()
+        self._idle_deaths = 0
         self.failures: list[str] = []
 
     def execute(self, cohorts: Sequence[CohortSpec]) -> None:
@@ -144,9 +145,12 @@ class WorkerPool:
         """Sends a worker the next order whose teacher is there."""
         order = next((o for o in orders if not o.runs or o.cohort.teacher.id not in awaited), None)
         if order is not None:
+            try:
+                worker.connection.send(order)
+            except OSError:
+                return  # it has died; `_heard` puts another one in its place
             orders.remove(order)
             worker.order = order
-            worker.connection.send(order)
 
     def _heard(self, orders: deque[Order], ready: Callable[[str, None], object]) -> Iterator[Order]:
         """Waits for one message or death of each worker that has something to tell."""
@@ -204,7 +208,10 @@ class WorkerPool:
         cause = f"was killed by {signal.Signals(-code).name}" if code and code < 0 else f"ended with {code}"
         self._workers[self._workers.index(worker)] = self._started(worker.number)
         if order is None:
-            raise RuntimeError(f"worker process {worker.number} {cause} before it had anything to do")
+            self._idle_deaths += 1
+            if self._idle_deaths > ATTEMPTS * self._settings.jobs:
+                raise RuntimeError(f"worker process {worker.number} {cause} before it had anything to do")
+            return
         again = order.after_a_death()
         names = ", ".join(run.name for run in order.runs) or "the teacher"
         self._display.say(f"{order.title}: the process that trained {names} {cause}")

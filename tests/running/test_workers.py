@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import subprocess
 import sys
 from collections import Counter
@@ -12,11 +13,12 @@ import pytest
 from rich.console import Console
 
 from benchmark.planning.grid import make_plan
-from benchmark.plugins import Registry
+from benchmark.plugins import Registry, load
 from benchmark.running.display import PlainDisplay
+from benchmark.running.ledger import Ledger
 from benchmark.running.local import make_executor
 from benchmark.running.orders import Order, balanced, parts_of
-from benchmark.running.workers import device_of
+from benchmark.running.workers import WorkerPool, device_of
 from benchmark.settings import parse
 from tests.command import numbers, records, run
 
@@ -170,3 +172,27 @@ def test_what_can_not_be_meant_is_told_in_one_line_by_workers_too(tmp_path: Path
     assert done.returncode == 2
     assert "unknown architecture 'nonsense'" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_an_idle_process_that_dies_is_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With one cohort for two processes after its teacher: whoever has nothing to do is killed once."""
+    killed: list[int] = []
+    give = WorkerPool._give
+
+    def kill_idle(pool, worker, orders, awaited):
+        give(pool, worker, orders, awaited)
+        if worker.order is None and not killed:
+            killed.append(worker.process.pid)
+            worker.process.kill()
+            worker.process.join()
+
+    monkeypatch.setattr(WorkerPool, "_give", kill_idle)
+    settings = parse([*SMALL, "--results-dir", str(tmp_path), "--jobs", "2", "--seeds", "0"])
+    registry = load()
+    plan = make_plan(settings, registry)
+    display = PlainDisplay(Console(file=io.StringIO()))
+    pool = WorkerPool(Ledger(settings.folder, registry), settings, display)
+    pool.execute(plan.cohorts)
+    assert killed
+    assert pool.failures == []
+    assert len(records(tmp_path)) == sum(len(cohort.runs) for cohort in plan.cohorts)
