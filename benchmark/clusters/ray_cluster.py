@@ -10,6 +10,7 @@ from __future__ import annotations
 import getpass
 import io
 import logging
+import os
 import shutil
 import socket
 import tarfile
@@ -245,6 +246,7 @@ def unpack(content: bytes, place: Path) -> None:
 
 def _ray() -> Any:
     """The library, an optional one. Raises UserError."""
+    os.environ.setdefault("RAY_TQDM_PATCH_PRINT", "0")  # it would put a `print` of its own in Python's place
     try:
         import ray
         import ray.util.queue

@@ -78,15 +78,15 @@ def read_checkpoint(path: Path) -> dict[str, Tensor]:
 def _read(path: Path) -> Any:
     """The content of a checkpoint file, on the CPU."""
     check_regular(path, f"no checkpoint at {path}", "give the path of a .safetensors, .pth or .pt file")
+    if path.suffix == ".safetensors":
+        _check_recorded(path)
     try:
         if path.suffix == ".safetensors":
-            _check_recorded(path)
             return load_file(path)
         _check_archive(path)
         with torch.serialization.safe_globals(HARMLESS), warnings.catch_warnings():
-            warnings.simplefilter(
-                "ignore"
-            )  # of old pickles and sparse tensors: they load, or are refused here
+            # Of old pickles and sparse tensors: they load, or are refused here.
+            warnings.simplefilter("ignore")
             return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError:
         raise UserError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import threading
 import time
 from collections.abc import Iterator
@@ -21,6 +22,10 @@ NAMES = ("scratch", "kd", "crd")
 ARGUMENTS = (
     *("--datasets", "shapes", "--pairs", "conv2d_16-conv2d_8", "--train-samples", "256"),
     *("--teacher-samples", "64", "--teacher-epochs", "1", "--seeds", "0", "1", "2"),
+)
+ONE = (
+    *("--datasets", "shapes", "--train-samples", "64", "--teacher-samples", "64", "--epochs", "1"),
+    *("--teacher-epochs", "1", "--seeds", "0"),
 )
 
 
@@ -43,6 +48,13 @@ def same(results: Path, others: Path) -> None:
         assert numbers(record) == numbers(expected[slug])
         assert record.files == expected[slug].files, "weights, arrays and history, to the byte"
         assert (results / "t" / "runs" / slug / "weights.safetensors").exists()
+
+
+def test_python_keeps_its_own_print(cluster: Cluster, tmp_path: Path) -> None:
+    own = builtins.print
+    arguments = ("--executor", "ray", "--ray-address", cluster.address, *ONE)
+    assert run(tmp_path, *arguments, task="compression") == 0
+    assert builtins.print is own
 
 
 def grid(results: Path, cluster: Cluster | None = None, epochs: int = 2) -> int:

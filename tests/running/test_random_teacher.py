@@ -27,7 +27,7 @@ def test_the_softened_answers_of_a_random_teacher_differ_between_samples(
     (cohort,) = (c for c in make_plan(settings, registry).cohorts if c.teacher.kind == "untrained")
     fabric = make_fabric("cpu", cohort.precision)
     materials = Workbench(registry, storage_of(settings)).materials(cohort)
-    teachers = Teachers(tmp_path / "teachers", fabric, lambda title: None, lambda line: None)
+    teachers = Teachers(tmp_path / "teachers", fabric, lambda title: None, lambda line: None, 60.0)
     teacher = teachers.get(materials)
 
     def spread(logits: torch.Tensor) -> float:
@@ -40,5 +40,7 @@ def test_the_softened_answers_of_a_random_teacher_differ_between_samples(
     assert spread(answers) > 0.002  # about one in twelve, a sample more, another less
     assert len(answers.argmax(1).unique()) > 1
     assert len(untouched.argmax(1).unique()) == 1  # as it is born it has one answer for all
-    again = Teachers(tmp_path / "teachers", fabric, lambda title: None, lambda line: None).get(materials)
+    again = Teachers(tmp_path / "teachers", fabric, lambda title: None, lambda line: None, 60.0).get(
+        materials
+    )
     assert again.checksum == teacher.checksum
