@@ -21,7 +21,7 @@ LARGEST_NUMBER = 2**63
 
 _KINDS = (
     (stat.S_ISDIR, "a folder"),
-    (stat.S_ISFIFO, "a pipe"),
+    (stat.S_ISFIFO, "a named pipe"),
     (stat.S_ISSOCK, "a socket"),
     (stat.S_ISCHR, "a device"),
     (stat.S_ISBLK, "a device"),
@@ -38,8 +38,12 @@ def check_regular(file: Path, named: str, remedy: str) -> None:
     except (OSError, ValueError) as error:  # ValueError: a null byte
         raise UserError(f"{named}: {getattr(error, 'strerror', None) or error}; {remedy}") from error
     if not stat.S_ISREG(mode):
-        kind = next((name for is_kind, name in _KINDS if is_kind(mode)), "no regular file")
-        raise UserError(f"{named} is {kind}: {remedy}")
+        raise UserError(f"{named} is {kind_of(mode)}: {remedy}")
+
+
+def kind_of(mode: int) -> str:
+    """What a path is that is no regular file, by its `st_mode`: "a folder", "a named pipe"."""
+    return next((name for is_kind, name in _KINDS if is_kind(mode)), "no regular file")
 
 
 def read_bytes(file: Path, named: str, remedy: str, most: int) -> bytes:

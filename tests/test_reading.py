@@ -34,7 +34,7 @@ def odd_files() -> Iterator[dict[str, Path]]:
         with socket.socket(socket.AF_UNIX) as listening:
             listening.bind(str(folder / "a.socket"))
             yield {
-                "pipe": folder / "a.pipe",
+                "named pipe": folder / "a.pipe",
                 "folder": folder / "a.folder",
                 "socket": folder / "a.socket",
                 "device": Path("/dev/zero"),
@@ -42,7 +42,7 @@ def odd_files() -> Iterator[dict[str, Path]]:
 
 
 @pytest.mark.timeout(60)
-@pytest.mark.parametrize("kind", ["pipe", "folder", "socket", "device"])
+@pytest.mark.parametrize("kind", ["named pipe", "folder", "socket", "device"])
 @pytest.mark.parametrize("setting", ["--config", "--plugin", "--teacher-checkpoint"])
 def test_what_is_no_regular_file_is_named_and_never_opened(
     setting: str, kind: str, odd_files: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from benchmark.errors import UserError
+from benchmark.reading import kind_of
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".ppm", ".tif", ".tiff")
 
@@ -17,14 +18,6 @@ TEST_NAMES = (("test", "testing"), ("val", "valid", "validation"))
 """What the folder of a split may be called, in any case; the first kind that is there is tested on."""
 
 SPLITS_EXPECTED = "train/<class>/ with test/<class>/ (or val/, valid/, validation/), or <class>/ alone"
-
-KINDS = (
-    (stat.S_ISDIR, "is a folder"),
-    (stat.S_ISFIFO, "is a named pipe"),
-    (stat.S_ISSOCK, "is a socket"),
-    (stat.S_ISCHR, "is a device"),
-    (stat.S_ISBLK, "is a device"),
-)
 
 Listed = dict[str, list[Path]]
 """Class -> its files."""
@@ -43,7 +36,7 @@ def irregular(file: Path) -> str:
         return f"can't be read ({getattr(error, 'strerror', None) or error})"
     if stat.S_ISREG(mode):
         return "" if os.access(file, os.R_OK) else "can't be read (permission denied)"
-    return next((words for test, words in KINDS if test(mode)), "is no regular file")
+    return f"is {kind_of(mode)}"
 
 
 def is_given(file: Path) -> bool:
