@@ -174,6 +174,8 @@ def test_what_can_not_be_meant_is_told_in_one_line_by_workers_too(tmp_path: Path
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(400)
 def test_an_idle_process_that_dies_is_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With one cohort for two processes after its teacher: whoever has nothing to do is killed once."""
     killed: list[int] = []
