@@ -20,6 +20,7 @@ from typing import Any
 import tyro
 
 from benchmark.checksums import AlteredFile, check_files
+from benchmark.data.kept import is_alive
 from benchmark.errors import UserError
 from benchmark.records import (
     CorruptRecord,
@@ -253,7 +254,8 @@ def _staging(place: Path) -> Iterator[Path]:
     """A folder for copies that are not whole yet; what a dead merge of this machine left is cleared."""
     name = f".merging-{platform.node()}-"
     for left in place.glob(f"{name}*"):
-        if not _alive(left.name.removeprefix(name)):
+        process = left.name.removeprefix(name)
+        if not (process.isdecimal() and is_alive(int(process))):
             shutil.rmtree(left, ignore_errors=True)
     own = place / f"{name}{os.getpid()}"
     own.mkdir(exist_ok=True)
@@ -261,16 +263,6 @@ def _staging(place: Path) -> Iterator[Path]:
         yield own
     finally:
         shutil.rmtree(own, ignore_errors=True)
-
-
-def _alive(process: str) -> bool:
-    try:
-        os.kill(int(process), 0)
-    except (ProcessLookupError, ValueError):
-        return False
-    except PermissionError:
-        pass
-    return True
 
 
 def main(arguments: list[str] | None = None) -> int:

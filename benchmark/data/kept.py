@@ -103,11 +103,12 @@ def _abandoned(folder: Path) -> Iterator[Path]:
             continue
         # Of a process on another machine nothing but its silence tells that it is dead.
         ours = match["host"] == HOST
-        if age > ABANDONED or (ours and not _is_alive(int(match["pid"]))):
+        if age > ABANDONED or (ours and not is_alive(int(match["pid"]))):
             yield file
 
 
-def _is_alive(process: int) -> bool:
+def is_alive(process: int) -> bool:
+    """Whether a process of this machine is at work."""
     if os.name != "posix":
         return True  # where signal 0 would end it
     try:

@@ -101,7 +101,7 @@ def _chosen(cohort: CohortSpec, ended: Mapping[str, Record]) -> list[tuple[RunSp
     found = []
     for name in dict.fromkeys(run.baseline for run in cohort.runs):
         own = [run for run in cohort.runs if run.baseline == name]
-        selection = choose(ended[run.name] for run in own)
+        selection = choose(ended[run.name] for run in own if run.name in ended)
         if selection is not None:
             best = next(run for run in own if run.trial == selection.number)
             found.append((best, (selection, best.hyperparameters)))
