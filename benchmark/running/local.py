@@ -168,21 +168,21 @@ class Executor:
         self, training: CohortTraining, outcome: Outcome, trained: RunSpec, folder: RunFolder
     ) -> None:
         """Writes what a run leaves; `trained` is the run that was trained for it, itself or its twin."""
-        with self._kept_in(folder, outcome.run):
+        with self.kept_in(folder, outcome.run):
             if outcome.run is not trained:
                 folder.begin({"id": outcome.run.id, **asdict(outcome.run)}, outcome.history)
             self.write(training, outcome, folder)
 
     def _begun(self, run: RunSpec, folder: RunFolder, snapshot: Snapshot) -> bool:
         """Makes a run's folder ready for it; False where it can't be written."""
-        with self._kept_in(folder, run):
+        with self.kept_in(folder, run):
             history = snapshot.state.get("progress", {}).get("history", ())
             folder.begin({"id": run.id, **asdict(run)}, history)
             return True
         return False
 
     @contextmanager
-    def _kept_in(self, folder: RunFolder, run: RunSpec) -> Iterator[None]:
+    def kept_in(self, folder: RunFolder, run: RunSpec) -> Iterator[None]:
         """A folder that can't be written in the body costs its own run."""
         try:
             with disk_full_told():

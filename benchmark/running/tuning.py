@@ -205,7 +205,7 @@ class _Trials:
             name, folder = outcome.run.name, self._folders[outcome.run.name]
             if name not in self._ended:
                 outcome.trial = Trial(outcome.run.trial, validation_of(outcome.history))
-                with disk_full_told():
+                with self._executor.kept_in(folder, outcome.run):
                     self._ended[name] = self._executor.write(training, outcome, folder)
 
     def _recorded(self, run: RunSpec) -> Record | None:
