@@ -9,12 +9,13 @@ import copy
 import json
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
-from benchmark.contracts import Distiller
+from benchmark.contracts import Activations, Distiller
 from benchmark.records import LAST, Record
 from tests.baselines.tiny import (
     EVERY_CASE,
@@ -43,13 +44,20 @@ def precise_convolutions() -> Iterator[None]:
     torch.backends.cudnn.allow_tf32 = before
 
 
+def moved(shown: Activations, device: str) -> Activations:
+    """On the device, with the classifiers that they name."""
+    second = None if shown.second is None else moved(shown.second, device)
+    here = shown.map(lambda x: x.to(device))
+    return replace(here, classify=copy.deepcopy(shown.classify).to(device), second=second)
+
+
 def terms_and_gradients(
     distiller: Distiller, pair: TinyPair, device: str, seed: int
 ) -> dict[str, torch.Tensor]:
     """The terms of a step and of every first stage, and the gradients of their sum, on the CPU."""
     distiller = copy.deepcopy(distiller).to(device)
-    teacher = pair.teacher().map(lambda x: x.to(device))
-    student = pair.student().map(lambda x: x.detach().to(device).requires_grad_())
+    teacher = moved(pair.teacher(), device)
+    student = moved(pair.student(), device).map(lambda x: x.detach().requires_grad_())
     batch = {name: value.to(device) for name, value in tiny_batch().items()}
     torch.manual_seed(seed)
     terms = dict(distiller(teacher, student, batch, PROGRESS))
@@ -98,7 +106,9 @@ def unfinished(found: dict[str, Record]) -> dict[str, str]:
 @pytest.mark.parametrize("precision", ["32", "bf16"])
 def test_every_baseline_trains_on_every_task(tmp_path: Path, task: str, precision: str) -> None:
     small = ["--seeds", "0", "--epochs", "2", "--teacher-epochs", "2", "--train-samples", "320"]
-    options = [*small, "--device", "cuda", "--precision", precision]
+    # The authors' weights are for CIFAR-100: in a few steps of synthetic data these two diverge, or nearly.
+    gentle = ["--set", "semckd.weight=10", "cat_kd.weight=1"]
+    options = [*small, *gentle, "--device", "cuda", "--precision", precision]
     assert run(tmp_path, *options, baselines=("all",), task=task, probes=True) == 0
     found = records(tmp_path)
     assert len(found) >= len(NAMES)

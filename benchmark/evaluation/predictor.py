@@ -38,6 +38,10 @@ class Predictor(Protocol):
     def parameters(self) -> Iterator[nn.Parameter]: ...
 
 
+class NotFinite(ArithmeticError):
+    """Predictions that are not numbers: what made them has diverged, and has no score."""
+
+
 @dataclass(frozen=True)
 class Predictions:
     """What a predictor says of a split: logits [N, K, ...] and its first embeddings [M, D] (float32, CPU)."""
@@ -59,7 +63,10 @@ def evaluating(predictor: Predictor) -> Iterator[None]:
 
 @torch.no_grad()
 def predict(predictor: Predictor, batches: Iterable[Batch], fabric: Fabric, keep: int = 0) -> Predictions:
-    """The predictions in eval mode, with the embeddings of the first `keep` samples."""
+    """The predictions in eval mode, with the embeddings of the first `keep` samples.
+
+    Raises NotFinite where one is NaN or infinite: its likeliest class would be a class like any other.
+    """
     logits, embeddings, kept = [], [], 0
     with evaluating(predictor), fabric.autocast():
         for batch in batches:
@@ -68,4 +75,7 @@ def predict(predictor: Predictor, batches: Iterable[Batch], fabric: Fabric, keep
             if kept < keep:
                 embeddings.append(seen.embedding[: keep - kept].float().cpu())
                 kept += len(embeddings[-1])
-    return Predictions(torch.cat(logits), torch.cat(embeddings) if embeddings else torch.empty(0))
+    answers = torch.cat(logits)
+    if not bool(torch.isfinite(answers).all()):
+        raise NotFinite("its predictions are not finite")
+    return Predictions(answers, torch.cat(embeddings) if embeddings else torch.empty(0))

@@ -63,6 +63,13 @@ def image_shape(name: str, shapes: Sequence[tuple[int, ...]]) -> tuple[int, int,
     return shape
 
 
+def place(module: nn.Module, device: torch.device, memory_format: torch.memory_format) -> None:
+    """Moves a module to the device; its tensors with as many axes as the format is for go into the format."""
+    module.to(device)
+    for tensor in (*module.parameters(), *module.buffers()):
+        tensor.data = _in_format(tensor.data, memory_format)
+
+
 def _in_format(x: Tensor, memory_format: torch.memory_format) -> Tensor:
     # A format for four axes says nothing about a tensor of three or five: that one goes in contiguous.
     axes = {torch.channels_last: 4, torch.channels_last_3d: 5}.get(memory_format, x.ndim)

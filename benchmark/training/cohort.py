@@ -23,6 +23,7 @@ from benchmark.evaluation.evaluation import Evaluation
 from benchmark.evaluation.predictor import Predictions
 from benchmark.evaluation.probing import Probing
 from benchmark.models import Network
+from benchmark.models.network import place
 from benchmark.planning.specs import RunSpec
 from benchmark.plugins import Registry
 from benchmark.seeds import RandomStream, derive
@@ -217,7 +218,7 @@ class CohortTraining:
         with RandomStream(derive(run.seed, "distiller weights"), torch.device("cpu")).active():
             distiller = build_distiller(self._registry.parts(run.baseline), context, run.distiller_arguments)
         learner = Learner(network, distiller)
-        learner.to(device=device, memory_format=network.memory_format)  # pyright: ignore[reportCallIssue]
+        place(learner, device, network.memory_format)
         stream = RandomStream(derive(run.seed, "learner"), device)
         state = RunState(
             run.name, learner, run.own_recipe, stream,

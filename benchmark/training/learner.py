@@ -13,6 +13,7 @@ from benchmark.contracts.distiller import SecondView
 from benchmark.errors import UserError
 from benchmark.evaluation.predictor import evaluating
 from benchmark.models import Network, build
+from benchmark.models.network import place
 from benchmark.seeds import RandomStream
 
 
@@ -89,7 +90,8 @@ def make_network(
         raise UserError(
             f"{architecture} does not fit {data.name}, which has a label per {labels}: take one like {kind}"
         )
-    return network.to(device=device, memory_format=network.memory_format)  # pyright: ignore[reportCallIssue]
+    place(network, device, network.memory_format)
+    return network
 
 
 def describe(

@@ -19,6 +19,7 @@ from benchmark.contracts import Activations, Batch, Distiller, Progress, Recipe
 from benchmark.contracts.distiller import SecondView
 from benchmark.data.batches import Step
 from benchmark.errors import DiskFull
+from benchmark.evaluation.predictor import NotFinite
 from benchmark.models import Network
 from benchmark.seeds import RandomStream
 from benchmark.training.learner import Learner
@@ -354,7 +355,7 @@ def _versions(batch: Batch, seen: Activations | None, views: Views) -> list[int]
 
 
 def guard(state: RunState, action: Callable[[], object]) -> None:
-    """An error in one learner's code ends that learner alone; if its weights are gone, it has diverged.
+    """An error in one learner's code ends that learner alone; without finite weights or answers it diverged.
 
     A full disk is everybody's trouble and is passed on.
     """
@@ -362,6 +363,8 @@ def guard(state: RunState, action: Callable[[], object]) -> None:
         action()
     except DiskFull:
         raise
+    except NotFinite as error:
+        state.retire("diverged", str(error))
     except (Exception, SystemExit) as error:
         if all(bool(torch.isfinite(p).all()) for p in state.parameters):
             state.retire("failed", describe_error(error))

@@ -9,6 +9,7 @@ from torch.nn import functional as F
 
 from benchmark import UserError
 from benchmark.models import build
+from benchmark.models.network import place
 
 INPUTS = {1: (6, 40), 2: (3, 32, 32), 3: (1, 8, 16, 16)}
 
@@ -72,3 +73,14 @@ def test_the_memory_format_changes_no_result(dimensions: int) -> None:
 def test_inputs_of_another_rank_or_number_are_refused_by_name(shapes: list[tuple[int, ...]]) -> None:
     with pytest.raises(UserError, match=r"conv2d_8 takes one input of shape \(channels, height, width\)"):
         build("conv2d_8", shapes, 5)
+
+
+def test_what_has_other_axes_than_the_format_is_moved_as_it_is() -> None:
+    module = torch.nn.ModuleList([torch.nn.Conv2d(2, 3, 3), torch.nn.Conv3d(2, 3, 3)])
+    expected = [parameter.detach().clone() for parameter in module.parameters()]
+    place(module, torch.device("cpu"), torch.channels_last_3d)
+    flat, deep = (layer.weight for layer in module)
+    assert flat.is_contiguous()
+    assert deep.is_contiguous(memory_format=torch.channels_last_3d)
+    assert not deep.is_contiguous()
+    assert all(torch.equal(a, b) for a, b in zip(expected, module.parameters(), strict=True))

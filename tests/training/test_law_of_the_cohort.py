@@ -114,6 +114,22 @@ def test_a_diverging_student_is_retired_and_the_others_go_on_unchanged(tmp_path:
     assert bad.reason == "not finite in epoch 2: task, explodes"
 
 
+def test_a_student_without_finite_answers_has_diverged_and_has_no_score(
+    tmp_path: Path,
+) -> None:
+    @baseline("overflows", title="Overflows")
+    class Overflows(Distiller):
+        def predict(self, student):
+            return student.logits * (1.0 if self.training else float("nan"))
+
+    assert run(tmp_path, baselines=("kd", "overflows")) == 0
+    statuses = {record.run.baseline: record for record in records(tmp_path).values()}
+    assert statuses["kd"].status == "finished"
+    bad = statuses["overflows"]
+    assert (bad.status, bad.reason) == ("diverged", "its predictions are not finite")
+    assert not bad.results.scores
+
+
 @pytest.mark.parametrize(
     "method", ["__init__", "forward", "first_stages", "task_loss", "predict", "diagnostics"]
 )
