@@ -89,7 +89,7 @@ def test_a_worker_trains_the_same_weights_from_the_text_of_a_spec_alone(
     tmp_path: Path, registry: Registry
 ) -> None:
     """What a process on another machine would do: it gets a line, its folders, the teacher's weights."""
-    assert run(tmp_path, "--label-fraction", "0.5", baselines=("wcord",)) == 0
+    assert run(tmp_path, "--label-fraction", "0.5", "--device", "cpu", baselines=("wcord",)) == 0
     settings, plan = plan_of(
         tmp_path, registry, "--label-fraction", "0.5", "--baselines", "wcord", "--no-probes"
     )
