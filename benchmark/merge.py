@@ -28,10 +28,10 @@ from benchmark.records import (
     TeacherRecord,
     read_record,
     read_teacher_record,
-    write_whole,
 )
 from benchmark.reporting.frame import contradiction
 from benchmark.reporting.results import run_folders
+from benchmark.writing import write_whole
 
 RECORD, SNAPSHOT = "record.json", "snapshot"
 

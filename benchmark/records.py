@@ -8,7 +8,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +18,7 @@ from msgspec import Meta
 
 from benchmark.checksums import content_checksum
 from benchmark.migration import migrated
+from benchmark.writing import write_whole
 
 SCHEMA = 3
 """Raised when the shape of a record changes; `migration` brings older ones along."""
@@ -353,19 +353,6 @@ def write_record(file: Path, record: Record | TeacherRecord) -> None:
 def write_json(file: Path, content: Mapping[str, Any]) -> None:
     """Writes JSON: whole or not at all."""
     write_whole(file, json.dumps(finite(content), indent=1, default=str).encode())
-
-
-def write_whole(file: Path, content: bytes) -> None:
-    """Writes a file so that a reader sees the whole of it or none: temporary name, fsync, rename."""
-    temporary = file.with_name(f".{file.name}.{os.getpid()}")
-    try:
-        with temporary.open("wb") as stream:
-            stream.write(content)
-            stream.flush()
-            os.fsync(stream.fileno())
-        temporary.replace(file)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def finite(value: Any) -> Any:

@@ -26,6 +26,7 @@ LAYERS = [
         "program",
         "reading",
         "seeds",
+        "writing",
         "records",
     ),
     ("contracts",),
@@ -52,6 +53,7 @@ REPORTING_MAY_IMPORT = (
     "benchmark.program",
     "benchmark.records",
     "benchmark.reporting",
+    "benchmark.writing",
 )
 PLUGINS_MAY_IMPORT = (
     "benchmark",

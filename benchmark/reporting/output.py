@@ -4,8 +4,8 @@ import re
 from pathlib import Path
 
 from benchmark.errors import UserError
-from benchmark.records import write_whole
 from benchmark.reporting.identity import stable_id
+from benchmark.writing import write_whole
 
 
 def file_name(stem: str) -> str:

@@ -31,7 +31,6 @@ from benchmark.records import (
     Results,
     Trial,
     read_record,
-    write_whole,
 )
 from benchmark.running.local import Executor
 from benchmark.running.locks import locked
@@ -40,6 +39,7 @@ from benchmark.running.teachers import TeacherFailed
 from benchmark.training.cohort import CohortTraining, Outcome
 from benchmark.training.loop import Position, RunState
 from benchmark.training.snapshots import Snapshots
+from benchmark.writing import write_whole
 
 
 class Tuner:

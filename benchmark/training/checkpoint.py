@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -12,12 +11,13 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from benchmark.writing import whole
+
 
 def save_weights(state: Mapping[str, Tensor], file: Path) -> None:
     """Writes a state dict to `file`: whole or not at all."""
-    temporary = file.with_name(f".{file.name}.{os.getpid()}")
-    save_file({name: value.detach().cpu().contiguous() for name, value in state.items()}, temporary)
-    temporary.replace(file)
+    with whole(file) as temporary:
+        save_file({name: value.detach().cpu().contiguous() for name, value in state.items()}, temporary)
 
 
 def load_weights(module: nn.Module, file: Path) -> bool:

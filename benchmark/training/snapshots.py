@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import os
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -18,6 +17,7 @@ from typing import Any
 import torch
 
 from benchmark.training.loop import START, Position, RunState
+from benchmark.writing import whole
 
 FORMAT = "2"
 """Of the content: snapshots of other formats are of no use."""
@@ -121,17 +121,13 @@ def before(file: Path) -> Path:
 
 def _write(file: Path, content: Mapping[str, Any]) -> None:
     """Writes a snapshot, its digest behind it, whole or not at all; the last one becomes the one before."""
-    temporary = file.with_name(f".{file.name}.{os.getpid()}")
-    try:
+    with whole(file) as temporary:
         torch.save(content, temporary)
         with temporary.open("r+b") as stream:
             digest = hashlib.file_digest(stream, _digest).digest()
             stream.write(digest)
         if file.is_file():
             file.replace(before(file))
-        temporary.replace(file)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _read(file: Path) -> dict[str, Any]:

@@ -7,12 +7,15 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from PIL import Image
 from rich.console import Console
 
 from benchmark.errors import UserError
 from benchmark.records import Metric, Record, Results
 from benchmark.reporting import report
 from tests.reporting.fake_records import few_records, make_record, write_run
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def run_report(folder, width=200):
@@ -98,3 +101,20 @@ def test_the_command_reports_in_an_environment_without_torch(small):
     assert done.returncode == 0, done.stderr
     assert (small / "report.html").exists()
     assert "missing: python run_all.py" in done.stdout
+
+
+@pytest.mark.timeout(200)
+def test_two_reports_of_one_folder_at_once_leave_whole_files(small):
+    code = "import io, sys; from pathlib import Path; from rich.console import Console\n"
+    code += "from benchmark.reporting import report\nreport(Path(sys.argv[1]), Console(file=io.StringIO()))"
+    both = [subprocess.Popen([sys.executable, "-c", code, str(small)], cwd=ROOT) for _ in range(2)]
+    assert [process.wait(timeout=180) for process in both] == [0, 0]
+    written = [file for file in small.rglob("*") if file.is_file() and "runs" not in file.parts]
+    assert not [file for file in written if file.name.startswith(".")], "a temporary file is left"
+    pictures = [file for file in written if file.suffix == ".png"]
+    assert pictures
+    for file in pictures:
+        with Image.open(file) as picture:
+            picture.load()
+    assert len(pd.read_parquet(small / "records.parquet")) == len(pd.read_csv(small / "records.csv")) == 3
+    assert (small / "report.html").read_text().rstrip().endswith("</html>")

@@ -229,6 +229,21 @@ def test_a_trial_whose_code_fails_is_told_and_costs_nobody_else(tmp_path: Path) 
     assert set(tuned(tmp_path)) == {"kd"}
 
 
+def test_a_folder_where_a_trial_writes_costs_that_trial_alone(
+    whole: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (slug,) = (folder.name for folder in (whole / "t" / "trials").glob("*-trial_1_kd-*"))
+    (tmp_path / "t" / "trials" / slug / "record.json").mkdir(parents=True)
+    assert run(tmp_path, *TUNE, "--seeds", "0", "1", "2", baselines=NAMES) == 1
+    assert f"{slug} failed: Is a directory" in capsys.readouterr().out.replace("\n", " ")
+    (tmp_path / "t" / "trials" / slug / "record.json").rmdir()
+    found, expected = trials(tmp_path), trials(whole)
+    assert expected.keys() - found.keys() == {"kd 1"}
+    assert {name: outcome(found[name]) for name in found if "kd" not in name} == {
+        name: outcome(expected[name]) for name in expected if "kd" not in name
+    }
+
+
 def test_hidden_labels_and_test_data_decide_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Wrong hidden labels, wrong test labels, other test images: trials, choice and weights stay."""
     options = ["--tune", "4", "--epochs", "4", "--seeds", "0", "--validation", "0.3"]
