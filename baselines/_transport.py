@@ -7,7 +7,6 @@ and stay finite for every cost in [0, 2].
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 
 import torch
@@ -24,34 +23,38 @@ def ipot(cost: Tensor, beta: float = 0.1, steps: int = 50) -> Tensor:
     one; without it the rows end far off. What is left of that error (below 1 %) is repaired at the end. Tight
     clusters of which one side holds more samples than the other need far more steps than 50: use `exact` for
     such costs.
+    The k-th Q is exp(-k C / beta) under the product of all scalings, of which the logarithms are kept: no
+    entry is lost to an underflow, and a step has one exponential per entry.
     cost [..., n, m] -> [..., n, m], a constant of the backward pass.
     """
-    gain = _full_precision(cost) / -beta
+    gain, row, column = _start(cost, beta)
     n, m = cost.shape[-2:]
-    log_plan = torch.zeros_like(gain)
-    log_b = gain.new_full((*gain.shape[:-2], 1, m), -math.log(m))
-    for _ in range(steps):
-        log_plan = log_plan + gain
-        log_plan = log_plan - (log_plan + log_b).logsumexp(-1, keepdim=True) - math.log(n)
-        log_b = -math.log(m) - log_plan.logsumexp(-2, keepdim=True)
-        log_plan = log_plan + log_b
-    return _with_uniform_marginals(log_plan.exp())
+    with torch.autocast(cost.device.type, enabled=False):
+        b = gain.new_full((*gain.shape[:-2], m, 1), 1 / m)
+        for step in range(1, steps + 1):
+            plan = torch.add(row + column, gain, alpha=step).exp_()
+            a = (n * (plan @ b)).reciprocal_()
+            b = (m * (plan.mT @ a)).reciprocal_()
+            row, column = row + a.log(), column + b.mT.log()
+        return _with_uniform_marginals(a * plan * b.mT)
 
 
 @torch.no_grad()
 def sinkhorn(cost: Tensor, regularisation: float = 0.05, steps: int = 100) -> Tensor:
     """The coupling exp((f_i + g_j - C_ij) / regularisation), entropically regularised (Cuturi 2013).
 
+    The potentials f and g are kept beside the plan, as in `ipot`.
     cost [..., n, m] -> [..., n, m], a constant of the backward pass.
     """
-    gain = _full_precision(cost) / -regularisation
+    gain, row, column = _start(cost, regularisation)
     n, m = cost.shape[-2:]
-    row = gain.new_zeros(*gain.shape[:-1], 1)
-    column = gain.new_zeros(*gain.shape[:-2], 1, m)
-    for _ in range(steps):
-        column = -math.log(m) - (gain + row).logsumexp(-2, keepdim=True)
-        row = -math.log(n) - (gain + column).logsumexp(-1, keepdim=True)
-    return (gain + row + column).exp()
+    with torch.autocast(cost.device.type, enabled=False):
+        for _ in range(steps):
+            plan = (gain + row + column).exp_()
+            b = (m * plan.sum(-2, keepdim=True)).reciprocal_()
+            a = (n * (plan @ b.mT)).reciprocal_()
+            row, column = row + a.log(), column + b.log()
+        return a * plan * b
 
 
 @torch.no_grad()
@@ -87,5 +90,7 @@ def _with_uniform_marginals(plan: Tensor) -> Tensor:
     return plan + missing_rows * missing_columns / missing_rows.sum(-2, keepdim=True).clamp(min=1e-12)
 
 
-def _full_precision(cost: Tensor) -> Tensor:
-    return cost.detach().to(torch.float32)
+def _start(cost: Tensor, scale: float) -> tuple[Tensor, Tensor, Tensor]:
+    """-C / scale in float32, and the logarithms of the scalings of its rows and columns, all 0."""
+    gain = cost.detach().to(torch.float32) / -scale
+    return gain, gain.new_zeros(*gain.shape[:-1], 1), gain.new_zeros(*gain.shape[:-2], 1, gain.shape[-1])
