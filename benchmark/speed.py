@@ -19,6 +19,7 @@ from benchmark import plugins
 from benchmark.contracts import Data, Pair, Request, Samples
 from benchmark.contracts.distiller import SecondView
 from benchmark.data.batches import Step, TrainStream
+from benchmark.data.feed import read_all
 from benchmark.data.split_settings import SplitFacts, SplitSettings
 from benchmark.data.splits import splits_of
 from benchmark.errors import UserError, unknown
@@ -145,7 +146,7 @@ def _random(template: Data, speed: Speed) -> Data:
     draw = generator(0, "speed")
     which = torch.randint(len(template.train), (speed.samples,), generator=draw)
     labels = torch.randint(speed.classes, (speed.samples, *template.train.labels.shape[1:]), generator=draw)
-    train = Samples({name: x[which] for name, x in template.train.modalities.items()}, labels)
+    train = Samples({name: x[which] for name, x in read_all(template.train).items()}, labels)
     return dataclasses.replace(template, train=train, classes=tuple(map(str, range(speed.classes))))
 
 

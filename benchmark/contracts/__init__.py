@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from benchmark.contracts.data import Modality as Modality
     from benchmark.contracts.data import Request as Request
     from benchmark.contracts.data import Samples as Samples
+    from benchmark.contracts.data import Source as Source
+    from benchmark.contracts.data import Stored as Stored
     from benchmark.contracts.data import Target as Target
     from benchmark.contracts.data import TeacherData as TeacherData
     from benchmark.contracts.data import deferred as deferred
@@ -47,6 +49,8 @@ _NAMES = {
         "Modality",
         "Request",
         "Samples",
+        "Source",
+        "Stored",
         "Target",
         "deferred",
         "TeacherData",

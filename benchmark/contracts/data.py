@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Generator, Tensor
 
 IGNORE = -1
 """The label of a sample (or of a pixel) that no loss and no metric may use."""
@@ -34,21 +35,61 @@ class Modality:
     spatial: bool = True
 
 
+class Source(ABC):
+    """Samples on disk, of which one is read at a time. A reader of a large dataset derives from it.
+
+    Worker processes get a copy: an instance holds paths and numbers, and nothing that is open.
+    """
+
+    @abstractmethod
+    def read(self, row: int, names: frozenset[str], draw: Generator | None) -> Mapping[str, Tensor]:
+        """The raw values [C, *space] of these modalities of the sample number `row`.
+
+        draw   what random crops are drawn from, one crop for all modalities; None: as evaluation sees it
+
+        Raises UserError where the sample can't be read.
+        """
+
+
+@dataclass(frozen=True)
+class Stored:
+    """Modalities that are read when a batch needs them.
+
+    names     what there is of every sample
+    rows      [N] int64: which samples of the source these are
+    workers   how many processes read ahead; 0: this one reads
+    """
+
+    source: Source
+    names: frozenset[str]
+    rows: Tensor
+    workers: int = 0
+
+    def at(self, index: Tensor) -> Stored:
+        """The samples at `index` [M], in that order; nothing is read."""
+        return replace(self, rows=self.rows[index])
+
+
 @dataclass(frozen=True)
 class Samples:
-    """A set of samples in memory.
+    """A set of samples: in memory, or read from disk batch by batch. Labels are in memory either way.
 
-    modalities   name -> [N, C, *space]
+    modalities   name -> [N, C, *space], or where they are read from
     labels       [N] int64, or a mask [N, H, W] int64 for dense tasks; IGNORE where there is no label
     groups       [N] int64: the subject or scene that a sample must not be torn from; None where there is none
     """
 
-    modalities: Mapping[str, Tensor]
+    modalities: Mapping[str, Tensor] | Stored
     labels: Tensor
     groups: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    @property
+    def names(self) -> frozenset[str]:
+        """Of the modalities."""
+        return self.modalities.names if isinstance(self.modalities, Stored) else frozenset(self.modalities)
 
     @property
     def labelled(self) -> bool:
@@ -58,6 +99,8 @@ class Samples:
     def subset(self, index: Tensor) -> Samples:
         """The samples at `index` [M], in that order."""
         groups = None if self.groups is None else self.groups[index]
+        if isinstance(self.modalities, Stored):
+            return Samples(self.modalities.at(index), self.labels[index], groups)
         return Samples({name: x[index] for name, x in self.modalities.items()}, self.labels[index], groups)
 
 

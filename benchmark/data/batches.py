@@ -1,9 +1,10 @@
-"""Batches of an in-memory split: the order of samples, the joint augmentation, and the networks' scale."""
+"""Batches of a split: the order of samples, the joint augmentation, and the networks' scale."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -11,9 +12,10 @@ from torch.nn import functional as F
 
 from benchmark.contracts import IGNORE, Batch, Data, Modality, Samples
 from benchmark.contracts.distiller import SecondView
+from benchmark.data.feed import Raw, feed_of
 from benchmark.data.split_settings import steps_per_epoch
 from benchmark.data.views import StrongDraws, rotated, strong
-from benchmark.seeds import generator
+from benchmark.seeds import derive, generator
 
 Geometry = tuple[Tensor | None, Tensor | None]
 """How each sample of a batch is cropped and flipped: shift [2, B] and flip [B], as `shift_and_flip` takes
@@ -51,8 +53,9 @@ class TrainStream:
         purpose: str = "train",
     ):
         self.modalities = {name: data.modalities[name] for name in modalities}
-        self.samples = _on_device(samples, self.modalities, device)
+        self.labels = samples.labels.to(device)
         self.labelled = labelled
+        self._feed = feed_of(samples, self.modalities, device, resident=True)
         self.batch_size = min(batch_size, len(samples))
         self._data, self._seed, self._device, self._purpose = data, seed, device, purpose
         few = not bool(labelled.all()) and bool(labelled.any())
@@ -66,7 +69,7 @@ class TrainStream:
         A last partial batch is left out (the next epoch's order is another). With few labels the labelled
         samples come round more often in an epoch, and the unlabelled ones not all of them.
         """
-        return steps_per_epoch(len(self.samples), self.batch_size)
+        return steps_per_epoch(len(self.labels), self.batch_size)
 
     def epoch(self, number: int) -> Iterator[Batch]:
         """The batches of epoch `number`."""
@@ -80,32 +83,30 @@ class TrainStream:
         """
         augmentation = generator(self._seed, self._purpose, "augmentation", number)
         draws: dict[SecondView, torch.Generator] = {}
-        labelled = self.labelled.to(self._device)
-        for step, index in enumerate(self._order(number)):
+        labelled, order = self.labelled.to(self._device), self._order(number)
+        for index in order[:first]:
+            self._draw_geometry(len(index), augmentation)
+        reading = derive(self._seed, self._purpose, "reading", number)
+        for index, raw in zip(order[first:], self._feed.batches(order[first:], reading), strict=True):
             geometry = self._draw_geometry(len(index), augmentation)
-            if step < first:
-                continue
             where = index.to(self._device)
+            moved = partial(self._moved, raw, geometry)
             batch: Batch = {"index": where, "labelled": labelled[where]}
-            batch |= self._views(where, geometry)
+            batch |= self._views(where, moved, geometry)
 
-            def second(
-                view: SecondView, where: Tensor = where, batch: Batch = batch, geometry: Geometry = geometry
-            ) -> Batch:
+            def second(view: SecondView, batch: Batch = batch, moved: Raw = moved) -> Batch:
                 if view not in draws:
                     draws[view] = generator(self._seed, self._purpose, "second view", view, number)
                     for _ in range(first if view == "strong" else 0):
-                        StrongDraws.draw(len(where), draws[view])
-                return second_view(
-                    view, batch, lambda name: self._raw(name, where, geometry), self.modalities, draws[view]
-                )
+                        StrongDraws.draw(len(batch["index"]), draws[view])
+                return second_view(view, batch, moved, self.modalities, draws[view])
 
             yield Step(batch, second)
 
     def _order(self, number: int) -> list[Tensor]:
         draw = generator(self._seed, self._purpose, "order", number)
         if not self._quota:
-            order = torch.randperm(len(self.samples), generator=draw)
+            order = torch.randperm(len(self.labels), generator=draw)
             return list(order.split(self.batch_size))[: self.steps_per_epoch]
         known, unknown = self.labelled.nonzero().flatten(), (~self.labelled).nonzero().flatten()
         steps, others = self.steps_per_epoch, self.batch_size - self._quota
@@ -120,27 +121,24 @@ class TrainStream:
         flip = (torch.rand(count, generator=draw) < 0.5).to(self._device) if self._data.flip else None
         return shift, flip
 
-    def _views(self, where: Tensor, geometry: Geometry) -> Batch:
+    def _views(self, where: Tensor, moved: Raw, geometry: Geometry) -> Batch:
         """Labels and modalities of the samples at `where`."""
-        label = self.samples.labels[where]
+        label = self.labels[where]
         if label.ndim > 1:
             label = shift_and_flip(label[:, None], self._data.pad, *geometry, fill=IGNORE)[:, 0]
-        normalised = {
-            name: normalise(self._raw(name, where, geometry), modality)
-            for name, modality in self.modalities.items()
-        }
+        normalised = {name: normalise(moved(name), modality) for name, modality in self.modalities.items()}
         return {"label": label, **normalised}
 
-    def _raw(self, name: str, where: Tensor, geometry: Geometry) -> Tensor:
-        """A copy of a modality of the samples at `where`, cropped and flipped, in its own units."""
-        x = self.samples.modalities[name][where]
+    def _moved(self, raw: Raw, geometry: Geometry, name: str) -> Tensor:
+        """A copy of a modality of a batch, cropped and flipped, in its own units."""
+        x = raw(name)
         return shift_and_flip(x, self._data.pad, *geometry) if self.modalities[name].spatial else x
 
 
 def second_view(
     view: SecondView,
     batch: Batch,
-    raw: Callable[[str], Tensor],
+    raw: Raw,
     modalities: Mapping[str, Modality],
     draw: torch.Generator,
 ) -> Batch:
@@ -196,18 +194,14 @@ def in_order(
 
     alter   (name, raw values [B, C, *space]) -> what stands for them, before it is normalised
     """
-    for index in torch.arange(len(samples)).split(batch_size):
+    names, order = tuple(modalities), torch.arange(len(samples)).split(batch_size)
+    for index, raw in zip(order, feed_of(samples, names, device).batches(order), strict=True):
         batch = {"index": index.to(device), "label": samples.labels[index].to(device)}
         batch["labelled"] = torch.ones(len(index), dtype=torch.bool, device=device)
-        for name in modalities:
-            x = samples.modalities[name][index].to(device)
+        for name in names:
+            x = raw(name)
             batch[name] = normalise(x if alter is None else alter(name, x), data.modalities[name])
         yield batch
-
-
-def _on_device(samples: Samples, modalities: Iterable[str], device: torch.device) -> Samples:
-    seen = {name: samples.modalities[name].to(device) for name in modalities}
-    return Samples(seen, samples.labels.to(device), samples.groups)
 
 
 def _reshuffled(pool: Tensor, count: int, draw: torch.Generator) -> Tensor:

@@ -20,6 +20,7 @@ from torch import Tensor
 from torchvision.datasets import CIFAR10
 
 from benchmark.contracts import Samples
+from benchmark.data.feed import read_all
 from benchmark.data.loading import Report, Unusable
 from benchmark.data.locating import Listed, irregular, printable
 from benchmark.data.pictures import decode_picture, in_threads, read_picture
@@ -123,7 +124,7 @@ def fingerprint(parts: Mapping[str, Samples]) -> str:
     """16 hexadecimal digits of the SHA-256 over names and contents of splits."""
     digest = hashlib.sha256()
     for split, samples in parts.items():
-        for name, tensor in (*samples.modalities.items(), ("labels", samples.labels)):
+        for name, tensor in (*read_all(samples).items(), ("labels", samples.labels)):
             digest.update(f"{split}/{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
             digest.update(tensor.contiguous().numpy().data)
     return digest.hexdigest()[:16]

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+import torch
 from lightning_fabric import Fabric
 from torchmetrics import MetricCollection
 
-from benchmark.contracts import Data
+from benchmark.contracts import Data, Stored
 from benchmark.data.batches import in_order
+from benchmark.data.feed import read_all
 from benchmark.data.splits import open_test
 from benchmark.evaluation.accuracy import score
 from benchmark.evaluation.corruptions import NOISE, STRENGTHS, Corruption, Values
 from benchmark.evaluation.predictor import Predictor, predict
 from benchmark.records import Corrupted
+
+MOST_READ = 2_000
+"""Samples that are read from disk to find out what values there are."""
 
 
 class CorruptedTest:
@@ -70,8 +75,14 @@ class CorruptedTest:
         return self._memory[key]  # pyright: ignore[reportReturnType]
 
     def _values(self, name: str) -> Values:
-        """Those of a modality over the whole train part, however it is split: the same for every run."""
+        """Those of a modality over the train part, however it is split: the same for every run.
+
+        Of data on disk some samples, evenly over all of them.
+        """
         key = ("values", self._data.fingerprint, name)
         if key not in self._memory:
-            self._memory[key] = Values.of(self._data.modalities[name], self._data.train.modalities[name])
+            train = self._data.train
+            if isinstance(train.modalities, Stored):
+                train = train.subset(torch.arange(0, len(train), -(-len(train) // MOST_READ)))
+            self._memory[key] = Values.of(self._data.modalities[name], read_all(train, [name])[name])
         return self._memory[key]  # pyright: ignore[reportReturnType]

@@ -59,7 +59,7 @@ class Probing:
         """
         found: Probes = {}
         for name, question in self._questions().items():
-            known = question.train.modalities.keys() & question.test.modalities.keys()
+            known = question.train.names & question.test.names
             if set(network.modalities) <= known:
                 train, test = (self._embeddings(network, part) for part in (question.train, question.test))
                 labels = question.train.labels.numpy(), question.test.labels.numpy()

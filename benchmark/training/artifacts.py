@@ -13,6 +13,7 @@ from torch import Tensor
 from benchmark.contracts import Batch, Samples
 from benchmark.contracts.distiller import SecondView
 from benchmark.data.batches import in_order, second_view
+from benchmark.data.feed import feed_of
 from benchmark.data.splits import open_test
 from benchmark.evaluation.fidelity import class_correlation
 from benchmark.evaluation.predictor import Predictions, evaluating
@@ -99,9 +100,8 @@ class Artifacts:
         modalities = {name: self.materials.data.modalities[name] for name in self.seen}
         draw = generator(self.materials.spec.seed, "diagnostics", view)
 
-        def raw(name: str) -> Tensor:
-            return self.train.modalities[name][: len(batch["index"])].to(self.fabric.device)
-
+        feed = feed_of(self.train, self.seen, self.fabric.device)
+        (raw,) = feed.batches([torch.arange(len(batch["index"]))])
         return second_view(view, batch, raw, modalities, draw)
 
     @cached_property

@@ -1,0 +1,138 @@
+"""What samples hold, batch by batch in an order that is given: gathered from memory, or read from disk."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Protocol
+
+import cv2
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from benchmark.contracts import Samples, Source, Stored
+from benchmark.errors import UserError
+from benchmark.seeds import generator
+
+Raw = Callable[[str], Tensor]
+"""A modality's name -> what a batch has of it, in its own units, [B, C, *space] on the device: a copy."""
+
+
+READ_AT_ONCE = 256
+"""Samples, where all of them are wanted."""
+
+
+class Feed(Protocol):
+    """The raw values of some samples, as often and in whatever order they are asked for."""
+
+    def batches(self, order: Sequence[Tensor], seed: int | None = None) -> Iterator[Raw]:
+        """One batch for each index [B] of `order`.
+
+        seed   of the random crops, where a source has any; None: samples as evaluation sees them
+        """
+        ...
+
+
+def feed_of(samples: Samples, names: Iterable[str], device: torch.device, *, resident: bool = False) -> Feed:
+    """What samples hold of the modalities named.
+
+    resident   samples in memory are moved to the device at once, instead of batch by batch
+    """
+    if isinstance(samples.modalities, Stored):
+        return FromDisk(samples.modalities, frozenset(names), device)
+    kept = {name: samples.modalities[name] for name in names}
+    return FromMemory({name: x.to(device) for name, x in kept.items()} if resident else kept, device)
+
+
+def read_all(samples: Samples, names: Iterable[str] | None = None) -> dict[str, Tensor]:
+    """The modalities named (all), [N, C, *space]; those on disk are read, as evaluation sees them."""
+    wanted = samples.names if names is None else frozenset(names)
+    if not isinstance(samples.modalities, Stored):
+        return {name: x for name, x in samples.modalities.items() if name in wanted}
+    parts: dict[str, list[Tensor]] = {name: [] for name in sorted(wanted)}
+    order = torch.arange(len(samples)).split(READ_AT_ONCE)
+    for raw in FromDisk(samples.modalities, wanted, torch.device("cpu")).batches(order):
+        for name, so_far in parts.items():
+            so_far.append(raw(name))
+    return {name: torch.cat(so_far) for name, so_far in parts.items()}
+
+
+@dataclass(frozen=True)
+class FromMemory:
+    """Gathers batches of modalities [N, C, *space], wherever these are."""
+
+    modalities: Mapping[str, Tensor]
+    device: torch.device
+
+    def batches(self, order: Sequence[Tensor], seed: int | None = None) -> Iterator[Raw]:
+        """See Feed; nothing is drawn."""
+        for index in order:
+            yield partial(self._gathered, index)
+
+    def _gathered(self, index: Tensor, name: str) -> Tensor:
+        x = self.modalities[name]
+        return x[index.to(x.device)].to(self.device)
+
+
+@dataclass(frozen=True)
+class FromDisk:
+    """Reads batches in worker processes, two ahead each; any number of them gives the same batches."""
+
+    stored: Stored
+    names: frozenset[str]
+    device: torch.device
+
+    def batches(self, order: Sequence[Tensor], seed: int | None = None) -> Iterator[Raw]:
+        """See Feed. Raises UserError for a sample that can't be read, when its batch is due."""
+        stored, pinned = self.stored, self.device.type == "cuda"
+        loader = DataLoader(
+            _Rows(stored.source, self.names, seed),
+            batch_sampler=[stored.rows[index].tolist() for index in order],
+            num_workers=min(stored.workers, len(order)),
+            collate_fn=_as_it_is,  # pyright: ignore[reportArgumentType]
+            worker_init_fn=_begin,
+            pin_memory=pinned,
+            generator=torch.Generator(),  # without one it would draw from torch's global state
+        )
+        for read in loader:
+            if isinstance(read, str):
+                raise UserError(read)
+            here = {name: x.to(self.device, non_blocking=pinned) for name, x in read.items()}
+            yield partial(_copied, here)
+
+
+@dataclass(frozen=True)
+class _Rows(Dataset):
+    """Batches of samples by the numbers of their rows; what is wrong with one is returned as a text."""
+
+    source: Source
+    names: frozenset[str]
+    seed: int | None
+
+    def __getitems__(self, rows: list[int]) -> dict[str, Tensor] | str:
+        try:
+            samples = [self.source.read(row, self.names, self._draw(row)) for row in rows]
+        except UserError as error:
+            return str(error)
+        return {name: torch.stack([sample[name] for sample in samples]) for name in sorted(self.names)}
+
+    def _draw(self, row: int) -> torch.Generator | None:
+        return None if self.seed is None else generator(self.seed, row)
+
+
+def _as_it_is(read: dict[str, Tensor] | str) -> dict[str, Tensor] | str:
+    return read
+
+
+def _begin(number: int) -> None:
+    """Ctrl-C is for the main process, which ends its workers; each of these has one core."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    cv2.setNumThreads(0)
+
+
+def _copied(here: Mapping[str, Tensor], name: str) -> Tensor:
+    x = here[name]
+    return x.clone() if x.is_floating_point() else x
