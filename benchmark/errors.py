@@ -41,6 +41,10 @@ def reason_of(error: BaseException, longest: int = 200) -> str:
     return one_line(lines[0], longest) if lines else type(error).__name__
 
 
+class Unreadable(UserError):
+    """A sample on disk can't be read: whoever trains on the same batches has the same trouble."""
+
+
 class DiskFull(UserError):
     """Nothing more can be written. What was kept so far stays, and the same command goes on from there."""
 

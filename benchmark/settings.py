@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import re
 import unicodedata
 from dataclasses import dataclass, fields
@@ -76,6 +77,11 @@ class Settings:
     """Folder that holds the real datasets."""
     bad_samples: BadSamples = "stop"
     """What to do with a sample that can't be used: stop and name it, or skip it with a counted warning."""
+    memory_gb: float = 4.0
+    """What a dataset's samples may take in memory; a larger one stays on disk, if its reader can leave it
+    there, and is read batch by batch."""
+    num_workers: int | None = None
+    """Processes that read ahead what stays on disk; by default one for each core of a job."""
     tune: int = 0
     """Trials of tuning per baseline, the default among them; chosen on validation, run beside the default."""
     probes: bool = True
@@ -135,6 +141,12 @@ class Settings:
         return self.results_dir / (self.name or self.preset)
 
     @property
+    def readers(self) -> int:
+        """How many processes read ahead."""
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        return max(1, cores // self.jobs) if self.num_workers is None else self.num_workers
+
+    @property
     def cache(self) -> Path:
         """Where decoded and rendered data is kept for all commands."""
         return self.results_dir / "cache"
@@ -154,6 +166,10 @@ class Settings:
             )
         if not 1 <= self.jobs <= MOST_JOBS:
             raise UserError(f"--jobs {self.jobs}: give a whole number from 1 up to {MOST_JOBS}")
+        if not 0 < self.memory_gb < math.inf:
+            raise UserError(f"--memory-gb {self.memory_gb}: give a number of gigabytes above 0")
+        if self.num_workers is not None and not 0 <= self.num_workers <= MOST_JOBS:
+            raise UserError(f"--num-workers {self.num_workers}: give a whole number from 0 up to {MOST_JOBS}")
         if not 0 <= self.snapshot_minutes < math.inf:
             raise UserError(f"--snapshot-minutes {self.snapshot_minutes}: give a number of minutes from 0 up")
         if self.tune < 0 or self.tune == 1 or self.tune > MOST_TRIALS:

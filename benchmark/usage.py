@@ -33,7 +33,14 @@ GROUPS = {
         "teacher_seeds",
         "teacher_checkpoint",
     ),
-    "Data and plugins": ("data_dir", "download", "bad_samples", "plugin"),
+    "Data and plugins": (
+        "data_dir",
+        "download",
+        "bad_samples",
+        "memory_gb",
+        "num_workers",
+        "plugin",
+    ),
     "Results": ("results_dir", "name", "probes", "corruptions", "report"),
     "Machine": (
         "device",

@@ -29,7 +29,8 @@ def test_every_flag_that_is_promised_is_there() -> None:
         tasks datasets folds pairs baselines seeds preset epochs batch_size train_samples label_fraction
         validation split_seeds tune teacher_data teacher_epochs teacher_samples teacher_seeds
         teacher_checkpoint
-        data_dir bad_samples probes corruptions results_dir report name device jobs precision set
+        data_dir bad_samples memory_gb num_workers
+        probes corruptions results_dir report name device jobs precision set
         executor ray_address slurm shard snapshot_minutes estimate config plugin download list dry_run
         verbose report_only figures
     """
@@ -67,6 +68,8 @@ def test_a_shard_is_a_number_out_of_so_many(shard: str) -> None:
         ("--shard 1/2 --executor ray", "divides it itself"),
         ("--tune 4 --executor ray", "--executor local"),
         ("--snapshot-minutes -1", "from 0 up"),
+        ("--memory-gb 0", "above 0"),
+        ("--num-workers -1", "from 0 up to"),
     ],
 )
 def test_flags_that_do_not_go_together_are_told(line: str, told: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -142,6 +143,9 @@ class Request:
     bad_samples   "stop" at the first sample that can't be used, or "skip" it with a counted warning
     cache         the folder where decoded and rendered data is kept between commands; None: nothing is kept
     say           takes one line for the user
+    memory_gb     what the samples may take in memory; those of a larger dataset stay on disk, if its reader
+                  can leave them there
+    num_workers   how many processes then read ahead
     """
 
     data_dir: Path | None = None
@@ -150,6 +154,8 @@ class Request:
     bad_samples: BadSamples = "stop"
     cache: Path | None = None
     say: Callable[[str], None] = print
+    memory_gb: float = math.inf
+    num_workers: int = 0
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import signal
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from benchmark.contracts import Samples, Source, Stored
-from benchmark.errors import UserError
+from benchmark.errors import Unreadable, UserError
 from benchmark.seeds import generator
 
 Raw = Callable[[str], Tensor]
@@ -86,12 +87,14 @@ class FromDisk:
     device: torch.device
 
     def batches(self, order: Sequence[Tensor], seed: int | None = None) -> Iterator[Raw]:
-        """See Feed. Raises UserError for a sample that can't be read, when its batch is due."""
+        """See Feed. Raises Unreadable for a sample that can't be read, when its batch is due."""
         stored, pinned = self.stored, self.device.type == "cuda"
+        workers = min(stored.workers, len(order))
         loader = DataLoader(
             _Rows(stored.source, self.names, seed),
             batch_sampler=[stored.rows[index].tolist() for index in order],
-            num_workers=min(stored.workers, len(order)),
+            num_workers=workers,
+            multiprocessing_context=_context() if workers else None,
             collate_fn=_as_it_is,  # pyright: ignore[reportArgumentType]
             worker_init_fn=_begin,
             pin_memory=pinned,
@@ -99,7 +102,7 @@ class FromDisk:
         )
         for read in loader:
             if isinstance(read, str):
-                raise UserError(read)
+                raise Unreadable(read)
             here = {name: x.to(self.device, non_blocking=pinned) for name, x in read.items()}
             yield partial(_copied, here)
 
@@ -123,13 +126,21 @@ class _Rows(Dataset):
         return None if self.seed is None else generator(self.seed, row)
 
 
+def _context() -> str | None:
+    """How processes are started: forked where that is possible, which takes milliseconds; the others import
+    torch anew. A process that was itself started anew would have its own started so, too."""
+    return "fork" if "fork" in multiprocessing.get_all_start_methods() else None
+
+
 def _as_it_is(read: dict[str, Tensor] | str) -> dict[str, Tensor] | str:
     return read
 
 
 def _begin(number: int) -> None:
-    """Ctrl-C is for the main process, which ends its workers; each of these has one core."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    """Signals to a whole group of processes are for the main one, which ends its step and then these; each
+    of them has one core."""
+    for each in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(each, signal.SIG_IGN)
     cv2.setNumThreads(0)
 
 

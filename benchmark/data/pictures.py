@@ -41,15 +41,19 @@ Result = TypeVar("Result")
 
 def read_picture(file: Path, flags: int = COLOUR) -> np.ndarray:
     """The picture in a file as `decode_picture` gives it; raises Unusable."""
+    return decode_picture(file, picture_bytes(file), flags)
+
+
+def picture_bytes(file: Path) -> bytes:
+    """The content of a file that may be a picture; raises Unusable."""
     if problem := irregular(file):
         raise Unusable(file, problem)
     try:
         if (size := file.stat().st_size) > MAXIMUM_BYTES:
             raise Unusable(file, f"is too large, {size:,} bytes: up to {MAXIMUM_BYTES:,} are read")
-        content = file.read_bytes()
+        return file.read_bytes()
     except OSError as error:
         raise Unusable(file, f"can't be read ({error.strerror})") from error
-    return decode_picture(file, content, flags)
 
 
 def decode_picture(file: object, content: bytes | None, flags: int = COLOUR) -> np.ndarray:
@@ -58,17 +62,11 @@ def decode_picture(file: object, content: bytes | None, flags: int = COLOUR) -> 
 
     Raises Unusable that names `file` where it can't be decoded, or has more than MAXIMUM_PIXELS.
     """
-    bound = f"pictures of up to {MAXIMUM_PIXELS:,} pixels are decoded"
-    try:
-        size = _stated_size(content) if content else None
-    except Image.DecompressionBombError as error:
-        raise Unusable(file, f"is too large: {bound}") from error
+    check_header(file, content)
     if content is not None and content.startswith(PNG):
         content = _still(content)
-    if content is None or size is None:
+    if content is None:
         raise Unusable(file, "can't be decoded")
-    if size[0] * size[1] > MAXIMUM_PIXELS:
-        raise Unusable(file, f"is too large, {size[0]:,} x {size[1]:,} pixels: {bound}")
     try:
         image = cv2.imdecode(np.frombuffer(content, np.uint8), flags)
     except cv2.error:
@@ -76,6 +74,19 @@ def decode_picture(file: object, content: bytes | None, flags: int = COLOUR) -> 
     if image is None:
         raise Unusable(file, "can't be decoded")
     return image
+
+
+def check_header(file: object, content: bytes | None) -> None:
+    """Raises Unusable that names `file` where the header is no picture's, or one of too many pixels."""
+    bound = f"pictures of up to {MAXIMUM_PIXELS:,} pixels are decoded"
+    try:
+        size = _stated_size(content) if content else None
+    except Image.DecompressionBombError as error:
+        raise Unusable(file, f"is too large: {bound}") from error
+    if size is None:
+        raise Unusable(file, "can't be decoded")
+    if size[0] * size[1] > MAXIMUM_PIXELS:
+        raise Unusable(file, f"is too large, {size[0]:,} x {size[1]:,} pixels: {bound}")
 
 
 def in_threads(

@@ -1,4 +1,4 @@
-"""Reads image classification data as users have it: parquet tables, pickled CIFAR, class folders."""
+"""Reads image classification data as users have it: parquet tables and pickled CIFAR."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from torchvision.datasets import CIFAR10
 from benchmark.contracts import Samples
 from benchmark.data.feed import read_all
 from benchmark.data.loading import Report, Unusable
-from benchmark.data.locating import Listed, irregular, printable
-from benchmark.data.pictures import decode_picture, in_threads, read_picture
+from benchmark.data.locating import irregular, printable
+from benchmark.data.pictures import decode_picture, in_threads
 from benchmark.errors import UserError
 
 IMAGE_COLUMNS = ("img", "image")
@@ -110,16 +110,6 @@ def read_pickled_cifar(folder: Path, dataset: type[CIFAR10], download: bool) -> 
     return train, test
 
 
-def read_class_folders(
-    files: tuple[Listed, Listed], size: int, report: Report
-) -> tuple[Table, Table, tuple[str, ...]]:
-    """Train, test and class names of a tree of images (see `locating.class_folders`), resized to `size` x
-    `size`; `report` takes the images that can't be decoded."""
-    trained, tested = files
-    classes = tuple(sorted(trained))
-    return _read_files(trained, classes, size, report), _read_files(tested, classes, size, report), classes
-
-
 def fingerprint(parts: Mapping[str, Samples]) -> str:
     """16 hexadecimal digits of the SHA-256 over names and contents of splits."""
     digest = hashlib.sha256()
@@ -128,27 +118,6 @@ def fingerprint(parts: Mapping[str, Samples]) -> str:
             digest.update(f"{split}/{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
             digest.update(tensor.contiguous().numpy().data)
     return digest.hexdigest()[:16]
-
-
-def _read_files(
-    files: Mapping[str, list[Path]], classes: tuple[str, ...], size: int, report: Report
-) -> Table:
-    listed = [(file, classes.index(name)) for name, each in files.items() for file in each]
-
-    def read(file: Path) -> np.ndarray:
-        image = cv2.resize(read_picture(file), (size, size), interpolation=cv2.INTER_AREA)
-        return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
-
-    images: list[np.ndarray] = []
-    labels: list[int] = []
-    with closing(in_threads(read, [file for file, _ in listed])) as results:
-        for (_, label), image in zip(listed, results, strict=True):
-            if isinstance(image, Unusable):
-                report(image.file, image.problem)
-            else:
-                images.append(image)
-                labels.append(label)
-    return _tensors(images, labels, (size, size))
 
 
 def _columns(file: Path, label_columns: tuple[str, ...]) -> tuple[list[bytes | None], list[Any]]:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
-from benchmark.contracts import DatasetCard, Pair, Preset, Request, Task
+from benchmark.contracts import DatasetCard, Pair, Preset, Task
 from benchmark.errors import UserError, unknown
 from benchmark.plugins import Registry
 from benchmark.settings import Settings
@@ -59,13 +59,6 @@ def _folds(settings: Settings, dataset: str, card: DatasetCard) -> tuple[str, ..
         known = ", ".join(card.folds) or "none (leave out --folds)"
         raise UserError(f"dataset {dataset} has no fold {' '.join(settings.folds)}: its folds: {known}")
     return chosen
-
-
-def request_of(settings: Settings, choice: DatasetChoice, say: Callable[[str], None]) -> Request:
-    """How a command asks for a dataset."""
-    return Request(
-        settings.data_dir, settings.download, choice.fold, settings.bad_samples, settings.cache, say
-    )
 
 
 def check_modalities(name: str, pair: Pair, dataset: str, modalities: Iterable[str]) -> None:

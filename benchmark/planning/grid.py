@@ -17,7 +17,6 @@ from benchmark.planning.datasets import (
     check_pairs,
     dataset_choices,
     pairs_of,
-    request_of,
 )
 from benchmark.planning.hyperparameters import (
     baseline_names,
@@ -68,14 +67,16 @@ def make_plan(
     names = baseline_names(settings, registry)
     choices = dataset_choices(settings, registry)
     check_pairs(settings, choices)
-    cache = FactsCache(storage_of(settings).facts, load)
+    storage = storage_of(settings)
+    cache = FactsCache(storage.facts, load)
     cohorts: list[CohortSpec] = []
     missing: list[str] = []
     tuning: list[CohortSpec] = []
     known: dict[tuple[str, str, str], tuple[Mapping[str, tuple[int, ...]], int]] = {}
     for choice in choices:
         try:
-            facts = cache.facts(choice.task, choice.name, request_of(settings, choice, say))
+            request = storage.request(choice.fold, settings.bad_samples, say)
+            facts = cache.facts(choice.task, choice.name, request)
         except UserError as absent:
             if not without_data:
                 raise
@@ -104,7 +105,13 @@ def make_plan(
 
 def storage_of(settings: Settings) -> Storage:
     """Where a command finds and keeps data."""
-    return Storage(settings.cache, settings.data_dir, settings.download)
+    return Storage(
+        settings.cache,
+        settings.data_dir,
+        settings.download,
+        settings.memory_gb,
+        settings.readers,
+    )
 
 
 def _data(

@@ -9,7 +9,8 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -18,7 +19,7 @@ from typing import Any, Literal, TypeVar
 import msgspec
 
 from benchmark import records
-from benchmark.contracts import BadSamples, Recipe
+from benchmark.contracts import BadSamples, Recipe, Request
 from benchmark.data.split_settings import SplitFacts, SplitSettings, steps_per_epoch
 from benchmark.settings import Precision
 
@@ -37,11 +38,28 @@ class Storage:
 
     data_dir    the folder of real datasets; download: whether a missing one may be fetched into it
     cache       the folder of decoded and rendered data
+    memory_gb   what the samples of a dataset may take in memory; num_workers: how many processes read ahead
+                what stays on disk
     """
 
     cache: Path
     data_dir: Path | None = None
     download: bool = False
+    memory_gb: float = math.inf
+    num_workers: int = 0
+
+    def request(self, fold: str, bad_samples: BadSamples, say: Callable[[str], None]) -> Request:
+        """How a dataset is asked for."""
+        return Request(
+            self.data_dir,
+            self.download,
+            fold,
+            bad_samples,
+            self.cache,
+            say,
+            self.memory_gb,
+            self.num_workers,
+        )
 
     @property
     def facts(self) -> Path:

@@ -223,7 +223,8 @@ class WorkerPool:
 
     def _started(self, number: int) -> _Worker:
         ours, theirs = self._context.Pipe()
-        process = self._context.Process(target=serve, args=(theirs, self._settings, number), daemon=True)
+        # No daemon: those may not start the processes that read data ahead. `execute` ends them all.
+        process = self._context.Process(target=serve, args=(theirs, self._settings, number))
         process.start()
         theirs.close()  # so that the pipe ends with the worker
         return _Worker(process, ours, number)

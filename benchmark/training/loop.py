@@ -18,7 +18,7 @@ from benchmark import interruption
 from benchmark.contracts import Activations, Batch, Distiller, Progress, Recipe
 from benchmark.contracts.distiller import SecondView
 from benchmark.data.batches import Step
-from benchmark.errors import DiskFull
+from benchmark.errors import DiskFull, Unreadable
 from benchmark.evaluation.predictor import NotFinite
 from benchmark.models import Network
 from benchmark.seeds import RandomStream
@@ -357,11 +357,11 @@ def _versions(batch: Batch, seen: Activations | None, views: Views) -> list[int]
 def guard(state: RunState, action: Callable[[], object]) -> None:
     """An error in one learner's code ends that learner alone; without finite weights or answers it diverged.
 
-    A full disk is everybody's trouble and is passed on.
+    A full disk and a sample that can't be read are everybody's trouble, and are passed on.
     """
     try:
         action()
-    except DiskFull:
+    except (DiskFull, Unreadable):
         raise
     except NotFinite as error:
         state.retire("diverged", str(error))

@@ -15,7 +15,7 @@ from benchmark.data.splits import Splits, splits_of
 from benchmark.errors import UserError
 from benchmark.evaluation.accuracy import metrics_of
 from benchmark.models import Network
-from benchmark.planning.specs import CohortSpec, DataSpec, NetworkSpec, Storage, TeacherSpec
+from benchmark.planning.specs import CohortSpec, NetworkSpec, Storage, TeacherSpec
 from benchmark.plugins import Registry
 from benchmark.seeds import derive
 from benchmark.training.learner import make_network
@@ -85,7 +85,7 @@ class Workbench:
     def materials(self, spec: CohortSpec) -> Materials:
         """What a cohort needs. Raises UserError where its data is missing, or not what was planned."""
         task = self._registry.task(spec.data.task)
-        request = self._request(spec.data)
+        request = self._storage.request(spec.data.fold, spec.data.bad_samples, self._say)
         data = self.load(task, spec.data.dataset, request)
         if data.fingerprint != spec.data.fingerprint:
             FactsCache(self._storage.facts).forget(spec.data.dataset)
@@ -112,9 +112,3 @@ class Workbench:
         except UserError as error:
             self._say(f"warning: the probes of other data are left out: {error}")
             return {}
-
-    def _request(self, spec: DataSpec) -> Request:
-        storage = self._storage
-        return Request(
-            storage.data_dir, storage.download, spec.fold, spec.bad_samples, storage.cache, self._say
-        )

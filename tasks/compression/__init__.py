@@ -16,7 +16,7 @@ class Compression(Task):
         return cards.cards()
 
     def pairs(self, dataset: str) -> dict[str, Pair]:
-        return pairs.pairs()
+        return pairs.pairs(dataset)
 
     def custom_pair(self, dataset: str, name: str) -> Pair | None:
         """TEACHER-STUDENT for any two architectures, `torchvision:NAME` and `timm:NAME` among them."""
@@ -24,7 +24,7 @@ class Compression(Task):
 
         teacher, dash, student = name.partition("-")
         known = dash and is_architecture(teacher) and is_architecture(student)
-        return pairs.custom(teacher, student) if known else None
+        return pairs.custom(dataset, teacher, student) if known else None
 
     def transfer(self, data: Data, request: Request) -> dict[str, Callable[[], Target]]:
         from tasks.compression import transfer

@@ -24,6 +24,8 @@ FOLDER_LAYOUTS = (
     "train/<class>/*.png with test/<class>/*.png (or val/, validation/), or <class>/*.png alone "
     "(jpg, webp, ... too)"
 )
+IMAGENET_LAYOUT = "imagenet/train/<class>/*.JPEG with imagenet/val/<class>/*.JPEG"
+IMAGENET_SIZE = 224
 READERS = "tasks.compression.datasets"
 
 
@@ -50,6 +52,14 @@ def cards() -> dict[str, DatasetCard]:
             shapes={"rgb": (3, size, size)},
             files=partial(folder_files, name),
         )
+    found["imagenet"] = DatasetCard(
+        "ImageNet",
+        deferred(READERS, "load_imagenet"),
+        synthetic=False,
+        requires=IMAGENET_LAYOUT,
+        shapes={"rgb": (3, IMAGENET_SIZE, IMAGENET_SIZE)},
+        files=partial(folder_files, "imagenet"),
+    )
     return found
 
 
@@ -80,10 +90,11 @@ def cifar_files(name: str, request: Request) -> list[Path]:
 
 def class_images(name: str, request: Request) -> tuple[Listed, Listed]:
     """Training and test images of a tree with a folder per class. Raises UserError where there is none."""
-    for folder in candidate_folders(request.data_dir, "image_folder", FOLDER_LAYOUTS):
+    place, layouts = ("imagenet", IMAGENET_LAYOUT) if name == "imagenet" else ("image_folder", FOLDER_LAYOUTS)
+    for folder in candidate_folders(request.data_dir, place, layouts):
         if (found := class_folders(folder, IMAGE_SUFFIXES, nested=True)) is not None:
             return found
-    raise not_found(request.data_dir, name, FOLDER_LAYOUTS)
+    raise not_found(request.data_dir, name, layouts)
 
 
 def folder_files(name: str, request: Request) -> list[Path]:

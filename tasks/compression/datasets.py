@@ -3,21 +3,30 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import torch
 from torchvision.datasets import CIFAR10, CIFAR100
 
 from benchmark import Data, Modality, Request, Samples, UserError
+from benchmark.data.image_files import Framing, read_class_folders
 from benchmark.data.loading import BadSamples
 from benchmark.data.locating import candidate_folders, not_found, printable
 from benchmark.data.readers import (
     Table,
     fingerprint,
-    read_class_folders,
     read_parquet,
     read_pickled_cifar,
 )
-from tasks.compression.cards import FOLDER_LAYOUTS, SIZES, cifar_layouts, cifar_tables, class_images
+from tasks.compression.cards import (
+    FOLDER_LAYOUTS,
+    IMAGENET_LAYOUT,
+    IMAGENET_SIZE,
+    SIZES,
+    cifar_layouts,
+    cifar_tables,
+    class_images,
+)
 
 CIFAR_STATISTICS = {
     "cifar10": ((0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)),
@@ -42,7 +51,7 @@ def load_shapes(request: Request) -> Data:
         tuple(map(torch.from_numpy, shapes(count, seed)))
         for count, seed in ((SHAPES_TRAIN, SHAPES_SEED), (SHAPES_TEST, SHAPES_TEST_SEED))
     )
-    return _data("shapes", train, test, CLASSES, ((0.5,) * 3, (0.25,) * 3), pad=2, synthetic=True)
+    return _of_tables("shapes", train, test, CLASSES, ((0.5,) * 3, (0.25,) * 3), pad=2, synthetic=True)
 
 
 def load_cifar(name: str, request: Request) -> Data:
@@ -67,20 +76,18 @@ def load_cifar(name: str, request: Request) -> Data:
     else:
         raise not_found(request.data_dir, name, layouts)
     bad.tell()
-    return _data(name, train, test, classes, CIFAR_STATISTICS[name], pad=4)
+    return _of_tables(name, train, test, classes, CIFAR_STATISTICS[name], pad=4)
 
 
 def load_folder(name: str, request: Request) -> Data:
     """Any tree with a folder per class. Raises UserError where there is none, or nothing that can be used."""
-    bad, files = BadSamples(request, name), class_images(name, request)
-    if len(files[0]) < 2:
-        only = next(iter(files[0].values()))[0].parent
-        raise UserError(
-            f"{name} needs two classes or more, {printable(only)} is one: expected {FOLDER_LAYOUTS}"
-        )
-    train, test, classes = read_class_folders(files, SIZES[name], bad.report)
-    bad.tell()
-    return _data(name, train, test, classes, IMAGENET_STATISTICS, pad=SIZES[name] // 8)
+    size = SIZES[name]
+    return _of_tree(name, request, size, "whole", FOLDER_LAYOUTS, pad=size // 8)
+
+
+def load_imagenet(request: Request) -> Data:
+    """ImageNet, or any tree like it: images stay on disk, training sees random crops and mirror images."""
+    return _of_tree("imagenet", request, IMAGENET_SIZE, "crops", IMAGENET_LAYOUT, pad=0)
 
 
 def _make_folder(folder: Path) -> None:
@@ -90,29 +97,44 @@ def _make_folder(folder: Path) -> None:
         raise UserError(f"{folder} can't be made, to download to: {error.strerror}") from error
 
 
+def _of_tree(name: str, request: Request, size: int, framing: Framing, layouts: str, *, pad: int) -> Data:
+    files = class_images(name, request)
+    if len(files[0]) < 2:
+        only = next(iter(files[0].values()))[0].parent
+        raise UserError(f"{name} needs two classes or more, {printable(only)} is one: expected {layouts}")
+    train, test, classes, content = read_class_folders(request, name, files, size, framing)
+    return _data(name, train, test, size, content, classes, IMAGENET_STATISTICS, pad=pad)
+
+
+def _of_tables(name: str, train: Table, test: Table, *others: Any, **options: Any) -> Data:
+    """`_data` of images in memory."""
+    parts = {split: Samples({"rgb": images}, labels) for split, (images, labels) in
+             (("train", train), ("test", test))}  # fmt: skip
+    size = train[0].shape[-1]
+    return _data(name, parts["train"], parts["test"], size, fingerprint(parts), *others, **options)
+
+
 def _data(
     name: str,
-    train: Table,
-    test: Table,
+    train: Samples,
+    test: Samples,
+    size: int,
+    fingerprint: str,
     classes: tuple[str, ...],
     statistics: tuple[tuple[float, ...], tuple[float, ...]],
     *,
     pad: int,
     synthetic: bool = False,
 ) -> Data:
-    if empty := [split for split, (_, labels) in (("training", train), ("test", test)) if not len(labels)]:
+    if empty := [split for split, part in (("training", train), ("test", test)) if not len(part)]:
         raise UserError(f"{name} has no {empty[0]} image that can be used")
-    parts = {
-        split: Samples({"rgb": images}, labels)
-        for split, (images, labels) in (("train", train), ("test", test))
-    }
     return Data(
         name=name,
-        train=parts["train"],
-        test=parts["test"],
+        train=train,
+        test=test,
         classes=classes,
-        modalities={"rgb": Modality(tuple(train[0].shape[1:]), *statistics, scale=255.0)},
-        fingerprint=fingerprint(parts),
+        modalities={"rgb": Modality((3, size, size), *statistics, scale=255.0)},
+        fingerprint=fingerprint,
         synthetic=synthetic,
         pad=pad,
         flip=True,

@@ -1,4 +1,4 @@
-"""Pairs of the compression task: the thirteen of the CRD benchmark, and light ones for CPUs."""
+"""Pairs of the compression task: the CRD benchmark's thirteen, ImageNet's two, and light ones for CPUs."""
 
 from __future__ import annotations
 
@@ -45,12 +45,30 @@ LIGHT = {
 """Pairs that a CPU trains in seconds to minutes; the plain encoders bear twice the rate. The transformer
 teaches a convolutional student: what methods on logits are made for, and those on maps are not."""
 
+IMAGENET = Recipe(
+    epochs=100,
+    batch_size=256,
+    learning_rate=0.1,
+    weight_decay=1e-4,
+    milestones=(0.3, 0.6, 0.9),
+    first_stage_rate=0.01,
+)
+"""ImageNet as distillation papers train it: SGD, 0.1, divided by ten after epochs 30, 60 and 90."""
+
+IMAGENET_PAIRS = {
+    "resnet34-resnet18": ("torchvision:resnet34", "torchvision:resnet18"),
+    "resnet50-mobilenet_v1": ("torchvision:resnet50", "timm:mobilenetv1_100"),
+}
+"""Pair name -> architectures; published teachers are torchvision's weights (--teacher-checkpoint)."""
+
 TRANSFORMER = dataclasses.replace(SHORT, optimizer="adamw", learning_rate=5e-4, weight_decay=0.05)
 """How a teacher that is a transformer is trained."""
 
 
-def pairs() -> dict[str, Pair]:
+def pairs(dataset: str) -> dict[str, Pair]:
     """Pair name -> pair; the names of the published ones are those of published tables."""
+    if dataset == "imagenet":
+        return {name: _pair(*networks, IMAGENET) for name, networks in IMAGENET_PAIRS.items()}
     recipes = LIGHT | dict.fromkeys(CRD_BENCHMARK, PUBLISHED)
     return {
         f"{teacher}-{student}": _pair(teacher, student, recipe)
@@ -58,9 +76,9 @@ def pairs() -> dict[str, Pair]:
     }
 
 
-def custom(teacher: str, student: str) -> Pair:
-    """A pair of any two architectures, under the recipe for short trainings."""
-    return _pair(teacher, student, SHORT)
+def custom(dataset: str, teacher: str, student: str) -> Pair:
+    """A pair of any two architectures, under the recipe for short trainings, or for ImageNet."""
+    return _pair(teacher, student, IMAGENET if dataset == "imagenet" else SHORT)
 
 
 def _pair(teacher: str, student: str, recipe: Recipe) -> Pair:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import torch
@@ -29,7 +30,8 @@ def load(source: str, request: Request) -> Data:
 
     Raises UserError where they are not there.
     """
-    data = images.cards()[source].load(request)
+    # Colours are turned in memory, however large the source is.
+    data = images.cards()[source].load(replace(request, memory_gb=math.inf))
     parts = {"train": _split(data.train), "test": _split(data.test)}
     shapes = {name: tuple(x.shape[1:]) for name, x in parts["train"].modalities.items()}
     return replace(

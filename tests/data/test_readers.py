@@ -15,7 +15,8 @@ from torchvision.datasets import CIFAR10
 
 from benchmark import Request, Samples, UserError
 from benchmark.contracts.data import BadSamples as BadSamplesPolicy
-from benchmark.data import locating, readers
+from benchmark.data import image_files, locating, readers
+from benchmark.data.feed import read_all
 from benchmark.data.loading import BadSamples
 
 COLOURS = np.random.default_rng(0).integers(0, 256, (12, 3), dtype=np.uint8)
@@ -139,12 +140,12 @@ def write_tree(folder: Path, counts: dict[str, int]) -> None:
             (folder / name / f"{i:03d}.png").write_bytes(encoded(COLOURS[number], 40))
 
 
-def read_class_folders(
-    folder: Path, size: int, bad: BadSamples | None = None
-) -> tuple[readers.Table, readers.Table, tuple[str, ...]]:
+def read_class_folders(folder: Path, size: int) -> tuple[readers.Table, readers.Table, tuple[str, ...]]:
     found = locating.class_folders(folder, locating.IMAGE_SUFFIXES, nested=True)
     assert found is not None
-    return readers.read_class_folders(found, size, (bad or bad_samples()).report)
+    train, test, classes, _ = image_files.read_class_folders(Request(), "images", found, size)
+    tables = [(read_all(each)["rgb"], each.labels) for each in (train, test)]
+    return tables[0], tables[1], classes
 
 
 def test_class_folders_with_a_test_folder(tmp_path: Path) -> None:

@@ -1,0 +1,175 @@
+"""Trees of images with a folder per class: in memory where they fit, else read one by one."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import cv2
+import numpy as np
+import torch
+from torch import Generator, Tensor
+from torchvision.transforms import v2
+
+from benchmark.contracts import Request, Samples, Source, Stored
+from benchmark.data.loading import BadSamples, Report, Unusable, cached, stamps
+from benchmark.data.locating import Listed
+from benchmark.data.pictures import check_header, decode_picture, in_threads, picture_bytes, read_picture
+from benchmark.errors import UserError
+
+VERSION = 1
+"""Of what is kept of files that were looked at."""
+
+Framing = Literal["whole", "crops"]
+CENTRE = 224 / 256
+"""The share of the shorter side that evaluation sees under "crops": published ImageNet results have it so."""
+
+
+@dataclass(frozen=True)
+class ImageFiles(Source):
+    """RGB images [3, size, size] uint8, the modality "rgb".
+
+    framing   "whole": all of the image, squeezed into a square. "crops": training sees a random crop of 8 to
+              100 % of the area, evaluation the central square (Szegedy et al., CVPR 2015, as in torchvision's
+              reference for classification)
+    """
+
+    files: tuple[Path, ...]
+    size: int
+    framing: Framing
+
+    def read(self, row: int, names: frozenset[str], draw: Generator | None) -> Mapping[str, Tensor]:
+        """See Source."""
+        try:
+            image = read_picture(self.files[row])
+        except Unusable as problem:
+            raise UserError(f"{problem}: mend or remove it") from problem
+        return {"rgb": self.framed(image, draw)}
+
+    def framed(self, image: np.ndarray, draw: Generator | None) -> Tensor:
+        """A decoded image [H, W, 3] BGR as the networks see it."""
+        if self.framing == "whole":
+            return _to_rgb(cv2.resize(image, (self.size, self.size), interpolation=cv2.INTER_AREA))
+        whole, square = _to_rgb(image), [self.size, self.size]
+        if draw is None:
+            small = v2.functional.resize(whole, [round(self.size / CENTRE)], antialias=True)
+            return v2.functional.center_crop(small, square)
+        # torchvision draws from torch's global state.
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(int(torch.randint(2**62, (), generator=draw)))
+            return v2.RandomResizedCrop(square, antialias=True)(whole)
+
+
+def read_class_folders(
+    request: Request, name: str, files: tuple[Listed, Listed], size: int, framing: Framing = "whole"
+) -> tuple[Samples, Samples, tuple[str, ...], str]:
+    """Train and test samples, class names and fingerprint of a tree (see `locating.class_folders`).
+
+    On disk they are read with `request.num_workers` processes. Crops stay there: each epoch has others. Of
+    images on disk `request.bad_samples` can leave out those whose header is damaged; any other is named when
+    its batch is due, and stops the training.
+    """
+    listed = [[(file, kind) for kind, each in split.items() for file in each] for split in files]
+    classes = tuple(sorted(files[0]))
+    bytes_needed = sum(map(len, listed)) * 3 * size * size
+    if framing == "whole" and bytes_needed <= request.memory_gb * 2**30:
+        bad = BadSamples(request, name)
+        parts = [_in_memory(each, classes, size, bad.report) for each in listed]
+        bad.tell()
+    else:
+        known = _looked_at(request, name, [file for each in listed for file, _ in each])
+        parts = [_on_disk(request, each, classes, ImageFiles((), size, framing), known) for each in listed]
+    (train, seen), (test, tested) = parts
+    return train, test, classes, _fingerprint(f"{size} {framing}", {"train": seen, "test": tested})
+
+
+Seen = list[tuple[str, str]]
+"""Of each sample that is used, in order: class/file and the checksum of its bytes."""
+
+
+def _in_memory(
+    listed: list[tuple[Path, str]], classes: tuple[str, ...], size: int, report: Report
+) -> tuple[Samples, Seen]:
+    source = ImageFiles((), size, "whole")
+
+    def read(file: Path) -> tuple[Tensor, str]:
+        content = picture_bytes(file)
+        return source.framed(decode_picture(file, content), None), _checksum(content)
+
+    images: list[Tensor] = []
+    labels: list[int] = []
+    seen: Seen = []
+    with closing(in_threads(read, [file for file, _ in listed])) as results:
+        for (file, kind), result in zip(listed, results, strict=True):
+            if isinstance(result, Unusable):
+                report(result.file, result.problem)
+            else:
+                images.append(result[0])
+                labels.append(classes.index(kind))
+                seen.append((f"{kind}/{file.name}", result[1]))
+    rgb = torch.stack(images) if images else torch.empty((0, 3, size, size), dtype=torch.uint8)
+    return Samples({"rgb": rgb}, torch.tensor(labels, dtype=torch.int64)), seen
+
+
+def _on_disk(
+    request: Request,
+    listed: list[tuple[Path, str]],
+    classes: tuple[str, ...],
+    like: ImageFiles,
+    checksums: Mapping[Path, str],
+) -> tuple[Samples, Seen]:
+    numbers = {kind: number for number, kind in enumerate(classes)}
+    used = [(file, kind) for file, kind in listed if file in checksums]
+    source = ImageFiles(tuple(file for file, _ in used), like.size, like.framing)
+    stored = Stored(source, frozenset({"rgb"}), torch.arange(len(used)), request.num_workers)
+    labels = torch.tensor([numbers[kind] for _, kind in used], dtype=torch.int64)
+    return Samples(stored, labels), [(f"{kind}/{file.name}", checksums[file]) for file, kind in used]
+
+
+def _looked_at(request: Request, name: str, files: list[Path]) -> dict[Path, str]:
+    """File -> checksum of its bytes, where its header is that of a picture; kept until a file changes."""
+
+    def look(report: Report) -> dict[str, np.ndarray]:
+        found = np.full(len(files), "", "U32")
+        for number, checksum in enumerate(_checksums(files)):
+            if isinstance(checksum, Unusable):
+                report(checksum.file, checksum.problem)
+            else:
+                found[number] = checksum
+        return {"checksums": found}
+
+    identity = {"looked at": VERSION, "files": stamps(files, Path("/"))}
+    found = cached(request, name, identity, look)["checksums"]
+    return {file: str(each) for file, each in zip(files, found, strict=True) if each}
+
+
+def _checksums(files: list[Path]) -> Iterator[str | Unusable]:
+    def checksum(file: Path) -> str:
+        content = picture_bytes(file)
+        check_header(file, content)
+        return _checksum(content)
+
+    with closing(in_threads(checksum, files)) as results:
+        yield from results
+
+
+def _checksum(content: bytes) -> str:
+    return hashlib.blake2b(content, digest_size=16).hexdigest()
+
+
+def _fingerprint(how: str, parts: Mapping[str, Seen]) -> str:
+    """16 hexadecimal digits of the SHA-256 over how images are seen, and which they are in which order."""
+    digest = hashlib.sha256(how.encode())
+    for split, seen in parts.items():
+        for name, checksum in seen:
+            digest.update(f"{split}/{name} {checksum}\n".encode(errors="surrogateescape"))
+    return digest.hexdigest()[:16]
+
+
+def _to_rgb(image: np.ndarray) -> Tensor:
+    """[H, W, 3] BGR, as it is decoded -> [3, H, W] RGB."""
+    return torch.from_numpy(cv2.cvtColor(image, cv2.COLOR_BGR2RGB)).permute(2, 0, 1).contiguous()

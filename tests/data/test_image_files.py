@@ -1,0 +1,204 @@
+"""Trees of images: the same samples from memory and from disk, and crops as ImageNet is trained with."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from torchvision.transforms import v2
+
+from benchmark import Data, Request, UserError
+from benchmark.cli import main
+from benchmark.contracts import Stored
+from benchmark.data.batches import TrainStream, in_order
+from benchmark.data.feed import read_all
+from benchmark.records import read_record
+from tasks.compression.cards import cards
+
+ROOT = Path(__file__).resolve().parents[2]
+CPU = torch.device("cpu")
+NOTHING = 1e-9
+"""Gigabytes: no image fits."""
+
+
+def picture(seed: int, height: int = 60, width: int = 48) -> np.ndarray:
+    """A smooth picture [H, W, 3]: one that JPEG keeps."""
+    small = np.random.default_rng(seed).integers(0, 256, (5, 4, 3), np.uint8)
+    return cv2.resize(small, (width, height), interpolation=cv2.INTER_CUBIC)
+
+
+def write_tree(folder: Path, train: int = 10, test: int = 4, kind: str = ".png") -> Path:
+    for split, count in (("train", train), ("val", test)):
+        for number, name in enumerate(("ant", "bee", "cow")):
+            (folder / split / name).mkdir(parents=True)
+            for i in range(count):
+                file = folder / split / name / f"{i:03d}{kind}"
+                file.write_bytes(
+                    cv2.imencode(kind, picture(1000 * number + 10 * i + (split == "val")))[1].tobytes()
+                )
+    return folder
+
+
+def load(name: str, folder: Path, **options) -> Data:
+    return cards()[name].load(Request(folder, **options))
+
+
+def test_from_disk_they_are_the_samples_and_the_content_of_those_in_memory(tmp_path: Path) -> None:
+    write_tree(tmp_path / "image_folder")
+    (tmp_path / "image_folder" / "train" / "bee" / "004.png").write_bytes(b"no picture")
+    said: list[str] = []
+    options = {"bad_samples": "skip", "say": said.append}
+    memory = load("image_folder", tmp_path, **options)
+    disk = load("image_folder", tmp_path, **options, memory_gb=NOTHING, num_workers=2)
+    assert said[0] == said[1]
+    assert "1 bad samples skipped" in said[0]
+    assert not isinstance(memory.train.modalities, Stored)
+    assert isinstance(disk.train.modalities, Stored)
+    assert memory.fingerprint == disk.fingerprint
+    assert memory.classes == disk.classes == ("ant", "bee", "cow")
+    for ours, theirs in ((disk.train, memory.train), (disk.test, memory.test)):
+        assert torch.equal(ours.labels, theirs.labels)
+        assert torch.equal(read_all(ours)["rgb"], read_all(theirs)["rgb"])
+
+
+def test_the_content_is_that_of_files_and_of_how_they_are_seen(tmp_path: Path) -> None:
+    write_tree(tmp_path / "image_folder")
+    first = load("image_folder", tmp_path).fingerprint
+    assert load("image_folder_64", tmp_path).fingerprint != first
+    file = tmp_path / "image_folder" / "val" / "cow" / "000.png"
+    file.write_bytes(cv2.imencode(".png", picture(9999))[1].tobytes())
+    second = load("image_folder", tmp_path, memory_gb=NOTHING, cache=tmp_path / "cache").fingerprint
+    assert second not in (first, "")
+    file.rename(file.with_name("100.png"))
+    assert load("image_folder", tmp_path, memory_gb=NOTHING, cache=tmp_path / "cache").fingerprint != second
+
+
+def test_without_bad_samples_to_skip_a_damaged_header_stops_before_anything_trains(tmp_path: Path) -> None:
+    write_tree(tmp_path / "image_folder")
+    (tmp_path / "image_folder" / "val" / "bee" / "002.png").write_bytes(b"no picture")
+    with pytest.raises(UserError, match=r"002\.png: can't be decoded.*--bad-samples skip"):
+        load("image_folder", tmp_path, memory_gb=NOTHING)
+
+
+def arguments(tmp_path: Path, results: str, *more: str) -> list[str]:
+    return [
+        *("--data-dir", str(tmp_path), "--results-dir", str(tmp_path / results), "--name", "t"),
+        *("--seeds", "0", "--epochs", "2", "--teacher-epochs", "1", "--batch-size", "8", "--no-probes"),
+        *("--no-report", *more),
+    ]
+
+
+def command(tmp_path: Path, results: str, *more: str) -> int:
+    return main(arguments(tmp_path, results, *more))
+
+
+def same(results: Path, others: Path) -> None:
+    """The same three records, to the byte of what they left."""
+    found = sorted((results / "t" / "runs").glob("*/record.json"))
+    assert len(found) == 3
+    for file in found:
+        ours, theirs = (read_record(each) for each in (file, others / file.relative_to(results)))
+        assert ours is not None
+        assert theirs is not None
+        assert (ours.results, ours.files) == (theirs.results, theirs.files)
+
+
+FOLDER = ("--datasets", "image_folder", "--pairs", "conv2d_8-conv2d_4", "--baselines", "kd", "crd", "mlkd")
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_a_command_whose_images_stay_on_disk_leaves_the_records_of_one_in_memory(
+    jobs: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")  # in every process, however many they are
+    write_tree(tmp_path / "image_folder", train=20)
+    on_disk = ("--memory-gb", str(NOTHING), "--num-workers", "2", "--jobs", str(jobs))
+    assert command(tmp_path, "memory", *FOLDER) == 0
+    assert command(tmp_path, "disk", *FOLDER, *on_disk) == 0
+    same(tmp_path / "disk", tmp_path / "memory")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(240)
+def test_a_signal_to_the_whole_group_ends_a_step_in_order_and_it_goes_on(tmp_path: Path) -> None:
+    write_tree(tmp_path / "image_folder", train=40)
+    more = (*FOLDER, "--memory-gb", str(NOTHING), "--num-workers", "2", "--epochs", "8")
+    line = [sys.executable, "run_all.py", *arguments(tmp_path, "disk", *more, "--snapshot-minutes", "0")]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    process = subprocess.Popen(
+        line, cwd=ROOT, env=environment, start_new_session=True, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    assert process.stdout is not None
+    for told in process.stdout:
+        if "epoch 2/8" in told:
+            os.killpg(process.pid, signal.SIGTERM)
+            break
+    _, error = process.communicate(timeout=100)
+    assert process.returncode == 143, error
+    assert "Traceback" not in error
+    done = subprocess.run(line, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=200)
+    assert done.returncode == 0, done.stderr
+    assert "epoch 1/8" not in done.stdout, "it began anew"
+    assert "epoch 8/8" in done.stdout
+    assert command(tmp_path, "memory", *FOLDER, "--epochs", "8") == 0
+    same(tmp_path / "disk", tmp_path / "memory")
+
+
+def test_a_picture_that_breaks_off_is_named_when_its_batch_is_due(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_tree(tmp_path / "image_folder", train=20)
+    file = tmp_path / "image_folder" / "train" / "ant" / "003.png"
+    file.write_bytes(file.read_bytes()[:60])
+    assert command(tmp_path, "disk", *FOLDER, "--memory-gb", str(NOTHING), "--num-workers", "2") == 2
+    (line,) = capsys.readouterr().err.strip().splitlines()
+    assert "003.png: can't be decoded: mend or remove it" in line
+
+
+def test_evaluation_sees_the_central_square_and_training_a_crop_that_each_epoch_draws(tmp_path: Path) -> None:
+    write_tree(tmp_path / "imagenet", kind=".jpg")
+    data = load("imagenet", tmp_path)
+    assert data.modalities["rgb"].shape == (3, 224, 224)
+    (batch,) = in_order(data, data.test, ["rgb"], CPU)
+    file = tmp_path / "imagenet" / "val" / "ant" / "000.jpg"
+    image = torch.from_numpy(cv2.cvtColor(cv2.imread(str(file)), cv2.COLOR_BGR2RGB)).permute(2, 0, 1)
+    expected = v2.Compose([v2.Resize(256, antialias=True), v2.CenterCrop(224)])(image).float() / 255
+    mean, std = (
+        torch.tensor(each)[:, None, None]
+        for each in (data.modalities["rgb"].mean, data.modalities["rgb"].std)
+    )
+    assert torch.allclose(batch["rgb"][0], (expected - mean) / std, atol=1e-4)
+
+    def epoch(number: int, seed: int = 0) -> dict[int, torch.Tensor]:
+        everything = torch.ones(len(data.train), dtype=torch.bool)
+        stream = TrainStream(replace(data, flip=False), data.train, everything, 10, seed, CPU, ["rgb"])
+        batches = list(stream.epoch(number))
+        return {int(row): x for each in batches for row, x in zip(each["index"], each["rgb"], strict=True)}
+
+    first, again, second, other = epoch(0), epoch(0), epoch(1), epoch(0, seed=1)
+    assert first.keys() == again.keys() == second.keys() == other.keys()
+    assert all(torch.equal(first[row], again[row]) for row in first)
+    assert not any(torch.equal(first[row], each[row]) for each in (second, other) for row in first)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(240)
+def test_the_pair_of_imagenet_trains_end_to_end(tmp_path: Path) -> None:
+    write_tree(tmp_path / "imagenet", train=8, test=2, kind=".jpg")
+    pair = ("--datasets", "imagenet", "--pairs", "resnet34-resnet18", "--num-workers", "1")
+    assert command(tmp_path, "r", *pair, "--epochs", "1", "--baselines", "kd", "crd") == 0
+    for file in (tmp_path / "r" / "t" / "runs").glob("*/record.json"):
+        record = read_record(file)
+        assert record is not None
+        assert record.status == "finished", record.reason
+        assert (record.recipe["batch_size"], record.recipe["learning_rate"]) == (8, 0.1)
+        assert record.recipe["milestones"] == [0.3, 0.6, 0.9]
