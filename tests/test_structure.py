@@ -58,6 +58,7 @@ REPORTING_MAY_IMPORT = (
 PLUGINS_MAY_IMPORT = (
     "benchmark",
     "benchmark.contracts",
+    "benchmark.data.image_files",
     "benchmark.data.loading",
     "benchmark.data.locating",
     "benchmark.data.mat_files",
