@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from benchmark.contracts.data import Modality as Modality
     from benchmark.contracts.data import Request as Request
     from benchmark.contracts.data import Samples as Samples
+    from benchmark.contracts.data import Source as Source
+    from benchmark.contracts.data import Stored as Stored
     from benchmark.contracts.data import Target as Target
     from benchmark.contracts.data import deferred as deferred
     from benchmark.contracts.distiller import Activations as Activations
@@ -49,6 +51,8 @@ _NAMES = {
         "Modality",
         "Request",
         "Samples",
+        "Source",
+        "Stored",
         "Target",
         "deferred",
     ),

@@ -10,8 +10,7 @@ import pytest
 import torch
 from torch import Generator, Tensor
 
-from benchmark import Data, Modality, Samples
-from benchmark.contracts import Source, Stored
+from benchmark import Data, Modality, Samples, Source, Stored
 from benchmark.data.batches import TrainStream, in_order
 from benchmark.data.feed import read_all
 from benchmark.errors import UserError

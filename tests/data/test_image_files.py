@@ -15,9 +15,8 @@ import pytest
 import torch
 from torchvision.transforms import v2
 
-from benchmark import Data, Request, UserError
+from benchmark import Data, Request, Stored, UserError
 from benchmark.cli import main
-from benchmark.contracts import Stored
 from benchmark.data.batches import TrainStream, in_order
 from benchmark.data.feed import read_all
 from benchmark.records import read_record
