@@ -58,12 +58,14 @@ REPORTING_MAY_IMPORT = (
 PLUGINS_MAY_IMPORT = (
     "benchmark",
     "benchmark.contracts",
+    "benchmark.data.feed",
     "benchmark.data.image_files",
     "benchmark.data.loading",
     "benchmark.data.locating",
     "benchmark.data.mat_files",
     "benchmark.data.pictures",
     "benchmark.data.readers",
+    "benchmark.data.tar_shards",
     "benchmark.errors",
     "benchmark.models",
 )

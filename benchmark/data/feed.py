@@ -61,6 +61,13 @@ def read_all(samples: Samples, names: Iterable[str] | None = None) -> dict[str, 
     return {name: torch.cat(so_far) for name, so_far in parts.items()}
 
 
+def some_of(samples: Samples, most: int) -> Samples:
+    """Of samples on disk at most so many, evenly over all of them; samples in memory as they are."""
+    if not isinstance(samples.modalities, Stored):
+        return samples
+    return samples.subset(torch.arange(0, len(samples), max(1, -(-len(samples) // most))))
+
+
 @dataclass(frozen=True)
 class FromMemory:
     """Gathers batches of modalities [N, C, *space], wherever these are."""

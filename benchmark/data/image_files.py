@@ -1,9 +1,9 @@
-"""Trees of images with a folder per class: in memory where they fit, else read one by one."""
+"""Images by their classes, in folders or tar shards: in memory where they fit, else read one by one."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,12 +17,16 @@ from torchvision.transforms import v2
 
 from benchmark.contracts import Request, Samples, Source, Stored
 from benchmark.data.loading import BadSamples, Report, Unusable, cached, stamps
-from benchmark.data.locating import Listed
-from benchmark.data.pictures import check_header, decode_picture, in_threads, picture_bytes, read_picture
+from benchmark.data.locating import printable
+from benchmark.data.pictures import check_header, decode_picture, in_threads, picture_bytes
+from benchmark.data.tar_shards import Member
 from benchmark.errors import UserError
 
 VERSION = 1
 """Of what is kept of files that were looked at."""
+
+Place = Path | Member
+"""Where an image is."""
 
 Framing = Literal["whole", "crops"]
 CENTRE = 224 / 256
@@ -38,14 +42,14 @@ class ImageFiles(Source):
               reference for classification)
     """
 
-    files: tuple[Path, ...]
+    files: tuple[Place, ...]
     size: int
     framing: Framing
 
     def read(self, row: int, names: frozenset[str], draw: Generator | None) -> Mapping[str, Tensor]:
         """See Source."""
         try:
-            image = read_picture(self.files[row])
+            image = decode_picture(self.files[row], _content(self.files[row]))
         except Unusable as problem:
             raise UserError(f"{problem}: mend or remove it") from problem
         return {"rgb": self.framed(image, draw)}
@@ -64,10 +68,14 @@ class ImageFiles(Source):
             return v2.RandomResizedCrop(square, antialias=True)(whole)
 
 
-def read_class_folders(
-    request: Request, name: str, files: tuple[Listed, Listed], size: int, framing: Framing = "whole"
+def read_by_class(
+    request: Request,
+    name: str,
+    files: Sequence[Mapping[str, Sequence[Place]]],
+    size: int,
+    framing: Framing = "whole",
 ) -> tuple[Samples, Samples, tuple[str, ...], str]:
-    """Train and test samples, class names and fingerprint of a tree (see `locating.class_folders`).
+    """Train and test samples, class names and fingerprint of images by their classes, train and test.
 
     On disk they are read with `request.num_workers` processes. Crops stay there: each epoch has others. Of
     images on disk `request.bad_samples` can leave out those whose header is damaged; any other is named when
@@ -75,6 +83,8 @@ def read_class_folders(
     """
     listed = [[(file, kind) for kind, each in split.items() for file in each] for split in files]
     classes = tuple(sorted(files[0]))
+    if unknown := sorted(set(files[1]) - set(classes)):
+        raise UserError(f"{name}: class {printable(unknown[0])} has test images and none to train on")
     bytes_needed = sum(map(len, listed)) * 3 * size * size
     if framing == "whole" and bytes_needed <= request.memory_gb * 2**30:
         bad = BadSamples(request, name)
@@ -92,12 +102,12 @@ Seen = list[tuple[str, str]]
 
 
 def _in_memory(
-    listed: list[tuple[Path, str]], classes: tuple[str, ...], size: int, report: Report
+    listed: list[tuple[Place, str]], classes: tuple[str, ...], size: int, report: Report
 ) -> tuple[Samples, Seen]:
     source = ImageFiles((), size, "whole")
 
-    def read(file: Path) -> tuple[Tensor, str]:
-        content = picture_bytes(file)
+    def read(file: Place) -> tuple[Tensor, str]:
+        content = _content(file)
         return source.framed(decode_picture(file, content), None), _checksum(content)
 
     images: list[Tensor] = []
@@ -110,27 +120,27 @@ def _in_memory(
             else:
                 images.append(result[0])
                 labels.append(classes.index(kind))
-                seen.append((f"{kind}/{file.name}", result[1]))
+                seen.append((f"{kind}/{_name(file)}", result[1]))
     rgb = torch.stack(images) if images else torch.empty((0, 3, size, size), dtype=torch.uint8)
     return Samples({"rgb": rgb}, torch.tensor(labels, dtype=torch.int64)), seen
 
 
 def _on_disk(
     request: Request,
-    listed: list[tuple[Path, str]],
+    listed: list[tuple[Place, str]],
     classes: tuple[str, ...],
     like: ImageFiles,
-    checksums: Mapping[Path, str],
+    checksums: Mapping[Place, str],
 ) -> tuple[Samples, Seen]:
     numbers = {kind: number for number, kind in enumerate(classes)}
     used = [(file, kind) for file, kind in listed if file in checksums]
     source = ImageFiles(tuple(file for file, _ in used), like.size, like.framing)
     stored = Stored(source, frozenset({"rgb"}), torch.arange(len(used)), request.num_workers)
     labels = torch.tensor([numbers[kind] for _, kind in used], dtype=torch.int64)
-    return Samples(stored, labels), [(f"{kind}/{file.name}", checksums[file]) for file, kind in used]
+    return Samples(stored, labels), [(f"{kind}/{_name(file)}", checksums[file]) for file, kind in used]
 
 
-def _looked_at(request: Request, name: str, files: list[Path]) -> dict[Path, str]:
+def _looked_at(request: Request, name: str, files: list[Place]) -> dict[Place, str]:
     """File -> checksum of its bytes, where its header is that of a picture; kept until a file changes."""
 
     def look(report: Report) -> dict[str, np.ndarray]:
@@ -142,19 +152,29 @@ def _looked_at(request: Request, name: str, files: list[Path]) -> dict[Path, str
                 found[number] = checksum
         return {"checksums": found}
 
-    identity = {"looked at": VERSION, "files": stamps(files, Path("/"))}
+    on_disk = {file if isinstance(file, Path) else file.shard for file in files}
+    identity = {"looked at": VERSION, "count": len(files), "files": stamps(on_disk, Path("/"))}
     found = cached(request, name, identity, look)["checksums"]
     return {file: str(each) for file, each in zip(files, found, strict=True) if each}
 
 
-def _checksums(files: list[Path]) -> Iterator[str | Unusable]:
-    def checksum(file: Path) -> str:
-        content = picture_bytes(file)
+def _checksums(files: list[Place]) -> Iterator[str | Unusable]:
+    def checksum(file: Place) -> str:
+        content = _content(file)
         check_header(file, content)
         return _checksum(content)
 
     with closing(in_threads(checksum, files)) as results:
         yield from results
+
+
+def _content(place: Place) -> bytes:
+    """Raises Unusable."""
+    return place.read() if isinstance(place, Member) else picture_bytes(place)
+
+
+def _name(place: Place) -> str:
+    return place.key if isinstance(place, Member) else place.name
 
 
 def _checksum(content: bytes) -> str:

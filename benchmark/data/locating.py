@@ -76,13 +76,12 @@ def not_found(data_dir: Path | None, name: str, layouts: str) -> UserError:
     return UserError(f"{name} not found: --data-dir {data_dir} {state}; expected {layouts}")
 
 
-def parquet_files(folder: Path, split: str) -> list[Path]:
-    """The parquet files of a split: one file or numbered shards, in `folder`, its data/ or its
-    plain_text/."""
+def split_files(folder: Path, split: str, suffix: str = ".parquet") -> list[Path]:
+    """The files of a split: one file or numbered shards, in `folder`, its data/ or its plain_text/."""
     for place in (folder, folder / "data", folder / "plain_text"):
         # Globbing leaves broken links out, of which the reader is to say that they are.
         there = entries(place) if place.is_dir() else []
-        wanted = re.compile(rf"{split}(-.*)?\.parquet", re.DOTALL)
+        wanted = re.compile(rf"{split}(-.*)?{re.escape(suffix)}", re.DOTALL)
         files = [each for each in there if wanted.fullmatch(each.name)]
         if files:
             return files

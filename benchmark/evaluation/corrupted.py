@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-import torch
 from lightning_fabric import Fabric
 from torchmetrics import MetricCollection
 
-from benchmark.contracts import Data, Stored
+from benchmark.contracts import Data
 from benchmark.data.batches import in_order
-from benchmark.data.feed import read_all
+from benchmark.data.feed import read_all, some_of
 from benchmark.data.splits import open_test
 from benchmark.evaluation.accuracy import score
 from benchmark.evaluation.corruptions import NOISE, STRENGTHS, Corruption, Values
@@ -81,8 +80,6 @@ class CorruptedTest:
         """
         key = ("values", self._data.fingerprint, name)
         if key not in self._memory:
-            train = self._data.train
-            if isinstance(train.modalities, Stored):
-                train = train.subset(torch.arange(0, len(train), -(-len(train) // MOST_READ)))
-            self._memory[key] = Values.of(self._data.modalities[name], read_all(train, [name])[name])
+            train = read_all(some_of(self._data.train, MOST_READ), [name])[name]
+            self._memory[key] = Values.of(self._data.modalities[name], train)
         return self._memory[key]  # pyright: ignore[reportReturnType]

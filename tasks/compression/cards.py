@@ -13,7 +13,7 @@ from benchmark.data.locating import (
     class_folders,
     entries,
     not_found,
-    parquet_files,
+    split_files,
 )
 
 PICKLES = {"cifar10": "cifar-10-batches-py", "cifar100": "cifar-100-python"}
@@ -24,7 +24,10 @@ FOLDER_LAYOUTS = (
     "train/<class>/*.png with test/<class>/*.png (or val/, validation/), or <class>/*.png alone "
     "(jpg, webp, ... too)"
 )
-IMAGENET_LAYOUT = "imagenet/train/<class>/*.JPEG with imagenet/val/<class>/*.JPEG"
+IMAGENET_LAYOUTS = (
+    "imagenet/train/<class>/*.JPEG with imagenet/val/<class>/*.JPEG, or webdataset shards "
+    "imagenet/train-*.tar with imagenet/val-*.tar (KEY.jpg and KEY.cls)"
+)
 IMAGENET_SIZE = 224
 READERS = "tasks.compression.datasets"
 
@@ -56,9 +59,9 @@ def cards() -> dict[str, DatasetCard]:
         "ImageNet",
         deferred(READERS, "load_imagenet"),
         synthetic=False,
-        requires=IMAGENET_LAYOUT,
+        requires=IMAGENET_LAYOUTS,
         shapes={"rgb": (3, IMAGENET_SIZE, IMAGENET_SIZE)},
-        files=partial(folder_files, "imagenet"),
+        files=imagenet_files,
     )
     return found
 
@@ -73,7 +76,7 @@ def cifar_layouts(name: str) -> str:
 
 def cifar_tables(folder: Path) -> tuple[list[Path], list[Path]] | None:
     """The parquet files of train and test in a folder; None where one split has none."""
-    train, test = (parquet_files(folder, split) for split in ("train", "test"))
+    train, test = (split_files(folder, split) for split in ("train", "test"))
     return (train, test) if train and test else None
 
 
@@ -90,13 +93,34 @@ def cifar_files(name: str, request: Request) -> list[Path]:
 
 def class_images(name: str, request: Request) -> tuple[Listed, Listed]:
     """Training and test images of a tree with a folder per class. Raises UserError where there is none."""
-    place, layouts = ("imagenet", IMAGENET_LAYOUT) if name == "imagenet" else ("image_folder", FOLDER_LAYOUTS)
-    for folder in candidate_folders(request.data_dir, place, layouts):
+    for folder in candidate_folders(request.data_dir, "image_folder", FOLDER_LAYOUTS):
         if (found := class_folders(folder, IMAGE_SUFFIXES, nested=True)) is not None:
             return found
-    raise not_found(request.data_dir, name, layouts)
+    raise not_found(request.data_dir, name, FOLDER_LAYOUTS)
+
+
+def imagenet(request: Request) -> tuple[Listed, Listed] | tuple[list[Path], list[Path]]:
+    """Training and test images by their classes, or the shards of both. Raises UserError where there is
+    neither."""
+    for folder in candidate_folders(request.data_dir, "imagenet", IMAGENET_LAYOUTS):
+        train, test = (split_files(folder, split, ".tar") for split in ("train", "val"))
+        if train and test:
+            return train, test
+        if (found := class_folders(folder, IMAGE_SUFFIXES, nested=True)) is not None:
+            return found
+    raise not_found(request.data_dir, "imagenet", IMAGENET_LAYOUTS)
+
+
+def imagenet_files(request: Request) -> list[Path]:
+    """Every image or shard, sorted. Raises UserError where there is none."""
+    parts = imagenet(request)
+    return sorted(file for part in parts for file in (_flat(part) if isinstance(part, dict) else part))
 
 
 def folder_files(name: str, request: Request) -> list[Path]:
     """Every image of the tree, sorted. Raises UserError where there is none."""
-    return sorted(file for split in class_images(name, request) for files in split.values() for file in files)
+    return sorted(file for split in class_images(name, request) for file in _flat(split))
+
+
+def _flat(listed: Listed) -> list[Path]:
+    return [file for files in listed.values() for file in files]

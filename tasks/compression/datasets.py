@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import torch
 from torchvision.datasets import CIFAR10, CIFAR100
 
 from benchmark import Data, Modality, Request, Samples, UserError
-from benchmark.data.image_files import Framing, read_class_folders
+from benchmark.data.image_files import Framing, Place, read_by_class
 from benchmark.data.loading import BadSamples
 from benchmark.data.locating import candidate_folders, not_found, printable
 from benchmark.data.readers import (
@@ -18,14 +19,16 @@ from benchmark.data.readers import (
     read_parquet,
     read_pickled_cifar,
 )
+from benchmark.data.tar_shards import labelled_members
 from tasks.compression.cards import (
     FOLDER_LAYOUTS,
-    IMAGENET_LAYOUT,
+    IMAGENET_LAYOUTS,
     IMAGENET_SIZE,
     SIZES,
     cifar_layouts,
     cifar_tables,
     class_images,
+    imagenet,
 )
 
 CIFAR_STATISTICS = {
@@ -81,13 +84,20 @@ def load_cifar(name: str, request: Request) -> Data:
 
 def load_folder(name: str, request: Request) -> Data:
     """Any tree with a folder per class. Raises UserError where there is none, or nothing that can be used."""
-    size = SIZES[name]
-    return _of_tree(name, request, size, "whole", FOLDER_LAYOUTS, pad=size // 8)
+    size, files = SIZES[name], class_images(name, request)
+    return _of_images(name, request, files, size, "whole", FOLDER_LAYOUTS, pad=size // 8)
 
 
 def load_imagenet(request: Request) -> Data:
-    """ImageNet, or any tree like it: images stay on disk, training sees random crops and mirror images."""
-    return _of_tree("imagenet", request, IMAGENET_SIZE, "crops", IMAGENET_LAYOUT, pad=0)
+    """ImageNet, or any data like it: images stay on disk, training sees random crops and mirror images.
+
+    Raises UserError where there is none.
+    """
+    parts = imagenet(request)
+    files = [
+        part if isinstance(part, dict) else labelled_members(request, "imagenet", part) for part in parts
+    ]
+    return _of_images("imagenet", request, files, IMAGENET_SIZE, "crops", IMAGENET_LAYOUTS, pad=0)
 
 
 def _make_folder(folder: Path) -> None:
@@ -97,12 +107,20 @@ def _make_folder(folder: Path) -> None:
         raise UserError(f"{folder} can't be made, to download to: {error.strerror}") from error
 
 
-def _of_tree(name: str, request: Request, size: int, framing: Framing, layouts: str, *, pad: int) -> Data:
-    files = class_images(name, request)
+def _of_images(
+    name: str,
+    request: Request,
+    files: Sequence[Mapping[str, Sequence[Place]]],
+    size: int,
+    framing: Framing,
+    layouts: str,
+    *,
+    pad: int,
+) -> Data:
     if len(files[0]) < 2:
-        only = next(iter(files[0].values()))[0].parent
-        raise UserError(f"{name} needs two classes or more, {printable(only)} is one: expected {layouts}")
-    train, test, classes, content = read_class_folders(request, name, files, size, framing)
+        only = printable(next(iter(files[0]), "nothing"))
+        raise UserError(f"{name} needs two classes or more, {only} is one: expected {layouts}")
+    train, test, classes, content = read_by_class(request, name, files, size, framing)
     return _data(name, train, test, size, content, classes, IMAGENET_STATISTICS, pad=pad)
 
 

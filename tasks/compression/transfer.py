@@ -15,11 +15,15 @@ from torch.nn import functional as F
 from torchvision.datasets import STL10
 
 from benchmark import Data, Request, Samples, Target, UserError
+from benchmark.data.feed import read_all, some_of
 from benchmark.data.locating import irregular
 from tasks.compression import cards
 
 DIGITS_TEST = 0.4
 """Share of scikit-learn's 1,797 digits that is the test split."""
+
+MOST_READ = 10_000
+"""Images of a dataset on disk that are asked for."""
 
 IMAGES = ("cifar10", "cifar100", "image_folder")
 
@@ -49,7 +53,8 @@ def digits(shape: tuple[int, ...]) -> Target:
 
 def _images(name: str, request: Request, shape: tuple[int, ...]) -> Target:
     data = cards.cards()[name].load(request)
-    return _target(*((part.modalities["rgb"], part.labels) for part in (data.train, data.test)), shape)
+    parts = [some_of(part, MOST_READ) for part in (data.train, data.test)]
+    return _target(*((read_all(part)["rgb"], part.labels) for part in parts), shape)
 
 
 def _is_there(name: str, request: Request) -> bool:

@@ -61,7 +61,7 @@ def test_parquet_is_read_in_one_file_and_in_shards(tmp_path: Path, place: str) -
     else:
         write_parquet(folder / "train-00000-of-00002.parquet", images[:7], labels[:7], "image", "fine_label")
         write_parquet(folder / "train-00001-of-00002.parquet", images[7:], labels[7:], "image", "fine_label")
-    files = locating.parquet_files(tmp_path, "train")
+    files = locating.split_files(tmp_path, "train")
     pixels, found = read(*files, columns=("label", "fine_label"))
     assert found.tolist() == labels
     assert pixels.shape == (12, 3, 32, 32)
@@ -143,7 +143,7 @@ def write_tree(folder: Path, counts: dict[str, int]) -> None:
 def read_class_folders(folder: Path, size: int) -> tuple[readers.Table, readers.Table, tuple[str, ...]]:
     found = locating.class_folders(folder, locating.IMAGE_SUFFIXES, nested=True)
     assert found is not None
-    train, test, classes, _ = image_files.read_class_folders(Request(), "images", found, size)
+    train, test, classes, _ = image_files.read_by_class(Request(), "images", found, size)
     tables = [(read_all(each)["rgb"], each.labels) for each in (train, test)]
     return tables[0], tables[1], classes
 
