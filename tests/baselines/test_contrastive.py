@@ -172,9 +172,19 @@ def test_a_diverged_weight_gives_nan_instead_of_an_exception():
         (lambda context: LCKT(context, solver="sinkhorn"), "lckt"),
         (lambda context: LCKT(context, solver="exact"), "lckt"),
         (lambda context: WCoRD(context), "gckt"),
-        (lambda context: WCoRD(context, lckt_weight=3.0), "lckt"),
+        (lambda context: WCoRD(context), "lckt"),
+        (lambda context: WCoRD(context, cost="critic", lckt_weight=3.0), "lckt"),
     ],
-    ids=["gckt", "gckt-dual", "lckt-ipot", "lckt-sinkhorn", "lckt-exact", "wcord-gckt", "wcord-lckt"],
+    ids=[
+        "gckt",
+        "gckt-dual",
+        "lckt-ipot",
+        "lckt-sinkhorn",
+        "lckt-exact",
+        "wcord-gckt",
+        "wcord-lckt",
+        "wcord-critic",
+    ],
 )
 def test_each_term_lowers_itself_over_fifty_steps_on_a_batch(build, term, context, tiny):
     torch.manual_seed(0)
@@ -195,7 +205,7 @@ def test_each_term_lowers_itself_over_fifty_steps_on_a_batch(build, term, contex
 @pytest.mark.parametrize("cost", ["critic", "own"])
 def test_wcord_is_its_two_parts_with_their_weights(cost, context, tiny):
     torch.manual_seed(0)
-    both = WCoRD(context, gckt_weight=0.8, lckt_weight=0.05, cost=cost)
+    both = WCoRD(context, gckt_weight=0.8, lckt_weight=0.05, cost=cost, pairing=0.4)
     parts = copy.deepcopy(both)
     teacher, student, batch = tiny.teacher(), tiny.student(), tiny.batch()
     torch.manual_seed(1)
@@ -209,11 +219,13 @@ def test_wcord_is_its_two_parts_with_their_weights(cost, context, tiny):
         local = cosine_cost(
             parts.gckt.embed_student(student.embedding), parts.gckt.embed_teacher(teacher.embedding)
         )
-    torch.testing.assert_close(terms["lckt"], 0.05 * transport_loss(local, "ipot"))
+    left = 0.4 * (1 - tiny.progress.step / tiny.progress.steps)
+    assert left > 0
+    torch.testing.assert_close(terms["lckt"], 0.05 * transport_loss(local, "ipot", left))
 
 
 def test_the_critics_cost_moves_student_and_its_critic_and_leaves_the_teachers_side_alone(context, tiny):
-    distiller = WCoRD(context)
+    distiller = WCoRD(context, cost="critic")
     student = tiny.student()
     distiller(tiny.teacher(), student, tiny.batch(), tiny.progress)["lckt"].backward()
     assert student.embedding.grad.abs().max() > 0
@@ -265,12 +277,13 @@ def masses_after_training(build, steps: int) -> list[float]:
     return masses
 
 
-def test_wcords_coupling_finds_the_true_pairs_in_the_critics_space_and_not_in_one_of_its_own():
-    found = masses_after_training(WCoRD, 300)
-    assert min(found) >= 0.5, found
+def test_the_coupling_finds_the_true_pairs_by_the_bonus_or_in_the_critics_space_and_not_without_either():
+    for build in (WCoRD, lambda context: WCoRD(context, cost="critic", pairing=0.0, lckt_weight=1.0), LCKT):
+        found = masses_after_training(build, 300)
+        assert min(found) >= 0.5, found
     for lost in (
-        masses_after_training(lambda context: WCoRD(context, cost="own", lckt_weight=0.05), 300),
-        masses_after_training(lambda context: LCKT(context, pairing=0.0), 300),
+        masses_after_training(lambda context: WCoRD(context, pairing=0.0, lckt_weight=0.05), 300),
+        masses_after_training(lambda context: LCKT(context, pairing=0.0, weight=3.0), 300),
     ):
         assert max(lost) < 0.1, lost
 

@@ -69,33 +69,29 @@ def gckt(case: Case) -> dict[str, float]:
     return {"gckt": both_ways(case, case.distiller, "", *lipschitz(case, ""), 0.0, case.distiller.dual)}
 
 
-def transport(student: Array, teacher: Array) -> float:
-    """The exact cost of coupling two batches of vectors; what the inexact solver comes within 1 % of."""
-    cost = np.array([[1 - unit(s) @ unit(t) for t in teacher] for s in student])
-    uniform = np.full(len(cost), 1 / len(cost))
-    return ot.emd2(uniform, uniform, cost)
-
-
 @reference("lckt", tolerance=0.01)
 def lckt(case: Case) -> dict[str, float]:
     """<P, C>, with P from a linear programme whose diagonal is cheaper by what is left of the bonus."""
-    student, method = case.student.embedding, case.distiller
-    if "project.linear.weight" in case.state:
-        student = linear(student, case.state, "project.linear")
+    return {"lckt": case.distiller.weight * own_transport(case, "", case.distiller.pairing)}
+
+
+def own_transport(case: Case, prefix: str, pairing: float) -> float:
+    student = case.student.embedding
+    if f"{prefix}project.linear.weight" in case.state:
+        student = linear(student, case.state, f"{prefix}project.linear")
     cost = np.array([[1 - unit(s) @ unit(t) for t in case.teacher.embedding] for s in student])
     uniform = np.full(len(cost), 1 / len(cost))
-    left = method.pairing * (1 - case.progress.step / case.progress.steps)
+    left = pairing * (1 - case.progress.step / case.progress.steps)
     coupling = ot.emd(uniform, uniform, cost - left * np.eye(len(cost)))
-    return {"lckt": method.weight * (coupling * cost).sum()}
+    return (coupling * cost).sum()
 
 
 @reference("wcord", tolerance=0.01)
 def wcord(case: Case) -> dict[str, float]:
-    """The local term in the global critic's own space."""
+    """Each term in a space of its own."""
     both = case.distiller
-    student, teacher = lipschitz(case, "gckt.")
-    gckt = both_ways(case, both.gckt, "gckt.", student, teacher, 0.0, False)
-    return {"gckt": gckt, "lckt": both.lckt_weight * transport(student, teacher)}
+    gckt = both_ways(case, both.gckt, "gckt.", *lipschitz(case, "gckt."), 0.0, False)
+    return {"gckt": gckt, "lckt": both.lckt_weight * own_transport(case, "own.", both.pairing)}
 
 
 @reference("infonce")
