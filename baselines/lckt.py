@@ -77,9 +77,7 @@ class LCKT(Distiller):
         self,
         context: Context,
         *,
-        weight: Annotated[
-            float, Range(0.05, 100, log=True, source="ours, chosen on validation: docs/findings.md")
-        ] = 30.0,
+        weight: Annotated[float, Range(0.05, 100, log=True, source="ours, chosen on validation")] = 30.0,
         pairing: Annotated[float, Range(0, 2, source="ours, chosen on validation; 0: plain transport")] = 1.0,
         solver: Annotated[
             str,

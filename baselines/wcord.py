@@ -32,9 +32,7 @@ class WCoRD(Distiller):
         context: Context,
         *,
         gckt_weight: Annotated[float, Range(0.05, 5, log=True, source="as in GCKT")] = 0.8,
-        lckt_weight: Annotated[
-            float, Range(0.05, 100, log=True, source="ours, chosen on validation: docs/findings.md")
-        ] = 30.0,
+        lckt_weight: Annotated[float, Range(0.05, 100, log=True, source="ours, chosen on validation")] = 30.0,
         cost: Annotated[str, Choice(("own", "critic"), source="ours, chosen on validation")] = "own",
         pairing: Annotated[float, Range(0, 2, source="as in LCKT")] = 1.0,
         objective: Annotated[str, Choice(("nce", "dual"), source="as in GCKT")] = "nce",
