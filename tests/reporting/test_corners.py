@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from benchmark import records as record_files
+from benchmark import writing
 from benchmark.errors import UserError
 from benchmark.records import CHECKSUM, plain, sealed
 from benchmark.reporting import compare, load_records, report
@@ -334,7 +334,7 @@ def test_a_full_disk_leaves_the_former_report_as_it_was(tmp_path, monkeypatch):
     def full(*_):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(record_files.os, "fsync", full)
+    monkeypatch.setattr(writing.os, "fsync", full)
     with pytest.raises(UserError, match=r"can't be written \(No space left on device\): make room"):
         report(tmp_path, Console(file=io.StringIO()))
     assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before

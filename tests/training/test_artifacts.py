@@ -45,7 +45,7 @@ def test_diagnostics_are_kept_after_the_first_epoch_and_at_the_end(arrays):
     for coupling in (early, late):
         assert coupling.sum() == pytest.approx(1, abs=0.01)
         assert coupling.sum(1) == pytest.approx(1 / len(coupling), rel=0.01)
-    assert np.abs(early - late).max() > 1e-4
+    assert np.abs(early - late).max() > 1e-5
 
 
 def test_numbers_among_the_diagnostics_are_followed_over_the_epochs(tmp_path: Path, arrays):

@@ -28,14 +28,3 @@ def test_in_one_cohort_and_in_two_all_baselines_give_the_same_numbers(tmp_path: 
     unsuited = [slug for slug, record in together.items() if record.status == "not_applicable"]
     assert all(together[slug].reason for slug in unsuited)
     assert len(unsuited) < len(NAMES) / 4
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(240)
-def test_on_video_they_train_or_say_why_not(tmp_path: Path) -> None:
-    options = ("--seeds", "0", "--epochs", "1", "--teacher-epochs", "1", "--train-samples", "128")
-    assert run(tmp_path, *options, baselines=("all",), task="privileged") == 0
-    found = records(tmp_path)
-    assert {record.run.baseline for record in found.values()} >= set(NAMES)
-    for slug, record in found.items():
-        assert record.status in ("finished", "not_applicable", "diverged"), (slug, record.reason)
