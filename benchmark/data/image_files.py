@@ -152,7 +152,7 @@ def _looked_at(request: Request, name: str, files: list[Place]) -> dict[Place, s
                 found[number] = checksum
         return {"checksums": found}
 
-    on_disk = {file if isinstance(file, Path) else file.shard for file in files}
+    on_disk = {(file if isinstance(file, Path) else file.shard).absolute() for file in files}
     identity = {"looked at": VERSION, "count": len(files), "files": stamps(on_disk, Path("/"))}
     found = cached(request, name, identity, look)["checksums"]
     return {file: str(each) for file, each in zip(files, found, strict=True) if each}

@@ -82,7 +82,7 @@ def labelled_members(request: Request, name: str, shards: Sequence[Path]) -> Lab
                     keys.append(key)
         return {"rows": np.array(rows, np.int64).reshape(-1, 4), "keys": np.array(keys, np.str_)}
 
-    identity = {"tar shards": VERSION, "files": stamps(shards, Path("/"))}
+    identity = {"tar shards": VERSION, "files": stamps([shard.absolute() for shard in shards], Path("/"))}
     arrays = cached(request, name, identity, look)
     labelled: Labelled = {}
     for (number, offset, size, label), key in zip(arrays["rows"].tolist(), arrays["keys"], strict=True):

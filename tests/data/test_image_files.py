@@ -68,6 +68,16 @@ def test_from_disk_they_are_the_samples_and_the_content_of_those_in_memory(tmp_p
         assert torch.equal(read_all(ours)["rgb"], read_all(theirs)["rgb"])
 
 
+@pytest.mark.parametrize("name", ["image_folder", "imagenet"])
+def test_the_data_folder_may_be_a_relative_path(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_tree(tmp_path / name, train=2, test=1)
+    absolute = load(name, tmp_path, memory_gb=NOTHING, cache=tmp_path / "cache")
+    monkeypatch.chdir(tmp_path)
+    assert load(name, Path("."), memory_gb=NOTHING, cache=Path("cache")).fingerprint == absolute.fingerprint
+
+
 def test_the_content_is_that_of_files_and_of_how_they_are_seen(tmp_path: Path) -> None:
     write_tree(tmp_path / "image_folder")
     first = load("image_folder", tmp_path).fingerprint

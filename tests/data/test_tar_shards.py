@@ -79,6 +79,12 @@ def test_every_image_is_there_with_its_label_in_the_order_of_the_numbers(
     assert torch.equal(read_all(again.test)["rgb"], read_all(data.test)["rgb"])
 
 
+def test_shards_may_lie_in_a_relative_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    assert len(load(Path(), cache=Path("cache")).train) == 28
+
+
 def test_another_image_is_another_content(tmp_path: Path) -> None:
     write(tmp_path / "a")
     write(tmp_path / "b", labels=(0, 2, 10, 10))
