@@ -25,6 +25,9 @@ from benchmark.errors import UserError
 VERSION = 1
 """Of what is kept of files that were looked at."""
 
+AT_ONCE = 10_000
+"""Files that threads are given to look at; there may be millions."""
+
 Place = Path | Member
 """Where an image is."""
 
@@ -164,8 +167,9 @@ def _checksums(files: list[Place]) -> Iterator[str | Unusable]:
         check_header(file, content)
         return _checksum(content)
 
-    with closing(in_threads(checksum, files)) as results:
-        yield from results
+    for start in range(0, len(files), AT_ONCE):
+        with closing(in_threads(checksum, files[start : start + AT_ONCE])) as results:
+            yield from results
 
 
 def _content(place: Place) -> bytes:
