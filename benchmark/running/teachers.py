@@ -9,6 +9,7 @@ from pathlib import Path
 from lightning_fabric import Fabric
 
 from benchmark.errors import disk_full_told
+from benchmark.evaluation.predictor import NotFinite
 from benchmark.models import Network, load_checkpoint
 from benchmark.planning.specs import TeacherSpec
 from benchmark.records import CorruptRecord, Measurements, TeacherRecord, read_teacher_record
@@ -67,14 +68,21 @@ class Teachers:
             self._ready.clear()
         if spec.teacher.id not in self._ready:
             try:
-                network, seconds = self._obtained(materials)
+                teacher = self._evaluated(materials)
             except TeacherFailed as failure:
                 self._failed[spec.teacher.id] = failure
                 raise
-            teacher = evaluated(materials, network, self._fabric, seconds)
             self._announce(teacher, materials)
             self._ready[spec.teacher.id] = teacher
         return self._ready[spec.teacher.id]
+
+    def _evaluated(self, materials: Materials) -> Teacher:
+        network, seconds = self._obtained(materials)
+        try:
+            return evaluated(materials, network, self._fabric, seconds)
+        except NotFinite as error:
+            spec = materials.spec.teacher
+            raise TeacherFailed(f"teacher {spec.architecture} on {spec.dataset}: {error}") from error
 
     def _announce(self, teacher: Teacher, materials: Materials) -> None:
         spec = teacher.spec

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -61,6 +62,22 @@ def test_a_teacher_that_diverges_costs_its_own_cohorts(
     assert told.count("3 runs that would learn from it were not trained") == 2
     assert told.count("teacher tiny_big on stripes (") == 1, "it was trained again for the second seed"
     assert [each.run.baseline for each in records(tmp_path).values()] == ["self_distillation"] * 2
+
+
+def test_a_teacher_without_finite_answers_costs_its_own_cohorts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = TinyNetwork.show
+
+    def show(self, x):
+        shown = asked(self, x)
+        lost = not self.training and self.stem.out_channels == 12
+        return replace(shown, logits=shown.logits * (float("nan") if lost else 1.0))
+
+    monkeypatch.setattr(TinyNetwork, "show", show)
+    assert run(tmp_path, baselines=("kd",)) == 1
+    told = capsys.readouterr().out.replace("\n", " ")
+    assert "teacher tiny_big on stripes: its predictions are not finite" in told
 
 
 @pytest.mark.parametrize("obstacle", ["record.json", "history.jsonl", "arrays.npz", "weights.safetensors"])
