@@ -7,7 +7,7 @@ the archive `results/reference/NAME.tar.xz`, and `sheet("NAME")` the lines of `r
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -18,20 +18,67 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from tabulate import tabulate
 
 from benchmark.errors import UserError, unknown
+from benchmark.records import LAST
 from benchmark.reporting import archive, figures
+from benchmark.reporting.differences import differences
 from benchmark.reporting.output import make_folder
 from benchmark.reporting.results import Results
 from benchmark.reporting.rows import PairBlock, ResultRow
-from benchmark.reporting.tables import METHOD, Column, TaskTable, task_tables
+from benchmark.reporting.tables import METHOD, Column, difference_columns, task_tables
 from benchmark.reporting.trials import trial_frame
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 ENDING = ".j2"
 
 
+@dataclass(frozen=True)
+class Printed:
+    """Rows and columns as a page shows them; numbers come as the report prints them."""
+
+    name: str
+    blocks: list[PairBlock]
+    columns: list[Column]
+
+    def table(self, *columns: str, **condition: Any) -> str:
+        """The rows of a condition as a pipe table of the columns named: `table("top-1", label_fraction=0.1)`.
+
+        Args:
+            columns: what a column's title begins with (the first such); the method's name goes first.
+            condition: of the rows shown; the ends of the scale always are.
+        """
+        shown = [METHOD, *map(self._column, columns)]
+        rows = [row for row in self.rows(condition) if row.kind != "untrained"]
+        cells = [[column.cell(row) for column in shown] for row in rows]
+        align = ["right" if column.numeric else "left" for column in shown]
+        return tabulate(
+            cells, [each.title for each in shown], tablefmt="pipe", colalign=align, disable_numparse=True
+        )
+
+    def cell(self, baseline: str, column: str, **condition: Any) -> str:
+        """One cell of that table; `teacher` is a name of a row, too."""
+        return self._column(column).cell(self.row(baseline, condition))
+
+    def row(self, baseline: str, condition: dict[str, Any]) -> ResultRow:
+        """The one row of a baseline under a condition."""
+        rows = [row for row in self.rows(condition) if baseline in (row.baseline, row.kind)]
+        if len(rows) != 1:
+            raise UserError(f"{self.name}: {len(rows)} rows of {baseline} under {condition}: one is needed")
+        return rows[0]
+
+    def rows(self, condition: dict[str, Any]) -> list[ResultRow]:
+        """All rows under a condition, and the ends of the scale."""
+        return [row for block in self.blocks for row in block.rows if _has(block, row, condition)]
+
+    def _column(self, title: str) -> Column:
+        found = [column for column in self.columns if column.title.startswith(title)]
+        if not found:
+            raise unknown(f"column of {self.name}", title, [column.title for column in self.columns])
+        return found[0]
+
+
 @dataclass
 class Experiment:
-    """Archived results as templates see them; numbers come as the report prints them."""
+    """Archived results as templates see them."""
 
     name: str
     results: Results
@@ -39,9 +86,42 @@ class Experiment:
     """file name -> what it shows; grows as templates ask for figures"""
 
     @cached_property
-    def _table(self) -> TaskTable:
+    def _printed(self) -> Printed:
         (table,) = task_tables(self.results)
-        return table
+        return Printed(self.name, table.blocks, table.columns)
+
+    @property
+    def table(self) -> Callable[..., str]:
+        """See Printed.table; differences are those to the anchor."""
+        return self._printed.table
+
+    @property
+    def cell(self) -> Callable[..., str]:
+        """See Printed.cell; differences are those to the anchor."""
+        return self._printed.cell
+
+    def against(self, other: str, *names: str, **condition: Any) -> Printed:
+        """Rows under a condition minus one of them, tested as one family.
+
+        Args:
+            other: the baseline of that row, which has no overrides of its own.
+            names: whose rows are shown; those of all methods by default.
+            condition: of all of them, in one block.
+        """
+        reference = self._printed.row(other, condition | {"overrides": ""})
+        rows = [
+            row
+            for row in self._printed.rows(condition)
+            if row.is_student and row is not reference and (not names or row.baseline in names)
+        ]
+        (block,) = (each for each in self._printed.blocks if reference in each.rows)
+        found = {metric: differences(reference, rows, f"{LAST}/{metric}") for metric in block.primary_metrics}
+        shown = [
+            replace(row, differences={metric: known[row.id] for metric, known in found.items()})
+            for row in rows
+        ]
+        block = replace(block, rows=(replace(reference, differences={}), *shown))
+        return Printed(self.name, [block], difference_columns([block], block.metrics, reference.title))
 
     @property
     def commands(self) -> str:
@@ -63,28 +143,6 @@ class Experiment:
             f"commit{'s' * (len(commits) > 1)} {', '.join(commits)}"
         )
 
-    def table(self, *columns: str, **condition: Any) -> str:
-        """The rows of a condition as a pipe table of the columns named: `table("top-1", label_fraction=0.1)`.
-
-        Args:
-            columns: what a column's title begins with (the first such); the method's name goes first.
-            condition: of the rows shown; the ends of the scale always are.
-        """
-        shown = [METHOD, *map(self._column, columns)]
-        rows = [row for row in self._rows(condition) if row.kind != "untrained"]
-        cells = [[column.cell(row) for column in shown] for row in rows]
-        align = ["right" if column.numeric else "left" for column in shown]
-        return tabulate(
-            cells, [each.title for each in shown], tablefmt="pipe", colalign=align, disable_numparse=True
-        )
-
-    def cell(self, baseline: str, column: str, **condition: Any) -> str:
-        """One cell of that table; `teacher` is a name of a row, too."""
-        rows = [row for row in self._rows(condition) if baseline in (row.baseline, row.kind)]
-        if len(rows) != 1:
-            raise UserError(f"{self.name}: {len(rows)} rows of {baseline} under {condition}: one is needed")
-        return self._column(column).cell(rows[0])
-
     def figure(self, kind: str, alt: str) -> str:
         """The first figure of a kind as an image of the page."""
         drawing = next(each for each in figures.drawings_of(self.results, kind) if each.draw)
@@ -104,15 +162,6 @@ class Experiment:
         frame = trial_frame(self.results.trials, self.results.records)
         whole = frame["seconds"] * frame["epochs"].max() / frame["epochs"]
         return f"{frame['seconds'].sum() / whole.sum():.2f}"
-
-    def _column(self, title: str) -> Column:
-        found = [column for column in self._table.columns if column.title.startswith(title)]
-        if not found:
-            raise unknown(f"column of {self.name}", title, [column.title for column in self._table.columns])
-        return found[0]
-
-    def _rows(self, condition: dict[str, Any]) -> list[ResultRow]:
-        return [row for block in self._table.blocks for row in block.rows if _has(block, row, condition)]
 
 
 def _has(block: PairBlock, row: ResultRow, condition: dict[str, Any]) -> bool:

@@ -118,12 +118,8 @@ def task_tables(results: Results) -> list[TaskTable]:
 
 def _columns(blocks: list[PairBlock], metrics: dict[str, Metric], notes: list[str]) -> list[Column]:
     rows = [row for block in blocks for row in block.rows]
-    columns = [METHOD]
     first = primary_metrics(metrics)
-    anchor = anchor_title(rows)
-    for name in first:
-        columns += _primary_columns(blocks, name, metrics[name], f"{anchor}," if len(first) > 1 else anchor)
-    columns += [N, *telling_columns(blocks)]
+    columns = difference_columns(blocks, metrics, anchor_title(rows))
     columns += [Column("status", lambda row: _status(row, metrics[first[0]], first[0], notes), numeric=False)]
     columns += [_best_column(name, metrics[name]) for name in first]
     others = [name for name in metrics if name not in first]
@@ -140,6 +136,14 @@ def _columns(blocks: list[PairBlock], metrics: dict[str, Metric], notes: list[st
         _value_column("peak\nmemory (MB)", "peak_memory_mb", partial(show_mean, decimals=0), spare + 4),
     ]
     return [column for column in columns if column in (METHOD, N) or any(column.cell(row) for row in rows)]
+
+
+def difference_columns(blocks: list[PairBlock], metrics: dict[str, Metric], other: str) -> list[Column]:
+    """The primary metrics, their differences to the row titled `other`, and what tells the rows apart."""
+    columns = [METHOD]
+    for name in (first := primary_metrics(metrics)):
+        columns += _primary_columns(blocks, name, metrics[name], f"{other}," if len(first) > 1 else other)
+    return [*columns, N, *telling_columns(blocks)]
 
 
 def _status(row: ResultRow, metric: Metric, name: str, notes: list[str]) -> str:

@@ -73,3 +73,23 @@ def test_a_cell_is_what_the_report_prints(experiment: Experiment) -> None:
 def test_a_template_that_asks_for_what_is_not_there_fails(experiment, baseline, column, condition, message):
     with pytest.raises(UserError, match=message):
         experiment.cell(baseline, column, **condition)
+
+
+def test_rows_are_compared_with_any_other_row(experiment: Experiment) -> None:
+    few = experiment.against("kd", label_fraction=0.1)
+    kd, scratch = (
+        np.array([100 * each.results.scores["test@last"]["top1"] for each in experiment.results.records
+                  if each.condition.label_fraction == 0.1 and each.run.baseline == name])
+        for name in ("kd", "scratch")
+    )  # fmt: skip
+    shown = few.cell("scratch", "difference to KD")
+    assert shown.startswith(f"{scratch.mean() - kd.mean():+.1f} [")
+    # The other way round it is the same difference, and the report's own.
+    turned = [part.strip("[,]") for part in experiment.cell("kd", "difference", label_fraction=0.1).split()]
+    assert [float(part.strip("[,]")) for part in shown.split()] == pytest.approx(
+        [-float(turned[0]), -float(turned[2]), -float(turned[1])]
+    )
+    assert few.cell("kd", "difference") == ""
+    assert experiment.against("kd", "kd", label_fraction=0.1).table("difference").count("\n") == 2
+    with pytest.raises(UserError, match="some: 2 rows of kd under"):
+        experiment.against("kd")
