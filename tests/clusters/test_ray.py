@@ -25,16 +25,22 @@ ARGUMENTS = (
 )
 
 
-@pytest.fixture
-def cluster() -> Iterator[Cluster]:
-    """A head without cores, and two nodes with one core each."""
+@pytest.fixture(scope="module")
+def started() -> Iterator[Cluster]:
+    """A head without cores; starting one takes longer than all that is done on it."""
     made = Cluster(initialize_head=True, head_node_args={"num_cpus": 0})
-    for _ in range(2):
-        made.add_node(num_cpus=1)
-    made.wait_for_nodes()
     yield made
     ray.shutdown()
     made.shutdown()
+
+
+@pytest.fixture
+def cluster(started: Cluster) -> Cluster:
+    """That head and two nodes with one core each, whatever became of those of the test before."""
+    while len(started.worker_nodes) < 2:
+        started.add_node(num_cpus=1)
+    started.wait_for_nodes()
+    return started
 
 
 def same(results: Path, others: Path) -> None:
