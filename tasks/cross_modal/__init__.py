@@ -39,7 +39,7 @@ class CrossModal(Task):
         few = {"label_fraction": FEW_LABELS, "teacher_data": DISJOINT}
         return {
             "quick": Preset(
-                ("rooms",), ("conv2d_16_deep-conv2d_8_deep",), epochs=7, teacher_epochs=20, **few
+                ("rooms",), ("conv2d_16_deep-conv2d_8_deep",), epochs=10, teacher_epochs=20, **few
             ),
             "standard": Preset(("nyuv2",), real, epochs=60, teacher_epochs=60, **few),
             "paper": Preset(("nyuv2",), real, epochs=120, teacher_epochs=120, **few),

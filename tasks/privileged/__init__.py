@@ -27,7 +27,7 @@ class Privileged(Task):
         worn = ("skeleton+inertial-inertial", "skeleton+inertial-accelerometer")
         return {
             "quick": Preset(
-                ("motions",), ("skeleton+video-video",), epochs=8, teacher_epochs=14, label_fraction=0.25
+                ("motions",), ("skeleton+video-video",), epochs=12, teacher_epochs=14, label_fraction=0.25
             ),
             "standard": Preset(("utd_mhad",), worn),
             "paper": Preset(("utd_mhad",), (*worn, "skeleton+depth-depth"), validation=0.0),
