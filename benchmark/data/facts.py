@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import inspect
 import json
+import os
 import sys
 from collections.abc import Callable
 from contextlib import suppress
@@ -19,7 +20,7 @@ from torch import Tensor
 
 from benchmark.contracts import IGNORE, Data, DatasetCard, Request, Task
 from benchmark.data.kept import Damaged, read_arrays, write_arrays
-from benchmark.data.loading import stamp
+from benchmark.data.loading import stamps
 from benchmark.data.split_settings import SplitFacts, SplitSettings
 from benchmark.data.splits import make_splits
 from benchmark.errors import UserError
@@ -115,7 +116,8 @@ def _key(task: Task, name: str, card: DatasetCard, request: Request) -> str | No
     files: list[tuple[str, int, int]] = []
     if card.files is not None:
         try:
-            files = [(str(file.absolute()), *stamp(file)) for file in sorted(card.files(request))]
+            here = os.getcwd()
+            files = stamps((os.path.join(here, file) for file in card.files(request)), Path("/"))
         except UserError:
             if request.download:
                 return None

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +23,7 @@ from benchmark.data.pictures import check_header, decode_picture, in_threads, pi
 from benchmark.data.tar_shards import Member
 from benchmark.errors import UserError
 
-VERSION = 1
+VERSION = 2
 """Of what is kept of files that were looked at."""
 
 AT_ONCE = 10_000
@@ -80,9 +81,9 @@ def read_by_class(
 ) -> tuple[Samples, Samples, tuple[str, ...], str]:
     """Train and test samples, class names and fingerprint of images by their classes, train and test.
 
-    On disk they are read with `request.num_workers` processes. Crops stay there: each epoch has others. Of
-    images on disk `request.bad_samples` can leave out those whose header is damaged; any other is named when
-    its batch is due, and stops the training.
+    On disk they are read with `request.num_workers` processes. Crops stay there: each epoch has others. To
+    skip bad samples every image on disk is decoded once, so that those are left out that would be in memory.
+    To stop at one, headers are read before anything trains; any other damage is named when its batch is due.
     """
     listed = [[(file, kind) for kind, each in split.items() for file in each] for split in files]
     classes = tuple(sorted(files[0]))
@@ -94,8 +95,9 @@ def read_by_class(
         parts = [_in_memory(each, classes, size, bad.report) for each in listed]
         bad.tell()
     else:
-        known = _looked_at(request, name, [file for each in listed for file, _ in each])
-        parts = [_on_disk(request, each, classes, ImageFiles((), size, framing), known) for each in listed]
+        known = iter(_looked_at(request, name, [file for each in listed for file, _ in each]))
+        like = ImageFiles((), size, framing)
+        parts = [_on_disk(request, list(zip(each, known, strict=False)), classes, like) for each in listed]
     (train, seen), (test, tested) = parts
     return train, test, classes, _fingerprint(f"{size} {framing}", {"train": seen, "test": tested})
 
@@ -130,41 +132,45 @@ def _in_memory(
 
 def _on_disk(
     request: Request,
-    listed: list[tuple[Place, str]],
+    listed: list[tuple[tuple[Place, str], str]],
     classes: tuple[str, ...],
     like: ImageFiles,
-    checksums: Mapping[Place, str],
 ) -> tuple[Samples, Seen]:
+    """Samples of ((file, class), checksum), those without a checksum left out."""
     numbers = {kind: number for number, kind in enumerate(classes)}
-    used = [(file, kind) for file, kind in listed if file in checksums]
-    source = ImageFiles(tuple(file for file, _ in used), like.size, like.framing)
+    used = [(file, kind, checksum) for (file, kind), checksum in listed if checksum]
+    source = ImageFiles(tuple(file for file, _, _ in used), like.size, like.framing)
     stored = Stored(source, frozenset({"rgb"}), torch.arange(len(used)), request.num_workers)
-    labels = torch.tensor([numbers[kind] for _, kind in used], dtype=torch.int64)
-    return Samples(stored, labels), [(f"{kind}/{_name(file)}", checksums[file]) for file, kind in used]
+    labels = torch.tensor([numbers[kind] for _, kind, _ in used], dtype=torch.int64)
+    return Samples(stored, labels), [(f"{kind}/{_name(file)}", checksum) for file, kind, checksum in used]
 
 
-def _looked_at(request: Request, name: str, files: list[Place]) -> dict[Place, str]:
-    """File -> checksum of its bytes, where its header is that of a picture; kept until a file changes."""
+def _looked_at(request: Request, name: str, files: list[Place]) -> list[str]:
+    """The checksums of the files' bytes, empty for a bad sample; kept until a file changes."""
+    whole = request.bad_samples == "skip"
 
     def look(report: Report) -> dict[str, np.ndarray]:
-        found = np.full(len(files), "", "U32")
-        for number, checksum in enumerate(_checksums(files)):
+        if len(files) > AT_ONCE:
+            request.say(f"{name}: {'decoding' if whole else 'reading'} {len(files):,} images, once")
+        found = np.zeros(len(files), "S32")
+        for number, checksum in enumerate(_checksums(files, decode_picture if whole else check_header)):
             if isinstance(checksum, Unusable):
                 report(checksum.file, checksum.problem)
             else:
                 found[number] = checksum
         return {"checksums": found}
 
-    on_disk = {(file if isinstance(file, Path) else file.shard).absolute() for file in files}
-    identity = {"looked at": VERSION, "count": len(files), "files": stamps(on_disk, Path("/"))}
-    found = cached(request, name, identity, look)["checksums"]
-    return {file: str(each) for file, each in zip(files, found, strict=True) if each}
+    here = os.getcwd()
+    on_disk = {os.path.join(here, file if isinstance(file, Path) else file.shard) for file in files}
+    identity = {"looked at": VERSION, "count": len(files), "whole": whole}
+    arrays = cached(request, name, identity | {"files": stamps(on_disk, Path("/"))}, look)
+    return arrays["checksums"].astype(np.str_).tolist()
 
 
-def _checksums(files: list[Place]) -> Iterator[str | Unusable]:
+def _checksums(files: list[Place], check: Callable[[Place, bytes], object]) -> Iterator[str | Unusable]:
     def checksum(file: Place) -> str:
         content = _content(file)
-        check_header(file, content)
+        check(file, content)
         return _checksum(content)
 
     for start in range(0, len(files), AT_ONCE):

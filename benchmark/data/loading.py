@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import numpy as np
 
 from benchmark.contracts import Request
 from benchmark.data.kept import Arrays, Damaged, read_arrays, sweep, write_arrays
-from benchmark.data.locating import printable
+from benchmark.data.locating import by_parts, printable
 from benchmark.errors import UserError
 
 Report = Callable[[object, str], None]
@@ -94,15 +95,19 @@ def cached(
     return arrays
 
 
-def stamps(files: Iterable[Path], root: Path) -> list[tuple[str, int, int]]:
-    """What tells a changed file: (path under `root`, size, time of change in ns), sorted by path."""
-    return [(str(file.relative_to(root)), *stamp(file)) for file in sorted(files)]
+def stamps(files: Iterable[Path | str], root: Path) -> list[tuple[str, int, int]]:
+    """What tells a changed file: (path under `root`, size, time of change in ns), sorted by path.
+
+    There may be millions of files, and this is asked for them whenever they are loaded.
+    """
+    start = len(os.path.join(root, "")) if root.parts else 0
+    return [(file[start:], *stamp(file)) for file in sorted(map(os.fspath, files), key=by_parts)]
 
 
-def stamp(file: Path) -> tuple[int, int]:
+def stamp(file: Path | str) -> tuple[int, int]:
     """The size of a file and the time of its change in ns; zeros where there is none (a broken link)."""
     try:
-        status = file.stat()
+        status = os.stat(file)
     except OSError:
         return 0, 0
     return status.st_size, status.st_mtime_ns

@@ -6,6 +6,7 @@ import os
 import re
 import stat
 from collections.abc import Iterable
+from operator import itemgetter
 from pathlib import Path
 
 from benchmark.errors import UserError
@@ -101,8 +102,9 @@ def class_folders(folder: Path, suffixes: tuple[str, ...], *, nested: bool) -> t
     tests = [each for names in TEST_NAMES for each in _named(folders, names)]
     if training and tests:
         # A test folder without classes (unlabelled images) leaves it to the next one.
-        tested = next((each for each in tests if _class_files(each, suffixes, nested)), tests[0])
-        train, test = (_class_files(each, suffixes, nested) for each in (training[0], tested))
+        found = ((each, _class_files(each, suffixes, nested)) for each in tests)
+        tested, test = next(((each, files) for each, files in found if files), (tests[0], {}))
+        train = _class_files(training[0], suffixes, nested)
         if extra := sorted(test.keys() - train.keys()):
             raise UserError(f"{tested} has the class {extra[0]!r}, which {training[0]} lacks")
     else:
@@ -139,15 +141,44 @@ def _check_classes(folder: Path, classes: list[Path], splits: list[Path], suffix
 def _class_files(folder: Path, suffixes: tuple[str, ...], nested: bool) -> Listed:
     """Class -> its files; named pipes and broken links too, so that whoever reads them can name them."""
     files = {
-        each.name: sorted(
-            file
-            for file in (each.rglob("*") if nested else entries(each))
-            if file.suffix.lower() in suffixes and _is_listed(file) and not file.is_dir()
-        )
+        each.name: _files_below(each, suffixes, nested)
         for each in entries(folder)
         if _is_listed(each) and each.is_dir()
     }
     return {name: each for name, each in files.items() if each}
+
+
+def _files_below(folder: Path, suffixes: tuple[str, ...], nested: bool) -> list[Path]:
+    """Sorted; by names as far as that goes, since there may be millions. Links to folders aren't followed.
+
+    Raises UserError where a folder can't be listed.
+    """
+    found, folders = [], [folder]
+    for each in folders:
+        try:
+            with os.scandir(each) as there:
+                listed = list(there)
+        except OSError as error:
+            raise UserError(f"{printable(each)} can't be listed: {error.strerror}") from error
+        for entry in listed:
+            if nested and entry.is_dir(follow_symlinks=False):
+                folders.append(each / entry.name)
+            elif _is_file(entry, suffixes):
+                found.append((by_parts(entry.path), each / entry.name))
+    return [file for _, file in sorted(found, key=itemgetter(0))]
+
+
+def _is_file(entry: os.DirEntry[str], suffixes: tuple[str, ...]) -> bool:
+    """By its name: a folder is none, and nor is a link to one."""
+    name = entry.name
+    if name.startswith(".") or os.path.splitext(name)[1].lower() not in suffixes:
+        return False
+    return not (os.path.isdir(entry.path) if entry.is_symlink() else entry.is_dir())
+
+
+def by_parts(path: str) -> str:
+    """What paths are sorted by, so that they have the order of `Path`s: folder by folder."""
+    return path.replace(os.sep, "\0")
 
 
 def _is_listed(path: Path) -> bool:

@@ -112,14 +112,14 @@ def imagenet(request: Request) -> tuple[Listed, Listed] | tuple[list[Path], list
 
 
 def imagenet_files(request: Request) -> list[Path]:
-    """Every image or shard, sorted. Raises UserError where there is none."""
+    """Every image or shard. Raises UserError where there is none."""
     parts = imagenet(request)
-    return sorted(file for part in parts for file in (_flat(part) if isinstance(part, dict) else part))
+    return [file for part in parts for file in (_flat(part) if isinstance(part, dict) else part)]
 
 
 def folder_files(name: str, request: Request) -> list[Path]:
-    """Every image of the tree, sorted. Raises UserError where there is none."""
-    return sorted(file for split in class_images(name, request) for file in _flat(split))
+    """Every image of the tree. Raises UserError where there is none."""
+    return [file for split in class_images(name, request) for file in _flat(split)]
 
 
 def _flat(listed: Listed) -> list[Path]:

@@ -97,6 +97,28 @@ def test_without_bad_samples_to_skip_a_damaged_header_stops_before_anything_trai
         load("image_folder", tmp_path, memory_gb=NOTHING)
 
 
+def test_to_skip_bad_samples_is_to_leave_out_on_disk_what_is_left_out_in_memory(tmp_path: Path) -> None:
+    write_tree(tmp_path / "image_folder")
+    broken = tmp_path / "image_folder" / "train" / "bee" / "004.png"
+    broken.write_bytes(broken.read_bytes()[:60])  # its header is whole
+    said: list[str] = []
+    options = {"bad_samples": "skip", "say": said.append}
+    memory = load("image_folder", tmp_path, **options)
+    disk, again = (
+        load("image_folder", tmp_path, **options, memory_gb=NOTHING, cache=tmp_path / "cache") for _ in "ab"
+    )
+    assert len(memory.train) == len(disk.train) == 29
+    assert memory.fingerprint == disk.fingerprint == again.fingerprint
+    assert torch.equal(memory.train.labels, again.train.labels)
+    assert len(said) == 3
+    assert {line.count("004.png: can't be decoded") for line in said} == {1}
+    whole = load("image_folder", tmp_path, memory_gb=NOTHING, cache=tmp_path / "cache")
+    assert len(whole.train) == 30, "what was left out to skip is not left out to stop"
+    broken.write_bytes(cv2.imencode(".png", picture(1))[1].tobytes())
+    mended = load("image_folder", tmp_path, **options, memory_gb=NOTHING, cache=tmp_path / "cache")
+    assert len(mended.train) == 30
+
+
 def arguments(tmp_path: Path, results: str, *more: str) -> list[str]:
     return [
         *("--data-dir", str(tmp_path), "--results-dir", str(tmp_path / results), "--name", "t"),

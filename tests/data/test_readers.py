@@ -166,6 +166,35 @@ def test_class_folders_alone_give_every_fifth_image_to_the_test_split(tmp_path: 
     assert torch.bincount(tested).tolist() == [2, 1]
 
 
+def test_files_below_a_class_have_the_order_of_paths(tmp_path: Path) -> None:
+    names = (
+        "a/2.png",
+        "a/b/1.PNG",
+        "a.x/3.png",
+        "a-b.png",
+        ".hidden/4.png",
+        "a/.5.png",
+        "a/6.txt",
+        "z.png/7.png",
+    )
+    for name in names:
+        file = tmp_path / "cat" / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.touch()
+    (tmp_path / "cat" / "lost.png").symlink_to("nothing")
+    (tmp_path / "cat" / "loop.png").symlink_to(tmp_path / "cat")
+    for i in range(5):
+        (tmp_path / "cat" / f"y{i}.png").touch()
+    found = locating.class_folders(tmp_path, locating.IMAGE_SUFFIXES, nested=True)
+    assert found is not None
+    listed = sorted([*found[0]["cat"], *found[1]["cat"]])
+    assert [str(each.relative_to(tmp_path / "cat")) for each in listed] == [
+        ".hidden/4.png", "a/2.png", "a/b/1.PNG", "a-b.png", "a.x/3.png", "lost.png",
+        *(f"y{i}.png" for i in range(5)), "z.png/7.png",
+    ]  # fmt: skip
+    assert found[1]["cat"] == listed[4::5]
+
+
 def test_a_class_that_only_the_test_folder_has_is_refused(tmp_path: Path) -> None:
     write_tree(tmp_path / "train", {"cat": 2})
     write_tree(tmp_path / "test", {"cat": 1, "emu": 1})
