@@ -63,6 +63,7 @@ PLUGINS_MAY_IMPORT = (
     "benchmark.data.loading",
     "benchmark.data.locating",
     "benchmark.data.mat_files",
+    "benchmark.data.parquet_shards",
     "benchmark.data.pictures",
     "benchmark.data.readers",
     "benchmark.data.tar_shards",

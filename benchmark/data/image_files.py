@@ -1,4 +1,4 @@
-"""Images by their classes, in folders or tar shards: in memory where they fit, else read one by one."""
+"""Images by their classes, in folders or shards: in memory where they fit, else read one by one."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from torchvision.transforms import v2
 from benchmark.contracts import Request, Samples, Source, Stored
 from benchmark.data.loading import BadSamples, Report, Unusable, cached, stamps
 from benchmark.data.locating import printable
+from benchmark.data.parquet_shards import Cell
 from benchmark.data.pictures import check_header, decode_picture, in_threads, picture_bytes
 from benchmark.data.tar_shards import Member
 from benchmark.errors import UserError
@@ -29,7 +30,7 @@ VERSION = 2
 AT_ONCE = 10_000
 """Files that threads are given to look at; there may be millions."""
 
-Place = Path | Member
+Place = Path | Member | Cell
 """Where an image is."""
 
 Framing = Literal["whole", "crops"]
@@ -85,7 +86,7 @@ def read_by_class(
     skip bad samples every image on disk is decoded once, so that those are left out that would be in memory.
     To stop at one, headers are read before anything trains; any other damage is named when its batch is due.
     """
-    listed = [[(file, kind) for kind, each in split.items() for file in each] for split in files]
+    listed = [_listed(split) for split in files]
     classes = tuple(sorted(files[0]))
     if unknown := sorted(set(files[1]) - set(classes)):
         raise UserError(f"{name}: class {printable(unknown[0])} has test images and none to train on")
@@ -100,6 +101,14 @@ def read_by_class(
         parts = [_on_disk(request, list(zip(each, known, strict=False)), classes, like) for each in listed]
     (train, seen), (test, tested) = parts
     return train, test, classes, _fingerprint(f"{size} {framing}", {"train": seen, "test": tested})
+
+
+def _listed(split: Mapping[str, Sequence[Place]]) -> list[tuple[Place, str]]:
+    """Every image with its class: class by class, but those of parquet shards in the order that they have
+    there, in which reading them takes reading every row group once."""
+    listed = [(file, kind) for kind, each in split.items() for file in each]
+    cells = [(file.order, (file, kind)) for file, kind in listed if isinstance(file, Cell)]
+    return [each for _, each in sorted(cells)] if cells else listed
 
 
 Seen = list[tuple[str, str]]
@@ -180,11 +189,11 @@ def _checksums(files: list[Place], check: Callable[[Place, bytes], object]) -> I
 
 def _content(place: Place) -> bytes:
     """Raises Unusable."""
-    return place.read() if isinstance(place, Member) else picture_bytes(place)
+    return picture_bytes(place) if isinstance(place, Path) else place.read()
 
 
 def _name(place: Place) -> str:
-    return place.key if isinstance(place, Member) else place.name
+    return place.name if isinstance(place, Path) else place.key
 
 
 def _checksum(content: bytes) -> str:

@@ -7,7 +7,7 @@ import os
 import pickle
 import tarfile
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -67,7 +67,7 @@ def read_parquet(
                 elif image.shape[:2] != size:
                     there, wanted = (f"{each[1]} x {each[0]}" for each in (image.shape, size))
                     report(file, f"the image of row {row} is {there} pixels, not {wanted}")
-                elif (label := _label(value, classes)) is None:
+                elif (label := label_of(value, classes)) is None:
                     shown, last = f"{value!r:.{SHOWN}}", classes - 1
                     report(file, f"the label of row {row} is {shown}, no whole number from 0 to {last}")
                 else:
@@ -120,39 +120,25 @@ def fingerprint(parts: Mapping[str, Samples]) -> str:
     return digest.hexdigest()[:16]
 
 
-def _columns(file: Path, label_columns: tuple[str, ...]) -> tuple[list[bytes | None], list[Any]]:
-    """The encoded images and the labels of a parquet file, row by row. Raises UserError."""
+DAMAGE = (pa.ArrowException, OSError, ValueError, KeyError, TypeError, OverflowError, MemoryError)
+"""Altered bytes surface as nearly any exception, in pyarrow or where strings are made of them."""
+
+
+@contextmanager
+def opened(file: Path) -> Iterator[pq.ParquetFile]:
+    """A parquet file. Raises UserError where it is none, and where reading it finds that it is damaged."""
     if problem := irregular(file):
         raise UserError(f"{printable(file)} {problem}: a parquet file is expected there")
     try:
         with pq.ParquetFile(file) as content:
-            names = content.schema_arrow.names
-            image, label = (_column(file, names, each) for each in (IMAGE_COLUMNS, label_columns))
-            table = content.read(columns=[image, label])
-        _check_struct(file, table.column(image).type)
-        encoded = [row for chunk in table.column(image).chunks for row in _bytes_of(chunk)]
-        return encoded, table.column(label).to_pylist()
-    # Altered bytes surface as nearly any exception, in pyarrow or where strings are made of them.
-    except (pa.ArrowException, OSError, ValueError, KeyError, TypeError, OverflowError, MemoryError) as error:
+            yield content
+    except DAMAGE as error:
         reason = printable(" ".join(str(error).split()))
         raise UserError(f"{file} is truncated or no parquet file: fetch it again ({reason})") from error
 
 
-def _bytes_of(chunk: pa.StructArray) -> Iterator[bytes | None]:
-    # Flattened, so that a row that is null itself has no bytes either.
-    return iter(chunk.flatten()[chunk.type.get_field_index("bytes")].to_pylist())
-
-
-def _check_struct(file: Path, kind: pa.DataType) -> None:
-    place = kind.get_field_index("bytes") if pa.types.is_struct(kind) else -1
-    if place < 0 or not any(is_binary(kind.field(place).type) for is_binary in BINARY):
-        shown = printable(kind)[:SHOWN]
-        raise UserError(
-            f"{file}: the image column must hold structs with a binary field 'bytes', not {shown}"
-        )
-
-
-def _column(file: Path, there: list[str], names: tuple[str, ...]) -> str:
+def find_column(file: Path, there: list[str], names: tuple[str, ...]) -> str:
+    """The first of `names` among a file's columns. Raises UserError where it isn't there, or twice."""
     found = [name for name in names if name in there]
     if not found:
         wanted, shown = " or ".join(names), printable(", ".join(there[:SHOWN]))
@@ -162,13 +148,44 @@ def _column(file: Path, there: list[str], names: tuple[str, ...]) -> str:
     return found[0]
 
 
-def _label(value: Any, classes: int) -> int | None:
+def is_bytes(kind: pa.DataType) -> bool:
+    """Whether a column of this type holds strings of bytes."""
+    return any(is_binary(kind) for is_binary in BINARY)
+
+
+def check_struct(file: Path, kind: pa.DataType) -> None:
+    """Raises UserError where a column's type is no struct with a field of bytes."""
+    place = kind.get_field_index("bytes") if pa.types.is_struct(kind) else -1
+    if place < 0 or not is_bytes(kind.field(place).type):
+        shown = printable(kind)[:SHOWN]
+        raise UserError(
+            f"{file}: the image column must hold structs with a binary field 'bytes', not {shown}"
+        )
+
+
+def label_of(value: Any, classes: int) -> int | None:
     """A label as the class's number; None for what is none (1.7, for one)."""
     whole = isinstance(value, int) or (isinstance(value, float) and value.is_integer())
     if not whole or isinstance(value, bool):
         return None
     label = int(value)
     return label if 0 <= label < classes else None
+
+
+def _columns(file: Path, label_columns: tuple[str, ...]) -> tuple[list[bytes | None], list[Any]]:
+    """The encoded images and the labels of a parquet file, row by row. Raises UserError."""
+    with opened(file) as content:
+        names = content.schema_arrow.names
+        image, label = (find_column(file, names, each) for each in (IMAGE_COLUMNS, label_columns))
+        table = content.read(columns=[image, label])
+        check_struct(file, table.column(image).type)
+        encoded = [row for chunk in table.column(image).chunks for row in _bytes_of(chunk)]
+        return encoded, table.column(label).to_pylist()
+
+
+def _bytes_of(chunk: pa.StructArray) -> Iterator[bytes | None]:
+    # Flattened, so that a row that is null itself has no bytes either.
+    return iter(chunk.flatten()[chunk.type.get_field_index("bytes")].to_pylist())
 
 
 def _tensors(images: list[np.ndarray], labels: list[int], size: tuple[int, int]) -> Table:

@@ -22,11 +22,12 @@ PICKLES = {"cifar10": "cifar-10-batches-py", "cifar100": "cifar-100-python"}
 SIZES = {"image_folder": 32, "image_folder_64": 64, "image_folder_224": 224}
 FOLDER_LAYOUTS = (
     "train/<class>/*.png with test/<class>/*.png (or val/, validation/), or <class>/*.png alone "
-    "(jpg, webp, ... too)"
+    "(jpg, webp, ... too), or parquet shards image_folder/train-*.parquet with test-*.parquet"
 )
 IMAGENET_LAYOUTS = (
     "imagenet/train/<class>/*.JPEG with imagenet/val/<class>/*.JPEG, or webdataset shards "
-    "imagenet/train-*.tar with imagenet/val-*.tar (KEY.jpg and KEY.cls)"
+    "imagenet/train-*.tar with imagenet/val-*.tar (KEY.jpg and KEY.cls), or parquet shards "
+    "imagenet/train-*.parquet with imagenet/validation-*.parquet (image and label)"
 )
 IMAGENET_SIZE = 224
 READERS = "tasks.compression.datasets"
@@ -91,36 +92,50 @@ def cifar_files(name: str, request: Request) -> list[Path]:
     raise not_found(request.data_dir, name, layouts)
 
 
-def class_images(name: str, request: Request) -> tuple[Listed, Listed]:
-    """Training and test images of a tree with a folder per class. Raises UserError where there is none."""
+Parts = tuple[Listed, Listed] | tuple[list[Path], list[Path]]
+"""Training and test images by their classes, or the shards of both."""
+
+
+def class_images(name: str, request: Request) -> Parts:
+    """The images of a tree with a folder per class, or shards. Raises UserError where there is neither."""
     for folder in candidate_folders(request.data_dir, "image_folder", FOLDER_LAYOUTS):
         if (found := class_folders(folder, IMAGE_SUFFIXES, nested=True)) is not None:
             return found
+        if (shards := _shards(folder, ".parquet", ("test", "val", "valid", "validation"))) is not None:
+            return shards
     raise not_found(request.data_dir, name, FOLDER_LAYOUTS)
 
 
-def imagenet(request: Request) -> tuple[Listed, Listed] | tuple[list[Path], list[Path]]:
-    """Training and test images by their classes, or the shards of both. Raises UserError where there is
-    neither."""
+def imagenet(request: Request) -> Parts:
+    """ImageNet's images by their classes, or shards. Raises UserError where there is neither."""
+    # The images of its own test split have no labels.
+    tested = ("val", "valid", "validation", "test")
     for folder in candidate_folders(request.data_dir, "imagenet", IMAGENET_LAYOUTS):
-        train, test = (split_files(folder, split, ".tar") for split in ("train", "val"))
-        if train and test:
-            return train, test
+        for suffix in (".tar", ".parquet"):
+            if (shards := _shards(folder, suffix, tested)) is not None:
+                return shards
         if (found := class_folders(folder, IMAGE_SUFFIXES, nested=True)) is not None:
             return found
     raise not_found(request.data_dir, "imagenet", IMAGENET_LAYOUTS)
 
 
+def _shards(folder: Path, suffix: str, tested: tuple[str, ...]) -> tuple[list[Path], list[Path]] | None:
+    """The shards to train on and those to test on, by the first of these names that some have."""
+    train = split_files(folder, "train", suffix)
+    test = next(filter(None, (split_files(folder, each, suffix) for each in tested)), [])
+    return (train, test) if train and test else None
+
+
 def imagenet_files(request: Request) -> list[Path]:
     """Every image or shard. Raises UserError where there is none."""
-    parts = imagenet(request)
-    return [file for part in parts for file in (_flat(part) if isinstance(part, dict) else part)]
+    return _flat(imagenet(request))
 
 
 def folder_files(name: str, request: Request) -> list[Path]:
-    """Every image of the tree. Raises UserError where there is none."""
-    return [file for split in class_images(name, request) for file in _flat(split)]
+    """Every image of the tree, or shard. Raises UserError where there is none."""
+    return _flat(class_images(name, request))
 
 
-def _flat(listed: Listed) -> list[Path]:
-    return [file for files in listed.values() for file in files]
+def _flat(parts: Parts) -> list[Path]:
+    lists = [[*part.values()] if isinstance(part, dict) else [part] for part in parts]
+    return [file for each in lists for files in each for file in files]

@@ -12,7 +12,8 @@ from torchvision.datasets import CIFAR10, CIFAR100
 from benchmark import Data, Modality, Request, Samples, UserError
 from benchmark.data.image_files import Framing, Place, read_by_class
 from benchmark.data.loading import BadSamples
-from benchmark.data.locating import candidate_folders, not_found, printable
+from benchmark.data.locating import Listed, candidate_folders, not_found, printable
+from benchmark.data.parquet_shards import labelled_cells
 from benchmark.data.readers import (
     Table,
     fingerprint,
@@ -83,8 +84,12 @@ def load_cifar(name: str, request: Request) -> Data:
 
 
 def load_folder(name: str, request: Request) -> Data:
-    """Any tree with a folder per class. Raises UserError where there is none, or nothing that can be used."""
-    size, files = SIZES[name], class_images(name, request)
+    """Any tree with a folder per class, or parquet shards.
+
+    Raises UserError where there is none, or nothing that can be used.
+    """
+    size = SIZES[name]
+    files = [_by_class(name, request, part) for part in class_images(name, request)]
     return _of_images(name, request, files, size, "whole", FOLDER_LAYOUTS, pad=size // 8)
 
 
@@ -93,11 +98,16 @@ def load_imagenet(request: Request) -> Data:
 
     Raises UserError where there is none.
     """
-    parts = imagenet(request)
-    files = [
-        part if isinstance(part, dict) else labelled_members(request, "imagenet", part) for part in parts
-    ]
+    files = [_by_class("imagenet", request, part) for part in imagenet(request)]
     return _of_images("imagenet", request, files, IMAGENET_SIZE, "crops", IMAGENET_LAYOUTS, pad=0)
+
+
+def _by_class(name: str, request: Request, part: Listed | list[Path]) -> Mapping[str, Sequence[Place]]:
+    """Class -> its images, in files of their own or in shards."""
+    if isinstance(part, dict):
+        return part
+    labelled = labelled_cells if part[0].suffix == ".parquet" else labelled_members
+    return labelled(request, name, part)
 
 
 def _make_folder(folder: Path) -> None:
