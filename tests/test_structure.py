@@ -60,6 +60,7 @@ PLUGINS_MAY_IMPORT = (
     "benchmark.contracts",
     "benchmark.data.feed",
     "benchmark.data.image_files",
+    "benchmark.data.kept_samples",
     "benchmark.data.loading",
     "benchmark.data.locating",
     "benchmark.data.mat_files",

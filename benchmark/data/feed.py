@@ -54,11 +54,23 @@ def read_all(samples: Samples, names: Iterable[str] | None = None) -> dict[str, 
     if not isinstance(samples.modalities, Stored):
         return {name: x for name, x in samples.modalities.items() if name in wanted}
     parts: dict[str, list[Tensor]] = {name: [] for name in sorted(wanted)}
-    order = torch.arange(len(samples)).split(READ_AT_ONCE)
-    for raw in FromDisk(samples.modalities, wanted, torch.device("cpu")).batches(order):
+    for raw in _from_disk(samples.modalities, wanted):
         for name, so_far in parts.items():
             so_far.append(raw(name))
     return {name: torch.cat(so_far) for name, so_far in parts.items()}
+
+
+def in_pieces(samples: Samples, name: str) -> Iterator[Tensor]:
+    """A modality from the first sample to the last; those on disk some hundred samples at a time."""
+    if isinstance(samples.modalities, Stored):
+        yield from (raw(name) for raw in _from_disk(samples.modalities, frozenset({name})))
+    else:
+        yield samples.modalities[name]
+
+
+def _from_disk(stored: Stored, names: frozenset[str]) -> Iterator[Raw]:
+    order = torch.arange(len(stored.rows)).split(READ_AT_ONCE)
+    return FromDisk(stored, names, torch.device("cpu")).batches(order)
 
 
 def some_of(samples: Samples, most: int) -> Samples:

@@ -9,7 +9,9 @@ import socket
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 
@@ -55,9 +57,17 @@ def read_arrays(file: Path) -> Arrays | None:
 
 
 def write_arrays(file: Path, arrays: Mapping[str, np.ndarray]) -> None:
-    """Writes to a temporary name first: a file that is there is whole. Raises OSError where it can't.
+    """Writes them, whole or not at all. Raises OSError where it can't."""
+    content = {**arrays, CHECKSUM: np.array(checksum(arrays))}
+    with written_whole(file) as stream:
+        np.savez(stream, **content)  # pyright: ignore[reportArgumentType]
 
-    What writers that were killed have left in the folder is removed.
+
+@contextmanager
+def written_whole(file: Path) -> Iterator[IO[bytes]]:
+    """A stream to a temporary name, which becomes `file` in the end: a file that is there is whole.
+
+    What writers that were killed have left in the folder is removed. Raises OSError where it can't write.
     """
     file.parent.mkdir(parents=True, exist_ok=True)
     sweep(file.parent)
@@ -66,8 +76,7 @@ def write_arrays(file: Path, arrays: Mapping[str, np.ndarray]) -> None:
     )
     try:
         with os.fdopen(handle, "wb") as stream:
-            content = {**arrays, CHECKSUM: np.array(checksum(arrays))}
-            np.savez(stream, **content)  # pyright: ignore[reportArgumentType]
+            yield stream
         os.replace(name, file)
     except BaseException:
         Path(name).unlink(missing_ok=True)

@@ -79,10 +79,7 @@ def cached(
     one line, each time that the data is loaded. A cache file that is damaged, or that can't be written, is
     named, and the arrays are made again.
     """
-    text = json.dumps({"name": name, **identity}, sort_keys=True, default=str)
-    file = None
-    if request.cache is not None:
-        file = request.cache / f"{name}-{hashlib.sha256(text.encode()).hexdigest()[:16]}.npz"
+    file = None if request.cache is None else cache_file(request.cache, name, identity)
     arrays = None if file is None else _kept(request, file)
     if arrays is None:
         bad = BadSamples(request, name)
@@ -93,6 +90,12 @@ def cached(
         bad = BadSamples(request, name, map(str, arrays.pop(PROBLEMS)))
     bad.tell()
     return arrays
+
+
+def cache_file(folder: Path, name: str, identity: Mapping[str, object]) -> Path:
+    """Where `cached` keeps what has this identity."""
+    text = json.dumps({"name": name, **identity}, sort_keys=True, default=str)
+    return folder / f"{name}-{hashlib.sha256(text.encode()).hexdigest()[:16]}.npz"
 
 
 def stamps(files: Iterable[Path | str], root: Path) -> list[tuple[str, int, int]]:

@@ -6,7 +6,7 @@ import hashlib
 import os
 import pickle
 import tarfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
@@ -19,8 +19,8 @@ import torch
 from torch import Tensor
 from torchvision.datasets import CIFAR10
 
-from benchmark.contracts import Samples
-from benchmark.data.feed import read_all
+from benchmark.contracts import Samples, Stored
+from benchmark.data.feed import in_pieces
 from benchmark.data.loading import Report, Unusable
 from benchmark.data.locating import irregular, printable
 from benchmark.data.pictures import decode_picture, in_threads
@@ -110,13 +110,21 @@ def read_pickled_cifar(folder: Path, dataset: type[CIFAR10], download: bool) -> 
     return train, test
 
 
-def fingerprint(parts: Mapping[str, Samples]) -> str:
-    """16 hexadecimal digits of the SHA-256 over names and contents of splits."""
+def fingerprint(parts: Mapping[str, Samples], names: Sequence[str] = ()) -> str:
+    """16 hexadecimal digits of the SHA-256 over names and contents of splits.
+
+    names   the order of modalities; by default that in which samples in memory hold them
+    """
     digest = hashlib.sha256()
     for split, samples in parts.items():
-        for name, tensor in (*read_all(samples).items(), ("labels", samples.labels)):
-            digest.update(f"{split}/{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
-            digest.update(tensor.contiguous().numpy().data)
+        held = sorted(samples.names) if isinstance(samples.modalities, Stored) else samples.modalities
+        pieces = {name: in_pieces(samples, name) for name in names or held}
+        for name, tensors in (*pieces.items(), ("labels", iter([samples.labels]))):
+            for number, tensor in enumerate(tensors):
+                if not number:
+                    shape = (len(samples), *tensor.shape[1:])
+                    digest.update(f"{split}/{name} {shape} {tensor.dtype}".encode())
+                digest.update(tensor.contiguous().numpy().data)
     return digest.hexdigest()[:16]
 
 

@@ -8,10 +8,15 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
-from benchmark import Data, Request, UserError
+from benchmark import Data, Request, Stored, UserError
 from benchmark.contracts import IGNORE
+from benchmark.data.batches import TrainStream
+from benchmark.data.feed import read_all
 from tasks.cross_modal import cards, rgbd_folder
+from tests.data.test_image_files import command, same
 
 NAMES = [f"{number:03d}" for number in range(10)]
 
@@ -224,6 +229,98 @@ def test_a_changed_table_is_seen_through_the_cache(folder: Path, tmp_path: Path)
         data = load(folder, cache=tmp_path / "cache")
         assert data.train.labels.unique().tolist() == ["ab".index(label)]
     assert load(folder, cache=tmp_path / "cache").fingerprint == data.fingerprint == load(folder).fingerprint
+
+
+NOTHING = 1e-9
+"""Gigabytes: no pair fits."""
+
+
+def write_labels(folder: Path) -> None:
+    lines = [f"{name},{'ab'[i % 2]},room {i // 2}" for i, name in enumerate(NAMES)]
+    (folder / "labels.csv").write_text("\n".join(["file,label,group", *lines]))
+
+
+@pytest.mark.parametrize("unit", [None, "relative", "5000"])
+def test_pairs_on_disk_are_those_in_memory(folder: Path, unit: str | None) -> None:
+    write_labels(folder)
+    cv2.imwrite(str(folder / "depth" / "003.png"), np.full((96, 96), 60000, np.uint16))
+    if unit is not None:
+        (folder / "depth_scale.txt").write_text(unit)
+    memory = load(folder.parent)
+    disk, again = (load(folder.parent, memory_gb=NOTHING, cache=folder / "cache") for _ in "ab")
+    assert isinstance(disk.train.modalities, Stored)
+    assert disk.fingerprint == again.fingerprint == memory.fingerprint
+    assert disk.classes == memory.classes
+    assert disk.modalities == memory.modalities
+    for ours, theirs in ((disk.train, memory.train), (again.test, memory.test)):
+        read = read_all(ours)
+        assert all(torch.equal(read[name], theirs.modalities[name]) for name in ("rgb", "depth"))
+        assert read["depth"].dtype == torch.int16
+        assert torch.equal(ours.labels, theirs.labels)
+        assert torch.equal(ours.groups, theirs.groups)
+
+
+@pytest.mark.parametrize("workers", [0, 1, 3])
+def test_any_number_of_workers_gives_the_batches_of_pairs_in_memory(folder: Path, workers: int) -> None:
+    write_labels(folder)
+    on_disk = {"memory_gb": NOTHING, "num_workers": workers, "cache": folder / "cache"}
+    every = torch.ones(8, dtype=torch.bool)
+    ours, theirs = (
+        TrainStream(data, data.train, every, 2, 5, torch.device("cpu"), ("rgb", "depth"))
+        for data in (load(folder.parent, **on_disk), load(folder.parent))
+    )
+    for first in (0, 2):
+        for one, other in zip(ours.steps(1, first), theirs.steps(1, first), strict=True):
+            assert one.batch.keys() == other.batch.keys()
+            assert all(torch.equal(one.batch[name], other.batch[name]) for name in one.batch)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_of_pairs_on_disk_those_are_left_out_that_are_in_memory(folder: Path, kind: str) -> None:
+    culprit = damage(folder, kind)
+    with pytest.raises(UserError) as caught:
+        load(folder, memory_gb=NOTHING, cache=folder / "cache")
+    assert culprit in str(caught.value)
+    said: list[str] = []
+    options = {"bad_samples": "skip", "say": said.append, "cache": folder / "cache"}
+    memory, disk = load(folder, **options), load(folder, **options, memory_gb=NOTHING)
+    assert len(disk.train) == 7
+    assert disk.fingerprint == memory.fingerprint
+    assert said[0] == said[1]
+
+
+def test_a_command_on_pairs_from_disk_leaves_the_records_of_one_in_memory(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    for number in range(10, 30):
+        write_pair(folder, f"{number:03d}", number % 12)
+    names = [f"{number:03d}" for number in range(30)]
+    lines = [f"{name},{'ab'[i % 2]}" for i, name in enumerate(names)]
+    (folder / "labels.csv").write_text("\n".join(["file,label", *lines]))
+    line = (
+        "--datasets",
+        "rgbd_folder",
+        "--pairs",
+        "conv2d_8-conv2d_4",
+        "--baselines",
+        "scratch",
+        "kd",
+        "crd",
+    )
+    more = ("--label-fraction", "1", "--teacher-data", "shared")
+    assert command(folder.parent, "memory", *line, *more) == 0
+    on_disk = ("--memory-gb", str(NOTHING), "--num-workers", "2")
+    assert command(folder.parent, "disk", *line, *more, *on_disk) == 0
+    same(folder.parent / "disk", folder.parent / "memory")
+
+
+@given(st.lists(st.integers(1, 65535), min_size=1, max_size=40), st.sampled_from([50, 99]))
+def test_percentiles_of_counts_are_those_of_the_values(values: list[int], percent: int) -> None:
+    array = np.array(values, np.uint16)
+    counts = np.bincount(array, minlength=65536)
+    assert rgbd_folder.percentile(counts, percent) == np.percentile(array, percent)
+    assert rgbd_folder.percentile(counts, 50) == np.median(array)
 
 
 @pytest.mark.real_data

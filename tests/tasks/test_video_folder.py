@@ -9,8 +9,9 @@ import pytest
 import torch
 from scipy.io import wavfile
 
-from benchmark import Data, Request, UserError
-from benchmark.data.batches import normalise
+from benchmark import Data, Request, Stored, UserError
+from benchmark.data.batches import TrainStream, normalise
+from benchmark.data.feed import read_all
 from benchmark.models import build
 from tasks.privileged import cards, clips, pairs, video_folder
 from tasks.privileged.sound import FRAMES, MELS, RATE
@@ -144,6 +145,52 @@ def test_networks_see_flow_in_units_of_its_spread_and_sound_centred(
         "flow": True,
         "audio": False,
     }
+
+
+NOTHING = 1e-9
+"""Gigabytes: no clip fits."""
+
+
+@pytest.mark.parametrize("sound", [True, False])
+def test_clips_on_disk_are_those_in_memory(tmp_path: Path, in_process: list[Path], sound: bool) -> None:
+    folder = tmp_path / "videos"
+    files = [file for name in write_classes(folder).values() for file in name]
+    for number, file in enumerate(files[1:] if sound else []):
+        wavfile.write(cards.sidecar(file), RATE, tone(0.05 * (number + 1)))
+    options = {"bad_samples": "skip", "num_workers": 2}
+    memory = load(folder, **options)
+    said: list[str] = []
+    disk, again = (
+        load(folder, **options, memory_gb=NOTHING, cache=tmp_path / "c", say=said.append) for _ in "ab"
+    )
+    assert len(in_process) == 2 * len(files), "decoded once"
+    assert sum("has no sound, others have" in line for line in said) == 2 * sound
+    assert isinstance(disk.train.modalities, Stored)
+    assert disk.train.names == {"video", "flow", *(["audio"] if sound else [])}
+    assert disk.fingerprint == again.fingerprint == memory.fingerprint
+    assert disk.modalities == again.modalities == memory.modalities
+    for ours, theirs in ((disk.train, memory.train), (again.test, memory.test)):
+        assert torch.equal(ours.labels, theirs.labels)
+        read = read_all(ours)
+        assert read.keys() == theirs.modalities.keys()
+        assert all(torch.equal(read[name], theirs.modalities[name]) for name in read)
+
+
+@pytest.mark.parametrize("workers", [0, 1, 3])
+def test_any_number_of_workers_gives_the_batches_of_clips_in_memory(
+    tmp_path: Path, in_process: list[Path], workers: int
+) -> None:
+    write_classes(tmp_path / "videos")
+    on_disk = {"memory_gb": NOTHING, "num_workers": workers, "cache": tmp_path / "cache"}
+    every = torch.ones(8, dtype=torch.bool)
+    ours, theirs = (
+        TrainStream(data, data.train, every, 2, 5, torch.device("cpu"), ("video", "flow"))
+        for data in (load(tmp_path / "videos", **on_disk), load(tmp_path / "videos"))
+    )
+    for first in (0, 2):
+        for one, other in zip(ours.steps(1, first), theirs.steps(1, first), strict=True):
+            assert one.batch.keys() == other.batch.keys()
+            assert all(torch.equal(one.batch[name], other.batch[name]) for name in one.batch)
 
 
 def test_both_pairs_build_networks_that_take_the_data(tmp_path: Path, in_process: list[Path]) -> None:
