@@ -35,7 +35,7 @@ LARGE_GROUP = 2**26
 """Bytes of a row group, of which any image takes reading all."""
 
 GROUPS_HELD = 2
-"""Row groups that a process holds: threads that read in order are at most in two of them."""
+"""Row groups that a process holds: threads that read in order are mostly in two of them at most."""
 
 
 class Cell(NamedTuple):
