@@ -104,7 +104,7 @@ def stamps(files: Iterable[Path | str], root: Path) -> list[tuple[str, int, int]
     There may be millions of files, and this is asked for them whenever they are loaded.
     """
     start = len(os.path.join(root, "")) if root.parts else 0
-    return [(file[start:], *stamp(file)) for file in sorted(map(os.fspath, files), key=by_parts)]
+    return [(file[start:], *stamp(file)) for file in sorted(map(str, files), key=by_parts)]
 
 
 def stamp(file: Path | str) -> tuple[int, int]:
