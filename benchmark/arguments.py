@@ -19,14 +19,19 @@ Kind = TypeVar("Kind")
 REMEDY = "give a YAML file of settings such as 'epochs: 10'"
 
 
-def parsed(kind: type[Kind], arguments: list[str], default: Kind | None = None) -> Kind:
-    """What tyro makes of arguments. Raises UserError where it would print a box, and exit."""
-    told = io.StringIO()
+def parsed(
+    kind: type[Kind], arguments: list[str], default: Kind | None = None, prog: str | None = None
+) -> Kind:
+    """What tyro makes of arguments; `prog` is what --help calls the command.
+
+    Raises UserError where it would print a box, and exit.
+    """
+    told, prog = io.StringIO(), prog or program()
     try:
         with contextlib.redirect_stderr(told):
             if default is None:
-                return tyro.cli(kind, args=arguments, prog=program())
-            return tyro.cli(kind, args=arguments, prog=program(), default=default)
+                return tyro.cli(kind, args=arguments, prog=prog)
+            return tyro.cli(kind, args=arguments, prog=prog, default=default)
     except SystemExit as stop:
         if not stop.code:
             raise

@@ -36,6 +36,8 @@ ROOT = Path(__file__).resolve().parent.parent
 """The folder that holds `benchmark`, `baselines` and `tasks`."""
 LIBRARY = ROOT / "baselines" / "losses.py"
 """The one module beside the baselines that registers none: it hands out their functions."""
+COMPARISONS = ROOT / "baselines" / "_comparisons.py"
+"""What times the parts that baselines share beside other code; imported by `benchmark.speed` alone."""
 LARGEST_PLUGIN = 10_000_000
 """Bytes of a plugin file."""
 PLUGIN_REMEDY = "give the path of a Python file"

@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from benchmark.contracts.comparison import Comparison as Comparison
     from benchmark.contracts.data import IGNORE as IGNORE
     from benchmark.contracts.data import BadSamples as BadSamples
     from benchmark.contracts.data import Data as Data
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from benchmark.contracts.task import Task as Task
 
 _NAMES = {
+    "comparison": ("Comparison",),
     "data": (
         "BadSamples",
         "Data",

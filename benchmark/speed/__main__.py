@@ -1,0 +1,71 @@
+"""The command `python -m benchmark.speed`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+
+from lightning_fabric import Fabric
+from rich.console import Console
+
+from benchmark import plugins
+from benchmark.arguments import parsed
+from benchmark.errors import UserError
+from benchmark.plugins import Registry
+from benchmark.running.device import make_fabric
+from benchmark.speed.bench import make_bench, measure
+from benchmark.speed.floor import floor
+from benchmark.speed.growth import grow
+from benchmark.speed.report import Report
+from benchmark.speed.rivals import compare, known_comparisons
+from benchmark.speed.settings import Speed
+from benchmark.speed.tables import show
+
+
+def report_of(speed: Speed, registry: Registry, fabric: Fabric, say: Callable[[str], None]) -> Report:
+    """Everything that the settings ask for. Raises UserError for what can't be done."""
+    report = Report(speed, fabric.device)
+
+    def tell(line: str) -> None:
+        report.said.append(line)
+        say(line)
+
+    if axes := speed.axes():
+        for axis, sizes in axes.items():
+            report.grown[axis] = grow(axis, sizes, speed, registry, fabric, tell)
+        return report
+    if {"cohort", "alone", "plain"} & set(speed.measure):
+        report.trainings = measure(speed, registry, fabric, tell)
+    if "floor" in speed.measure:
+        done = report.trainings
+        bench = make_bench(speed, registry, fabric) if done is None else done.bench
+        report.floor = floor(bench, speed.precision)
+    # Last, as a gather takes more memory than a cohort may.
+    if "comparisons" in speed.measure:
+        report.compared = compare(known_comparisons(fabric, tell), fabric, speed.repeats)
+    return report
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command; its exit code: 1 where a ratio is above its bound, 2 for bad input."""
+    try:
+        speed = parsed(
+            Speed, list(sys.argv[1:] if arguments is None else arguments), prog="python -m benchmark.speed"
+        )
+        speed.check()
+        fabric = make_fabric(speed.device, speed.precision)
+        report = report_of(speed, plugins.load(), fabric, print)
+        show(report, Console())
+        above = report.above()
+        if speed.json is not None:
+            report.write(speed.json)
+    except UserError as error:
+        print(f"benchmark.speed: {error}", file=sys.stderr)
+        return 2
+    for line in above:
+        print(line)
+    return 1 if above else 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

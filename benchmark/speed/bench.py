@@ -1,0 +1,222 @@
+"""Trainings by the stopwatch: the cohort, each of its runs alone, each as a plain loop, in turns."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+import torch
+from lightning_fabric import Fabric
+
+from benchmark.contracts.distiller import SecondView
+from benchmark.data.batches import Step, TrainStream
+from benchmark.errors import UserError
+from benchmark.evaluation.cost import Cost, peak_memory_mb
+from benchmark.planning.specs import RunSpec
+from benchmark.plugins import Registry
+from benchmark.speed.materials import make_materials
+from benchmark.speed.parts import StepParts, parts_of, watched
+from benchmark.speed.plain import PlainLoop, why_no_plain_loop
+from benchmark.speed.settings import Speed
+from benchmark.training.cohort import CohortTraining
+from benchmark.training.loop import DATA_PASS, TEACHER_PASS, Loop, of_view
+from benchmark.training.materials import Materials
+from benchmark.training.stopwatch import Stopwatch
+from benchmark.training.teacher import Teacher
+
+WARM_UP = 2
+"""Steps that nobody times."""
+
+
+@dataclass
+class Timing:
+    """Milliseconds per step of one training: all of it by the clock on the wall, and its parts.
+
+    teacher    None where no learner uses one, so that there was no teacher pass
+    own        run -> its step, and `parts` what this consists of
+    second     second views and the teacher's passes over them, of the learners that ask for any
+    unsound    run -> why its time may be of no worth: random weights and labels can make a loss diverge
+    """
+
+    wall: float
+    teacher: float | None
+    data: float
+    own: dict[str, float]
+    parts: dict[str, StepParts]
+    memory_mb: float
+    second: float = 0.0
+    unsound: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def shared(self) -> float:
+        """What all learners have in common."""
+        return (self.teacher or 0.0) + self.data + self.second
+
+    @property
+    def arithmetic(self) -> float:
+        """All that a loop without an engine would have to do as well."""
+        return self.shared + sum(each.total for each in self.parts.values())
+
+
+class FirstSteps:
+    """The first steps of a stream, as an epoch of their own."""
+
+    def __init__(self, stream: TrainStream, steps: int):
+        self._stream = stream
+        self.steps_per_epoch = min(steps, stream.steps_per_epoch)
+
+    def steps(self, number: int, first: int = 0) -> Iterator[Step]:
+        return self._stream.steps(number, first)
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What trainings are timed on."""
+
+    materials: Materials
+    teacher: Teacher
+    fabric: Fabric
+    registry: Registry
+
+    def training(self, runs: tuple[RunSpec, ...]) -> CohortTraining:
+        """Those runs together, ready to start."""
+        return CohortTraining(self.materials, runs, self.teacher, self.fabric, self.registry)
+
+    def time(self, runs: tuple[RunSpec, ...], steps: int) -> Timing:
+        """Milliseconds per step of `runs` trained together, after two steps that nobody times.
+
+        A loss that diverges takes the same time: it is timed and named.
+        """
+        training, fabric = self.training(runs), self.fabric
+        if fabric.device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(fabric.device)
+        unsound: dict[str, str] = {}
+
+        def take(steps: int) -> tuple[float, Stopwatch, int]:
+            stream, watch = FirstSteps(training.stream, steps), Stopwatch(fabric.device)
+            loop = Loop(fabric, stream, 1, self.teacher.network)
+            for state in training.states:
+                state.status = "training"
+            with watched(training.states, fabric, watch):
+                wait(fabric)
+                began = time.perf_counter()
+                loop.run(training.states, watch)
+                wait(fabric)
+                return time.perf_counter() - began, watch, stream.steps_per_epoch
+
+        for number in (WARM_UP, steps):
+            wall, watch, taken = take(number)
+            ended = [state for state in training.states if state.status != "finished"]
+            unsound |= {state.name: f"{state.status}: {state.reason.splitlines()[-1]}" for state in ended}
+        per_step = 1000 / taken
+        taught = any(state.uses_teacher for state in training.states)
+        views: set[SecondView] = {state.learner.second_view for state in training.states}
+        shared = (TEACHER_PASS, DATA_PASS)
+        return Timing(
+            wall * per_step,
+            watch.seconds(TEACHER_PASS) * per_step if taught else None,
+            watch.seconds(DATA_PASS) * per_step,
+            {state.name: watch.seconds(state.name) * per_step for state in training.states},
+            {state.name: parts_of(state.name, watch, per_step) for state in training.states},
+            peak_memory_mb(fabric.device),
+            sum(watch.seconds(of_view(part, view)) for part in shared for view in views) * per_step,
+            unsound,
+        )
+
+    def time_plainly(self, run: RunSpec, steps: int, workers: int) -> float:
+        """Milliseconds per step of a run as a plain loop, after as many steps that nobody times."""
+        training = self.training((run,))
+        (state,) = training.states
+        loop = PlainLoop(self.materials, state, run, self.fabric, workers)
+        loop.train(WARM_UP)
+        wait(self.fabric)
+        began = time.perf_counter()
+        taken = min(steps, training.stream.steps_per_epoch)
+        loop.train(taken)
+        wait(self.fabric)
+        return 1000 * (time.perf_counter() - began) / taken
+
+
+def wait(fabric: Fabric) -> None:
+    """Until the device has done everything that it was given."""
+    if fabric.device.type == "cuda":
+        torch.cuda.synchronize(fabric.device)
+
+
+@dataclass(frozen=True)
+class Trainings:
+    """What was timed, one of each per repeat; empty where it was not to be.
+
+    alone, plain   run -> its timings, or milliseconds per step as a plain loop
+    """
+
+    bench: Bench
+    runs: tuple[RunSpec, ...]
+    together: list[Timing]
+    alone: dict[str, list[Timing]]
+    plain: dict[str, list[float]]
+
+
+def make_bench(speed: Speed, registry: Registry, fabric: Fabric) -> Bench:
+    """A bench with an untrained teacher."""
+    materials = make_materials(speed, registry)
+    network = materials.teacher_network(fabric.device).eval().requires_grad_(False)
+    teacher = Teacher(materials.spec.teacher, network, "", {}, {}, torch.empty(0), Cost(0, 0))
+    return Bench(materials, teacher, fabric, registry)
+
+
+def measure(
+    speed: Speed, registry: Registry, fabric: Fabric, say: Callable[[str], None] = print
+) -> Trainings:
+    """Timings of the cohort, of every run alone and as a plain loop, one of each per repeat, in turns.
+
+    `say` is told of what is left out, and of runs that diverge on random weights.
+    """
+    bench = make_bench(speed, registry, fabric)
+    runs = suited(bench, say)
+    plainly = _plain_runs(speed, bench, runs, say)
+    done = Trainings(bench, runs, [], {}, {})
+    for _ in range(speed.repeats):
+        for run in runs:
+            if "alone" in speed.measure:
+                done.alone.setdefault(run.name, []).append(bench.time((run,), speed.steps))
+            if run in plainly:
+                taken = bench.time_plainly(run, speed.steps, speed.workers)
+                done.plain.setdefault(run.name, []).append(taken)
+        if "cohort" in speed.measure:
+            done.together.append(bench.time(runs, speed.steps))
+    timings = [*done.together, *(timing for each in done.alone.values() for timing in each)]
+    unsound = {name: reason for timing in timings for name, reason in timing.unsound.items()}
+    for name, reason in unsound.items():
+        say(f"{name} is timed although it {reason}")
+    return done
+
+
+def suited(bench: Bench, say: Callable[[str], None]) -> tuple[RunSpec, ...]:
+    """The runs that apply to the pair; `say` gets the reasons of the others. UserError where none does."""
+    runs = bench.materials.spec.runs
+    unsuited = bench.training(runs).unsuited
+    reasons = [f"{each.run.baseline} is left out: {each.reason}" for each in unsuited]
+    if len(unsuited) == len(runs):
+        raise UserError("; ".join(reasons))
+    for reason in reasons:
+        say(reason)
+    left_out = {each.run.baseline for each in unsuited}
+    return tuple(run for run in runs if run.baseline not in left_out)
+
+
+def _plain_runs(
+    speed: Speed, bench: Bench, runs: tuple[RunSpec, ...], say: Callable[[str], None]
+) -> tuple[RunSpec, ...]:
+    """The runs that can be plain loops: none without real images, or where it was not asked for."""
+    if "plain" not in speed.measure:
+        return ()
+    if speed.data_dir is None:
+        say("plain loops are left out: give --data-dir")
+        return ()
+    reasons = {state.name: why_no_plain_loop(bench.materials, state) for state in bench.training(runs).states}
+    for name, reason in reasons.items():
+        if reason:
+            say(f"{name} is left out of the plain loops: {reason}")
+    return tuple(run for run in runs if not reasons[run.name])
