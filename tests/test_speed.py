@@ -7,6 +7,7 @@ import importlib
 import io
 import json
 import math
+import statistics
 from pathlib import Path
 
 import pytest
@@ -22,12 +23,13 @@ from benchmark.running.device import make_fabric
 from benchmark.speed import Bench, Report, Speed, make_materials, measure, show
 from benchmark.speed.__main__ import main, report_of
 from benchmark.speed.bench import make_bench
+from benchmark.speed.content import write
 from benchmark.speed.floor import SIDES, Floor, macs, matrix_rate
 from benchmark.speed.growth import grow
 from benchmark.speed.parts import watched
 from benchmark.speed.plain import Images, PlainLoop
-from benchmark.speed.report import Spread
 from benchmark.speed.rivals import compare
+from benchmark.speed.spread import Spread
 from benchmark.training.stopwatch import Stopwatch
 from tests.tiny_task import TinyTask, tiny_data
 
@@ -84,15 +86,20 @@ def test_every_part_is_timed_and_printed(timed: Report) -> None:
 
 
 def test_the_parts_of_a_step_fill_it(timed: Report) -> None:
+    shares = []
     for timing in (*timed.together, *(each for timings in timed.alone.values() for each in timings)):
         for name, parts in timing.parts.items():
             assert min(parts.student, parts.loss, parts.backward, parts.optimiser) > 0
-            assert 0.5 * timing.own[name] < parts.total < timing.own[name]
+            assert parts.total < timing.own[name]
+            shares.append(parts.total / timing.own[name])
+    assert statistics.median(shares) > 0.5
 
 
 def test_the_loss_of_a_contrast_costs_more_than_cross_entropy(timed: Report) -> None:
-    (first, *_) = timed.together
-    assert first.parts["wcord"].loss > 2 * first.parts["scratch"].loss
+    contrast, plain = (
+        statistics.median(each.parts[name].loss for each in timed.together) for name in ("wcord", "scratch")
+    )
+    assert contrast > 2 * plain
 
 
 def test_watching_a_training_changes_no_bit_of_it_and_leaves_nothing_behind(registry: Registry) -> None:
@@ -154,9 +161,10 @@ def test_an_unknown_name_is_told_with_the_nearest(registry: Registry, change: di
         ({"measure": ()}, "--measure: give some of cohort, alone"),
         ({"grow": ("bach",)}, "unknown axis 'bach': did you mean batch"),
         ({"grow": ("batch=big",)}, "give whole numbers from 1 up, such as batch=16,64"),
+        ({"json": Path("nowhere/speed.json")}, "there is no folder nowhere: make it first"),
         ({"bounds": ("overhead",)}, "give NAME=VALUE with a number above 0"),
     ],
-    ids=["steps", "image size", "measure", "axis", "sizes", "bounds"],
+    ids=["steps", "image size", "measure", "axis", "sizes", "json", "bounds"],
 )
 def test_a_setting_that_cannot_be_meant_is_one_line(change: dict, message: str) -> None:
     with pytest.raises(UserError, match=message):
@@ -221,7 +229,7 @@ def test_a_plain_loop_that_is_missing_leaves_no_ratio(registry: Registry, real: 
     speed = dataclasses.replace(real, baselines=("kd", "mlkd"), measure=("cohort", "plain"))
     report = report_of(speed, registry, FABRIC, said.append)
     assert report.plain.keys() == {"kd"}
-    assert said == ["mlkd is left out of the plain loops: it makes no strong view"]
+    assert said == ["mlkd is left out of the plain loops: a plain loop makes no strong view"]
     assert "cohort/plain" not in report.ratios()
 
 
@@ -380,7 +388,7 @@ def test_bounds_are_kept_to(timed: Report) -> None:
 
 
 def test_the_file_holds_machine_settings_and_spread(timed: Report, tmp_path: Path) -> None:
-    timed.write(tmp_path / "speed.json")
+    write(timed, tmp_path / "speed.json")
     content = json.loads((tmp_path / "speed.json").read_text())
     assert content["machine"]["threads"] == torch.get_num_threads()
     assert content["machine"]["versions"]["torch"] == str(torch.__version__)
@@ -403,7 +411,7 @@ def test_the_file_holds_machine_settings_and_spread(timed: Report, tmp_path: Pat
 
 def test_a_file_that_cannot_be_written_is_one_line(timed: Report, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="can't be written"):
-        timed.write(tmp_path / "nowhere" / "speed.json")
+        write(timed, tmp_path / "nowhere" / "speed.json")
 
 
 ARGUMENTS = (

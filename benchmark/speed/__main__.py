@@ -14,6 +14,7 @@ from benchmark.errors import UserError
 from benchmark.plugins import Registry
 from benchmark.running.device import make_fabric
 from benchmark.speed.bench import make_bench, measure
+from benchmark.speed.content import write
 from benchmark.speed.floor import floor
 from benchmark.speed.growth import grow
 from benchmark.speed.report import Report
@@ -56,9 +57,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         fabric = make_fabric(speed.device, speed.precision)
         report = report_of(speed, plugins.load(), fabric, print)
         show(report, Console())
-        above = report.above()
         if speed.json is not None:
-            report.write(speed.json)
+            write(report, speed.json)
+        above = report.above()
     except UserError as error:
         print(f"benchmark.speed: {error}", file=sys.stderr)
         return 2

@@ -30,15 +30,15 @@ def why_no_plain_loop(materials: Materials, state: RunState) -> str:
     teacher, student = materials.spec.teacher.modalities, materials.spec.student.modalities
     values = materials.data.train.modalities
     if teacher != student or len(student) != 1:
-        return "it loads one image per sample"
+        return "a plain loop loads one image per sample"
     if not isinstance(values, Mapping) or values[student[0]].dtype != torch.uint8 or materials.data.dense:
-        return "it loads images of 8 bits that are in memory, with a label each"
+        return "a plain loop loads images of 8 bits that are in memory, with a label each"
     if materials.data.modalities[student[0]].shape[0] != 3:
-        return "it loads images of three colours"
+        return "a plain loop loads images of three colours"
     if state.learner.second_view:
-        return f"it makes no {state.learner.second_view} view"
+        return f"a plain loop makes no {state.learner.second_view} view"
     if materials.spec.recipe.optimizer != "sgd":
-        return "its optimiser is SGD"
+        return "the optimiser of a plain loop is SGD"
     return ""
 
 

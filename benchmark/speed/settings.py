@@ -83,6 +83,8 @@ class Speed:
             raise UserError("--image-size is that of random images: leave out --data-dir or --image-size")
         if not self.measure:
             raise UserError(f"--measure: give some of {', '.join(PARTS)}")
+        if self.json is not None and not self.json.parent.is_dir():
+            raise UserError(f"--json {self.json}: there is no folder {self.json.parent}: make it first")
         self.axes()
         self.limits()
 

@@ -10,8 +10,9 @@ from rich.table import Table
 from benchmark.speed.bench import Timing
 from benchmark.speed.growth import Grown, prediction
 from benchmark.speed.parts import StepParts
-from benchmark.speed.report import Report, Spread, spread, total
+from benchmark.speed.report import Report
 from benchmark.speed.settings import Axis
+from benchmark.speed.spread import Spread, spread, total
 
 RATIOS = {
     "cohort/parts": "cohort / (a teacher pass, a data pass and own steps, as they are alone)",
