@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 from benchmark.arguments import flag
 from benchmark.errors import UserError, unknown
@@ -82,7 +82,7 @@ class Speed:
         if self.data_dir is not None and self.image_size is not None:
             raise UserError("--image-size is that of random images: leave out --data-dir or --image-size")
         if not self.measure:
-            raise UserError(f"--measure: give some of {', '.join(PARTS)}")
+            raise UserError(f"--measure: give some of {', '.join(get_args(Part))}")
         if self.json is not None and not self.json.parent.is_dir():
             raise UserError(f"--json {self.json}: there is no folder {self.json.parent}: make it first")
         self.axes()
@@ -114,6 +114,3 @@ class Speed:
                 raise UserError(f"--bounds {each}: give NAME=VALUE with a number above 0")
             found[name] = value
         return found
-
-
-PARTS: tuple[Part, ...] = next(field.default for field in fields(Speed) if field.name == "measure")  # pyright: ignore[reportAssignmentType]
