@@ -143,5 +143,6 @@ def _growth(report: Report, axis: Axis, rows: list[Grown]) -> Table:
 def _table(title: str, first: str, *others: str) -> Table:
     table = Table(title=title, title_justify="left")
     for column in (first, *others):
-        table.add_column(column, justify="left" if column in (first, "size", "by") else "right")
+        left = column in (first, "size", "by")
+        table.add_column(column, justify="left" if left else "right", overflow="fold")
     return table
