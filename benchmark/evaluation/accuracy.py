@@ -88,10 +88,17 @@ def information(
     }
 
 
+def _has_everything() -> bool:
+    """Whoever scores has all predictions: nothing is to be gathered, also where processes train together."""
+    return False
+
+
 def score(metrics: MetricCollection, logits: Tensor, labels: Tensor) -> dict[str, float]:
     """The task's metrics of logits [N, K, ...] against labels [N, ...]; none where the data has no labels."""
     if not len(metrics):
         return {}
+    for metric in metrics.values(copy_state=False):
+        metric.distributed_available_fn = _has_everything
     metrics.reset()
     metrics.update(logits, labels)
     return {name: float(value) for name, value in metrics.compute().items()}
