@@ -45,6 +45,10 @@ class Unreadable(UserError):
     """A sample on disk can't be read: whoever trains on the same batches has the same trouble."""
 
 
+class RanksApart(Exception):
+    """Processes that train together can't go on: one of them failed alone, has ended or gives no answer."""
+
+
 class DiskFull(UserError):
     """Nothing more can be written. What was kept so far stays, and the same command goes on from there."""
 

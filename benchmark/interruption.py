@@ -34,9 +34,14 @@ class _State:
     asked: int | None = None
 
 
-def asked() -> bool:
-    """Whether a signal has come that waits for the end of the step."""
-    return _State.asked is not None
+def asked() -> int | None:
+    """The signal that waits for the end of the step, where one has come."""
+    return _State.asked
+
+
+def ask(signum: int) -> None:
+    """Does what this signal would: another process, which trains along, has heard it."""
+    _State.asked = signum
 
 
 def end_if_asked() -> None:

@@ -25,7 +25,7 @@ class RandomStream:
     negatives)."""
 
     def __init__(self, seed: int, device: torch.device):
-        self.device = device
+        self.seed, self.device = seed, device
         with self._restored():
             torch.manual_seed(seed)
             self._states = self._read()

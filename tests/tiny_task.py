@@ -29,12 +29,14 @@ SIZE, CLASSES = 8, 6
 
 
 class TinyNetwork(Network):
-    """Two convolutions and a classifier, with dropout in between if asked for."""
+    """Convolutions and a classifier, with dropout in between and without the batch norm if asked for."""
 
-    def __init__(self, channels: int, num_classes: int, width: int, dropout: float = 0.0):
+    def __init__(
+        self, channels: int, num_classes: int, width: int, dropout: float = 0.0, normalised: bool = True
+    ):
         super().__init__()
         self.stem = nn.Conv2d(channels, width, 3, padding=1)
-        self.norm = nn.BatchNorm2d(width)
+        self.norm = nn.BatchNorm2d(width) if normalised else nn.Identity()
         self.stage = nn.Conv2d(width, 2 * width, 3, stride=2, padding=1)
         self.deep = nn.Conv2d(2 * width, 2 * width, 3, padding=1)
         self.dropout = nn.Dropout(dropout)
@@ -57,14 +59,17 @@ class TinyNetwork(Network):
         return self.classifier
 
     def norms(self) -> tuple[nn.Module | None, ...]:
-        return (self.norm, None, None)
+        return (self.norm if isinstance(self.norm, nn.BatchNorm2d) else None, None, None)
 
 
-for name, width, dropout in (("tiny_big", 12, 0.0), ("tiny_small", 4, 0.0), ("tiny_dropout", 4, 0.3)):
+for name, *options in (
+    ("tiny_big", 12),
+    ("tiny_small", 4),
+    ("tiny_dropout", 4, 0.3),
+    ("tiny_plain", 4, 0.0, False),
+):
     architecture(name)(
-        lambda shapes, num_classes, width=width, dropout=dropout: TinyNetwork(
-            shapes[0][0], num_classes, width, dropout
-        )
+        lambda shapes, num_classes, options=options: TinyNetwork(shapes[0][0], num_classes, *options)
     )
 
 
@@ -97,14 +102,14 @@ def tiny_data(name: str = "stripes") -> Data:
     )
 
 
-def _pair(student: str) -> Pair:
+def _pair(student: str, teacher: str = "tiny_big") -> Pair:
     recipe = Recipe(epochs=2, batch_size=32, learning_rate=0.05, schedule="cosine")
-    return Pair("tiny_big", student, recipe, recipe, ("rgb",), ("rgb",))
+    return Pair(teacher, student, recipe, recipe, ("rgb",), ("rgb",))
 
 
 @task("tiny_task", title="Tiny task")
 class TinyTask(Task):
-    """Two datasets, two pairs."""
+    """Two datasets, four pairs."""
 
     def datasets(self) -> dict[str, DatasetCard]:
         def load(name: str):
@@ -116,7 +121,12 @@ class TinyTask(Task):
         return {name: DatasetCard(f"Tiny {name}", load(name), synthetic=True) for name in ("stripes", "bars")}
 
     def pairs(self, dataset: str) -> dict[str, Pair]:
-        return {"tiny_big-tiny_small": _pair("tiny_small"), "tiny_big-tiny_dropout": _pair("tiny_dropout")}
+        return {
+            "tiny_big-tiny_small": _pair("tiny_small"),
+            "tiny_big-tiny_dropout": _pair("tiny_dropout"),
+            "tiny_big-tiny_plain": _pair("tiny_plain"),
+            "tiny_plain-tiny_plain": _pair("tiny_plain", "tiny_plain"),
+        }
 
     def presets(self) -> dict[str, Preset]:
         preset = Preset(("stripes",), ("tiny_big-tiny_small",), seeds=(0,), epochs=2, teacher_epochs=3)

@@ -15,6 +15,8 @@ from benchmark.contracts.distiller import SecondView
 from benchmark.data.feed import Raw, feed_of
 from benchmark.data.split_settings import steps_per_epoch
 from benchmark.data.views import StrongDraws, rotated, strong
+from benchmark.errors import UserError
+from benchmark.ranks import WHOLE, Share
 from benchmark.seeds import derive, generator
 
 Geometry = tuple[Tensor | None, Tensor | None]
@@ -27,10 +29,15 @@ MINIMUM_LABELLED = 0.25
 
 @dataclass(frozen=True)
 class Step:
-    """The batch of one step, and its second views, each made when it is asked for (once)."""
+    """The batch of one step, and its second views, each made when it is asked for (once).
+
+    Where the step is a share, `batch` and `second` have its rows alone, and `facts` has index, label and
+    labelled of the whole batch.
+    """
 
     batch: Batch
     second: Callable[[SecondView], Batch]
+    facts: Batch
 
 
 class TrainStream:
@@ -75,33 +82,44 @@ class TrainStream:
         """The batches of epoch `number`."""
         return (step.batch for step in self.steps(number))
 
-    def steps(self, number: int, first: int = 0) -> Iterator[Step]:
+    def steps(self, number: int, first: int = 0, share: Share = WHOLE) -> Iterator[Step]:
         """The batches of epoch `number`, from step `first` on, with their second views.
 
+        share   the rows of each batch that are made here; they are the same in every share
+
         A view draws from a generator of its own: nothing else depends on whether it is asked for. Whoever
-        asks for one, asks for it from the first of these steps on.
+        asks for one, asks for it from the first of these steps on. Raises UserError where a batch has fewer
+        samples than there are shares.
         """
+        if self.batch_size < share.count:
+            raise UserError(
+                f"a batch of {self.batch_size} samples can't be divided among {share.count} processes: raise "
+                "--batch-size, or give fewer --devices"
+            )
+        rows = share.rows(self.batch_size)
         augmentation = generator(self._seed, self._purpose, "augmentation", number)
         draws: dict[SecondView, torch.Generator] = {}
         labelled, order = self.labelled.to(self._device), self._order(number)
         for index in order[:first]:
             self._draw_geometry(len(index), augmentation)
         reading = derive(self._seed, self._purpose, "reading", number)
-        for index, raw in zip(order[first:], self._feed.batches(order[first:], reading), strict=True):
+        parts = [index[rows] for index in order[first:]]
+        for index, raw in zip(order[first:], self._feed.batches(parts, reading), strict=True):
             geometry = self._draw_geometry(len(index), augmentation)
             where = index.to(self._device)
-            moved = partial(self._moved, raw, geometry)
-            batch: Batch = {"index": where, "labelled": labelled[where]}
-            batch |= self._views(where, moved, geometry)
+            shift, flip = (x if x is None else x[..., rows] for x in geometry)
+            moved = partial(self._moved, raw, (shift, flip))
+            facts = {"index": where, "labelled": labelled[where], "label": self._label(where, geometry)}
+            batch = {name: x[rows] for name, x in facts.items()} | self._normalised(moved)
 
             def second(view: SecondView, batch: Batch = batch, moved: Raw = moved) -> Batch:
                 if view not in draws:
                     draws[view] = generator(self._seed, self._purpose, "second view", view, number)
                     for _ in range(first if view == "strong" else 0):
-                        StrongDraws.draw(len(batch["index"]), draws[view])
-                return second_view(view, batch, moved, self.modalities, draws[view])
+                        StrongDraws.draw(self.batch_size, draws[view])
+                return second_view(view, batch, moved, self.modalities, draws[view], self.batch_size, rows)
 
-            yield Step(batch, second)
+            yield Step(batch, second, facts)
 
     def _order(self, number: int) -> list[Tensor]:
         draw = generator(self._seed, self._purpose, "order", number)
@@ -121,13 +139,15 @@ class TrainStream:
         flip = (torch.rand(count, generator=draw) < 0.5).to(self._device) if self._data.flip else None
         return shift, flip
 
-    def _views(self, where: Tensor, moved: Raw, geometry: Geometry) -> Batch:
-        """Labels and modalities of the samples at `where`."""
+    def _label(self, where: Tensor, geometry: Geometry) -> Tensor:
+        """The labels of the samples at `where`; masks move with the pixels."""
         label = self.labels[where]
         if label.ndim > 1:
             label = shift_and_flip(label[:, None], self._data.pad, *geometry, fill=IGNORE)[:, 0]
-        normalised = {name: normalise(moved(name), modality) for name, modality in self.modalities.items()}
-        return {"label": label, **normalised}
+        return label
+
+    def _normalised(self, moved: Raw) -> Batch:
+        return {name: normalise(moved(name), modality) for name, modality in self.modalities.items()}
 
     def _moved(self, raw: Raw, geometry: Geometry, name: str) -> Tensor:
         """A copy of a modality of a batch, cropped and flipped, in its own units."""
@@ -141,14 +161,17 @@ def second_view(
     raw: Raw,
     modalities: Mapping[str, Modality],
     draw: torch.Generator,
+    total: int,
+    rows: slice = slice(None),
 ) -> Batch:
     """The second view of a batch, like a batch itself; all modalities of a sample change alike.
 
-    raw    a modality's name -> what the batch has of it before it was normalised
+    raw     a modality's name -> what the batch has of it before it was normalised
+    total   how many samples are drawn for; the batch has `rows` of them
     """
     if view == "rotated":
         return rotated(batch, modalities)
-    draws = StrongDraws.draw(len(batch["index"]), draw)
+    draws = StrongDraws.draw(total, draw).of(rows)
     return batch | {name: normalise(strong(raw(name), draws), modalities[name]) for name in modalities}
 
 
@@ -188,13 +211,15 @@ def in_order(
     device: torch.device,
     batch_size: int = 256,
     alter: Callable[[str, Tensor], Tensor] | None = None,
+    share: Share = WHOLE,
 ) -> Iterator[Batch]:
     """The samples once, in order and unaugmented, with the modalities named and no other: what evaluation
     reads.
 
     alter   (name, raw values [B, C, *space]) -> what stands for them, before it is normalised
+    share   whose batches: whole ones are dealt in turn
     """
-    names, order = tuple(modalities), torch.arange(len(samples)).split(batch_size)
+    names, order = tuple(modalities), torch.arange(len(samples)).split(batch_size)[share.rank :: share.count]
     for index, raw in zip(order, feed_of(samples, names, device).batches(order), strict=True):
         batch = {"index": index.to(device), "label": samples.labels[index].to(device)}
         batch["labelled"] = torch.ones(len(index), dtype=torch.bool, device=device)

@@ -87,6 +87,10 @@ class StrongDraws:
             torch.rand(2, count, generator=generator),
         )
 
+    def of(self, rows: slice) -> StrongDraws:
+        """Those of some of the samples."""
+        return StrongDraws(*(x[..., rows] for x in (self.operation, self.strength, self.size, self.place)))
+
 
 def strong(images: Tensor, draws: StrongDraws) -> Tensor:
     """Two random operations on each image and then a cut, [B, 3, H, W] in 0..255 -> uint8.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from lightning_fabric import Fabric
 from torchmetrics import MetricCollection
 
 from benchmark.contracts import Data
@@ -14,6 +13,7 @@ from benchmark.data.splits import open_test
 from benchmark.evaluation.accuracy import score
 from benchmark.evaluation.corruptions import NOISE, STRENGTHS, Corruption, Values
 from benchmark.evaluation.predictor import Predictor, predict
+from benchmark.ranks import Fabric
 from benchmark.records import Corrupted
 
 MOST_READ = 2_000

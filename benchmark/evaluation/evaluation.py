@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import torch
-from lightning_fabric import Fabric
 from torch import Tensor
 from torchmetrics import MetricCollection
 
@@ -15,6 +14,7 @@ from benchmark.evaluation.calibration import calibration
 from benchmark.evaluation.cost import Cost, inference_cost, latency_ms
 from benchmark.evaluation.fidelity import fidelity
 from benchmark.evaluation.predictor import Predictions, Predictor, predict
+from benchmark.ranks import ALONE, Fabric, Ranks
 
 MOST_TRAINING = 2000
 """Training samples that a network is scored on at most; splits are in stratified order."""
@@ -25,6 +25,7 @@ class Evaluation:
 
     validation   samples that may be looked at while training goes on
     memory       what is measured once for all cohorts of a command: the latency of a network
+    ranks        among whom the batches of a split are dealt out, so that all of them have its predictions
     """
 
     def __init__(
@@ -34,9 +35,10 @@ class Evaluation:
         metrics: MetricCollection,
         fabric: Fabric,
         memory: dict[object, object],
+        ranks: Ranks = ALONE,
     ):
         self._data, self._validation, self._metrics, self._fabric = data, validation, metrics, fabric
-        self._memory = memory
+        self._memory, self._ranks = memory, ranks
 
     @property
     def validates(self) -> bool:
@@ -86,5 +88,6 @@ class Evaluation:
         return self._memory[key]  # pyright: ignore[reportReturnType]
 
     def _predict(self, predictor: Predictor, samples: Samples, keep: int) -> Predictions:
-        batches = in_order(self._data, samples, predictor.modalities, self._fabric.device)
-        return predict(predictor, batches, self._fabric, keep)
+        device, share = self._fabric.device, self._ranks.share
+        batches = in_order(self._data, samples, predictor.modalities, device, share=share)
+        return predict(predictor, batches, self._fabric, keep, self._ranks)

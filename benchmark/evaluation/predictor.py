@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import torch
-from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from benchmark.contracts import Activations, Batch
+from benchmark.ranks import ALONE, Fabric, Ranks
 
 
 class Predictor(Protocol):
@@ -62,20 +62,24 @@ def evaluating(predictor: Predictor) -> Iterator[None]:
 
 
 @torch.no_grad()
-def predict(predictor: Predictor, batches: Iterable[Batch], fabric: Fabric, keep: int = 0) -> Predictions:
+def predict(
+    predictor: Predictor, batches: Iterable[Batch], fabric: Fabric, keep: int = 0, ranks: Ranks = ALONE
+) -> Predictions:
     """The predictions in eval mode, with the embeddings of the first `keep` samples.
+
+    ranks   to whom the batches were dealt in turn: each has its own, and all get the predictions of all
 
     Raises NotFinite where one is NaN or infinite: its likeliest class would be a class like any other.
     """
-    logits, embeddings, kept = [], [], 0
-    with evaluating(predictor), fabric.autocast():
+    logits: list[Tensor] = []
+    embeddings: list[Tensor] = []
+    with ranks.together(), evaluating(predictor), fabric.autocast():
         for batch in batches:
             predicted, seen = predictor.predict(batch)
             logits.append(predicted.float().cpu())
-            if kept < keep:
-                embeddings.append(seen.embedding[: keep - kept].float().cpu())
-                kept += len(embeddings[-1])
-    answers = torch.cat(logits)
+            if sum(map(len, embeddings)) < keep:
+                embeddings.append(seen.embedding[:keep].float().cpu())
+    answers, first = torch.cat([*ranks.in_turn(logits)]), ranks.in_turn(embeddings)
     if not bool(torch.isfinite(answers).all()):
         raise NotFinite("its predictions are not finite")
-    return Predictions(answers, torch.cat(embeddings) if embeddings else torch.empty(0))
+    return Predictions(answers, torch.cat([*first])[:keep] if first else torch.empty(0))

@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 import torch
-from lightning_fabric import Fabric
 from torch import Tensor
 
 from benchmark.contracts import IGNORE, Data, Samples, Target
@@ -16,6 +15,7 @@ from benchmark.errors import reason_of
 from benchmark.evaluation.predictor import evaluating
 from benchmark.evaluation.probes import Features, probe
 from benchmark.models import Network
+from benchmark.ranks import Fabric
 from benchmark.records import Probes
 
 MOST_SAMPLES = 2000

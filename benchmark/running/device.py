@@ -4,20 +4,35 @@ from __future__ import annotations
 
 import os
 from contextlib import ExitStack
+from datetime import timedelta
+from typing import Any
 
 import torch
-from lightning_fabric import Fabric
 from lightning_fabric.plugins import MixedPrecision
+from lightning_fabric.plugins.environments.lightning import LightningEnvironment
+from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvironment
+from lightning_fabric.strategies.ddp import DDPStrategy
 from torch.overrides import TorchFunctionMode
 from torch.utils import deterministic
 
+from benchmark import launching
 from benchmark.errors import UserError
+from benchmark.ranks import Fabric
 
 VOLUME_CONVOLUTIONS = (torch.conv3d, torch.conv_transpose3d)
 
 
-def make_fabric(device: str, precision: str) -> Fabric:
-    """The device and precision of a command. Raises UserError for a device that is not there."""
+MEETING = timedelta(minutes=30)
+"""How long the processes of one machine, which are started together, wait for each other."""
+PLANNING = timedelta(hours=12)
+"""How long others wait for the first one, which plans before it joins them."""
+
+
+def make_fabric(device: str, precision: str, devices: int = 1, nodes: int = 1) -> Fabric:
+    """The device and precision of a command; several (to be launched) where its cohorts train on several.
+
+    Raises UserError for a device that is not there.
+    """
     kind, _, number = device.partition(":")
     if kind == "auto":
         kind = "cuda" if torch.cuda.is_available() else "cpu"
@@ -27,11 +42,23 @@ def make_fabric(device: str, precision: str) -> Fabric:
         raise UserError(
             f"--device {device}: {torch.cuda.device_count()} CUDA devices are there; give auto or cpu"
         )
+    if kind == "cuda" and torch.cuda.device_count() < devices:
+        raise UserError(f"--devices {devices}: {torch.cuda.device_count()} CUDA devices are there")
     if kind == "cuda":
         repeat_exactly()
-    devices = 1 if kind == "cpu" else [int(number or 0)]
     bf16 = CPUBfloat16() if kind == "cpu" else MixedPrecision("bf16-mixed", kind)
-    return Fabric(accelerator=kind, devices=devices, plugins=bf16 if precision == "bf16" else None)
+    plugins: list[Any] = [bf16] if precision == "bf16" else []
+    if devices * nodes == 1:
+        return Fabric(accelerator=kind, devices=1 if kind == "cpu" else [int(number or 0)], plugins=plugins)
+    environment = TorchElasticEnvironment() if launching.by_torchrun() else LightningEnvironment()
+    patience = PLANNING if nodes > 1 or launching.by_torchrun() else MEETING
+    return Fabric(
+        accelerator=kind,
+        devices=devices,
+        num_nodes=nodes,
+        strategy=DDPStrategy(timeout=patience),
+        plugins=[environment, *plugins],
+    )
 
 
 def repeat_exactly() -> None:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Sequence
 
-from lightning_fabric import Fabric
 from rich.console import Console
 
 from benchmark import plugins
 from benchmark.arguments import parsed
 from benchmark.errors import UserError
 from benchmark.plugins import Registry
+from benchmark.ranks import Fabric
 from benchmark.running.device import make_fabric
 from benchmark.speed.bench import make_bench, measure
 from benchmark.speed.content import write

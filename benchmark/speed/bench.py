@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 import torch
-from lightning_fabric import Fabric
 
 from benchmark.contracts.distiller import SecondView
 from benchmark.data.batches import Step, TrainStream
@@ -15,6 +14,7 @@ from benchmark.errors import UserError
 from benchmark.evaluation.cost import Cost, peak_memory_mb
 from benchmark.planning.specs import RunSpec
 from benchmark.plugins import Registry
+from benchmark.ranks import WHOLE, Fabric, Share
 from benchmark.speed.materials import make_materials
 from benchmark.speed.parts import StepParts, parts_of, watched
 from benchmark.speed.plain import PlainLoop, why_no_plain_loop
@@ -66,8 +66,8 @@ class FirstSteps:
         self._stream = stream
         self.steps_per_epoch = min(steps, stream.steps_per_epoch)
 
-    def steps(self, number: int, first: int = 0) -> Iterator[Step]:
-        return self._stream.steps(number, first)
+    def steps(self, number: int, first: int = 0, share: Share = WHOLE) -> Iterator[Step]:
+        return self._stream.steps(number, first, share)
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,9 @@ import time
 from dataclasses import dataclass
 
 import torch
-from lightning_fabric import Fabric
 
 from benchmark.evaluation.cost import inference_cost
+from benchmark.ranks import Fabric
 from benchmark.settings import Precision
 from benchmark.speed.bench import Bench, wait
 

@@ -6,10 +6,9 @@ import statistics
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from lightning_fabric import Fabric
-
 from benchmark.errors import UserError
 from benchmark.plugins import Registry
+from benchmark.ranks import Fabric
 from benchmark.speed.bench import Timing, make_bench, suited
 from benchmark.speed.floor import BACKWARD, macs
 from benchmark.speed.settings import Axis, Speed

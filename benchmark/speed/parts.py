@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from typing import Any
 from unittest.mock import patch
 
-from lightning_fabric import Fabric
 from torch import Tensor
 
+from benchmark.ranks import Fabric
 from benchmark.training.loop import RunState
 from benchmark.training.stopwatch import Stopwatch
 
-FORWARD, STUDENT, BACKWARD, OPTIMIZER = "forward", "student", "backward", "optimiser"
+STUDENT, LOSS, BACKWARD, OPTIMIZER = "student", "loss", "backward", "optimiser"
 
 
 @dataclass(frozen=True)
@@ -57,23 +57,26 @@ class _Span:
 @contextmanager
 def watched(states: Iterable[RunState], fabric: Fabric, watch: Stopwatch) -> Iterator[None]:
     """While the body trains these runs, their parts are measured: `parts_of` reads them."""
-    at_work: list[str] = [""]
+    at_work: list[tuple[str, _Span]] = []
     with ExitStack() as stack:
         for state in states:
-            forward, student, step = (
-                _Span(watch, _name(state.name, part)) for part in (FORWARD, STUDENT, OPTIMIZER)
+            student, loss, step = (
+                _Span(watch, _name(state.name, part)) for part in (STUDENT, LOSS, OPTIMIZER)
             )
 
-            def begin(*_: Any, name: str = state.name) -> None:
-                at_work[0] = name
+            def begin(*_: Any, name: str = state.name, student: _Span = student, loss: _Span = loss) -> None:
+                at_work[:] = [(name, loss)]
+                loss.end()  # between the passes over two views
+                student.begin()
 
-            learner, network, optimizer = state.learner, state.learner.network, state.optimizer
+            def end(*_: Any, student: _Span = student, loss: _Span = loss) -> None:
+                student.end()
+                loss.begin()
+
+            network, optimizer = state.learner.network, state.optimizer
             for handle in (
-                learner.register_forward_pre_hook(begin),
-                learner.register_forward_pre_hook(forward.begin),
-                learner.register_forward_hook(forward.end),
-                network.register_forward_pre_hook(student.begin),
-                network.register_forward_hook(student.end),
+                network.register_forward_pre_hook(begin),
+                network.register_forward_hook(end),
                 optimizer.register_step_pre_hook(step.begin),
                 optimizer.register_step_post_hook(step.end),
             ):
@@ -82,7 +85,9 @@ def watched(states: Iterable[RunState], fabric: Fabric, watch: Stopwatch) -> Ite
         backward = fabric.backward
 
         def timed(loss: Tensor, *arguments: Any, **options: Any) -> None:
-            with watch.measure(_name(at_work[0], BACKWARD)):
+            ((name, span),) = at_work
+            span.end()
+            with watch.measure(_name(name, BACKWARD)):
                 backward(loss, *arguments, **options)
 
         stack.enter_context(patch.object(fabric, "backward", timed))
@@ -91,10 +96,9 @@ def watched(states: Iterable[RunState], fabric: Fabric, watch: Stopwatch) -> Ite
 
 def parts_of(name: str, watch: Stopwatch, per_step: float) -> StepParts:
     """Those of a run; `per_step` makes milliseconds per step of seconds."""
-    forward, student, backward, step = (
-        watch.seconds(_name(name, part)) * per_step for part in (FORWARD, STUDENT, BACKWARD, OPTIMIZER)
+    return StepParts(
+        *(watch.seconds(_name(name, part)) * per_step for part in (STUDENT, LOSS, BACKWARD, OPTIMIZER))
     )
-    return StepParts(student, forward - student, backward, step)
 
 
 def _name(run: str, part: str) -> str:

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 
 import torch
-from lightning_fabric import Fabric
 from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
@@ -20,6 +19,7 @@ from benchmark.contracts import Data, Progress, Samples
 from benchmark.models import Network
 from benchmark.models.network import place
 from benchmark.planning.specs import RunSpec
+from benchmark.ranks import Fabric
 from benchmark.training.criterion import Criterion
 from benchmark.training.loop import RunState
 from benchmark.training.materials import Materials

@@ -7,10 +7,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from importlib import import_module
 
-from lightning_fabric import Fabric
-
 from benchmark import plugins
 from benchmark.contracts import Comparison
+from benchmark.ranks import Fabric
 from benchmark.speed.bench import wait
 
 LEAST = 0.02

@@ -7,7 +7,6 @@ from functools import cached_property
 
 import numpy as np
 import torch
-from lightning_fabric import Fabric
 from torch import Tensor
 
 from benchmark.contracts import Batch, Samples
@@ -17,6 +16,7 @@ from benchmark.data.feed import feed_of
 from benchmark.data.splits import open_test
 from benchmark.evaluation.fidelity import class_correlation
 from benchmark.evaluation.predictor import Predictions, evaluating
+from benchmark.ranks import Fabric
 from benchmark.seeds import RandomStream, derive, generator
 from benchmark.training.composition import has_diagnostics
 from benchmark.training.loop import RunState
@@ -102,7 +102,7 @@ class Artifacts:
 
         feed = feed_of(self.train, self.seen, self.fabric.device)
         (raw,) = feed.batches([torch.arange(len(batch["index"]))])
-        return second_view(view, batch, raw, modalities, draw)
+        return second_view(view, batch, raw, modalities, draw, len(batch["index"]))
 
     @cached_property
     @torch.no_grad()

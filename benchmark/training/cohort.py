@@ -10,13 +10,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from lightning_fabric import Fabric
 
 from benchmark import records
 from benchmark.contracts import Context, NotApplicable
 from benchmark.data.batches import TrainStream
 from benchmark.data.views import views_of
-from benchmark.errors import UserError
+from benchmark.errors import RanksApart, UserError
 from benchmark.evaluation.corrupted import CorruptedTest
 from benchmark.evaluation.cost import peak_memory_mb
 from benchmark.evaluation.evaluation import Evaluation
@@ -26,6 +25,7 @@ from benchmark.models import Network
 from benchmark.models.network import place
 from benchmark.planning.specs import RunSpec
 from benchmark.plugins import Registry
+from benchmark.ranks import Fabric
 from benchmark.seeds import RandomStream, derive
 from benchmark.training.artifacts import KEPT_EMBEDDINGS, Artifacts
 from benchmark.training.composition import build_distiller, has_diagnostics, predicts_with_network
@@ -39,6 +39,7 @@ from benchmark.training.loop import (
     Loop,
     Position,
     RunState,
+    Status,
     describe_error,
     guard,
     of_view,
@@ -77,6 +78,7 @@ class CohortTraining:
     first         where these runs go on, each from its snapshot (run's name -> `RunState.snapshot`)
     memory        what evaluation keeps between cohorts (see `Probing`, `Evaluation`, `CorruptedTest`)
     say           is told of a run that ends early, at once
+    number        by which other ranks know it; they are told what it is to do, and do their part
     """
 
     def __init__(
@@ -90,16 +92,19 @@ class CohortTraining:
         snapshots: Mapping[str, Mapping[str, Any]] | None = None,
         memory: dict[object, object] | None = None,
         say: Callable[[str], None] | None = None,
+        number: int = 0,
     ):
         memory = {} if memory is None else memory
-        self.materials, self.teacher, self.fabric = materials, teacher, fabric
+        self.materials, self.teacher, self.fabric, self._number = materials, teacher, fabric, number
         self.first, self.snapshots = first, snapshots or {}
         self.epochs_done = first.epoch
         self._watch = Stopwatch(fabric.device)
         self._registry, self._say = registry, say
         data = materials.data
         self.probing = Probing(data, materials.splits.train, materials.targets, fabric, memory, say)
-        self.evaluation = Evaluation(data, materials.validation, materials.metrics, fabric, memory)
+        self.evaluation = Evaluation(
+            data, materials.validation, materials.metrics, fabric, memory, fabric.ranks
+        )
         self.corrupted = CorruptedTest(
             data,
             materials.metrics,
@@ -133,7 +138,7 @@ class CohortTraining:
         self.advance(None, display, log, keeper)
         yield from self.unsuited
         for state in self.states:
-            yield self._outcome(state)
+            yield self.outcome(state)
 
     def advance(
         self,
@@ -147,6 +152,7 @@ class CohortTraining:
 
         `summarise` says in a line where runs stand, for the display.
         """
+        self.fabric.ranks.tell("advance", self._number, until, self.statuses)
         teacher = self.teacher.network
         for state in (each for each in self.states if each.status == "training"):
             guard(state, partial(run_stages, state, self._stage_batches, teacher, self.fabric, keeper))
@@ -166,6 +172,19 @@ class CohortTraining:
         )
         loop.run(self.states, self._watch)
         self.epochs_done = max(self.epochs_done, epochs if until is None else min(until, epochs))
+
+    @property
+    def statuses(self) -> dict[str, tuple[Status, str]]:
+        """How far each run is that began, and the reason where it has ended."""
+        return {state.name: (state.status, state.reason) for state in self.states}
+
+    def adopt(self, statuses: Mapping[str, tuple[Status, str]]) -> None:
+        """Ends the runs that the first rank has ended. Raises RanksApart where it has begun others."""
+        if statuses.keys() != self.statuses.keys():
+            ours = [f"{each.run.name}: {each.reason}" for each in self.unsuited]
+            raise RanksApart(f"processes disagree on which runs can train; here {', '.join(ours) or 'all'}")
+        for state in self.states:
+            state.status, state.reason = statuses[state.name]
 
     def _add(self, run: RunSpec) -> None:
         """Makes a run ready to train, or an outcome of it where that can't be."""
@@ -214,6 +233,7 @@ class CohortTraining:
         """A learner whose initial student is that of every other baseline with this seed."""
         device = self.fabric.device
         network = self.materials.student_network(device)
+        self.fabric.ranks.prepared(network, self.materials.spec.student.architecture)
         context = self._context(network)
         with RandomStream(derive(run.seed, "distiller weights"), torch.device("cpu")).active():
             distiller = build_distiller(self._registry.parts(run.baseline), context, run.distiller_arguments)
@@ -239,7 +259,9 @@ class CohortTraining:
             views_of(materials.data, self._seen),
         )
 
-    def _outcome(self, state: RunState) -> Outcome:
+    def outcome(self, state: RunState) -> Outcome:
+        """Evaluates a run that has ended; only the first rank has all of it."""
+        self.fabric.ranks.tell("evaluate", self._number, state.name)
         outcome = Outcome(self.runs[state.name], "failed", history=state.history, learner=state.learner)
         if state.status != "failed":
             outcome.measurements = self.measurements(state)
@@ -255,6 +277,8 @@ class CohortTraining:
             return
         began = time.perf_counter()
         predictions = self._test(state, outcome)
+        if not self.fabric.ranks.first:
+            return  # what follows is not divided
         self._probe(learner.network, outcome)
         self._test_corrupted(learner, outcome)
         outcome.arrays = self.artifacts.arrays(state, predictions)
@@ -272,7 +296,8 @@ class CohortTraining:
 
     def _test(self, state: RunState, outcome: Outcome) -> Predictions:
         """Opens the test split for the last weights and for the best on validation; the last ones stay."""
-        learner, teacher_logits = state.learner, self.teacher.test_logits
+        learner = state.learner
+        teacher_logits = self.teacher.test_logits if self.fabric.ranks.first else None
         scores: dict[str, records.Scores] = {}
         if "validation" in state.history[-1]:
             scores[records.VALIDATION] = state.history[-1]["validation"]

@@ -47,9 +47,17 @@ class Learner(nn.Module):
 
         second   the second view of the batch, where the distiller asks for one
         """
+        return self.terms(teacher, self.shown(batch, second), batch, progress)
+
+    def shown(self, batch: Batch, second: Batch | None) -> Activations:
+        """What its student shows of a batch, and of its second view."""
         student = self.network(batch)
-        if second is not None:
-            student = replace(student, second=self.network(second))
+        return student if second is None else replace(student, second=self.network(second))
+
+    def terms(
+        self, teacher: Activations | None, student: Activations, batch: Batch, progress: Progress
+    ) -> dict[str, Tensor]:
+        """The terms of what networks show of a batch."""
         if self.stage is not None:
             assert teacher is not None  # a first stage learns from one
             return self.stage.loss(teacher, student, batch, progress)

@@ -5,22 +5,23 @@ from __future__ import annotations
 import copy
 import math
 import traceback
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Literal, NamedTuple, Protocol
 
 import torch
-from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from benchmark import interruption
 from benchmark.contracts import Activations, Batch, Distiller, Progress, Recipe
 from benchmark.contracts.distiller import SecondView
 from benchmark.data.batches import Step
-from benchmark.errors import DiskFull, Unreadable
+from benchmark.errors import DiskFull, RanksApart, Unreadable
 from benchmark.evaluation.predictor import NotFinite
 from benchmark.models import Network
+from benchmark.ranks import Fabric, Share
+from benchmark.ranks.gathering import tensors_of
 from benchmark.seeds import RandomStream
 from benchmark.training.learner import Learner
 from benchmark.training.optimizers import learning_rate, make_optimizer
@@ -63,7 +64,7 @@ class BatchSource(Protocol):
     @property
     def steps_per_epoch(self) -> int: ...
 
-    def steps(self, number: int, first: int = 0) -> Iterable[Step]: ...
+    def steps(self, number: int, first: int = 0, share: Share = ...) -> Iterable[Step]: ...
 
 
 class Keeper(Protocol):
@@ -142,17 +143,27 @@ class RunState:
         teacher: Activations | None,
         batch: Batch,
         progress: Progress,
-        second: Batch | None = None,
+        second: Batch | None,
+        whole: Batch,
     ) -> None:
-        """One step on a batch and the second view that it asks for, on the learner's own random stream."""
+        """One step on a batch and the second view that it asks for, on the learner's own random stream.
+
+        Its student sees this rank's share of the `whole` batch, its loss everything that all ranks show.
+        """
+        ranks, learner = fabric.ranks, self.learner
+        stage = learner.stage.name if learner.stage is not None else ""
         rate = learning_rate(self.recipe, progress.step, progress.steps)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        with self.stream.active():
+        with ranks.together(), self.stream.active():
             with fabric.autocast():
-                terms = self.learner(teacher, batch, progress, second)
+                with ranks.own_draws(self.stream.seed, stage, progress.step):
+                    shown = learner.shown(batch, second)
+                student = ranks.shown(shown, len(whole["index"]))
+                terms = learner.terms(teacher, student, whole, progress)
                 loss = torch.stack([term.float() for term in terms.values()]).sum()
             fabric.backward(loss)
+        ranks.reduce(learner.network, self.parameters)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         for name, value in terms.items():
@@ -257,6 +268,7 @@ class Loop:
                 if not active:
                     break
                 self._one_epoch(epoch, active, watch)
+                self._agree(active)
                 if self.display is not None:
                     self.display.epoch_done(epoch, self.epochs, self.summarise(active))
                 if epoch + 1 < self.epochs:
@@ -271,27 +283,22 @@ class Loop:
         if self.display is not None:
             self.display.epoch(epoch, self.epochs, steps)
         first = self.first.step if epoch == self.first.epoch else 0
-        drawn = iter(self.stream.steps(epoch, first))
-        taught = any(state.uses_teacher for state in active)
+        drawn = iter(self.stream.steps(epoch, first, self.fabric.ranks.share))
         for number in range(first, steps):
             progress = Progress(epoch, self.epochs, epoch * steps + number, self.epochs * steps)
-            with watch.measure(DATA_PASS):
-                step = next(drawn)
-            with watch.measure(TEACHER_PASS):
-                seen = self._teacher_pass(step.batch) if taught else None
-            views = self._second_views(active, step, seen, watch)
-            untouched = _versions(step.batch, seen, views)
+            step = self._prepared(drawn, active, watch)
+            untouched = step.versions
             for state in active:
                 if state.status == "training":
-                    second, shown = views.get(state.learner.second_view, (None, seen))
+                    second, shown = step.views.get(state.learner.second_view, (None, step.seen))
+                    arguments = (self.fabric, shown, step.batch, progress, second, step.whole)
                     with watch.measure(state.name):
-                        guard(state, partial(state.step, self.fabric, shown, step.batch, progress, second))
-                    if _versions(step.batch, seen, views) != untouched:
+                        guard(state, partial(state.step, *arguments))
+                    if step.versions != untouched:
                         state.retire("failed", CHANGED_IN_PLACE)
-                        step = next(iter(self.stream.steps(epoch, number)))
-                        seen = self._teacher_pass(step.batch) if taught else None
-                        views = self._second_views(active, step, seen, watch)
-                        untouched = _versions(step.batch, seen, views)
+                        again = iter(self.stream.steps(epoch, number, self.fabric.ranks.share))
+                        step = self._prepared(again, active, Stopwatch(self.fabric.device))
+                        untouched = step.versions
             if self.display is not None:
                 self.display.step()
             if number + 1 < steps:
@@ -300,17 +307,45 @@ class Loop:
             if state.status == "training":
                 self._close_epoch(state, epoch, steps)
 
+    def _prepared(self, drawn: Iterator[Step], active: list[RunState], watch: Stopwatch) -> _Shared:
+        """The next of the steps that are drawn, with what the teacher shows of it."""
+        ranks = self.fabric.ranks
+        with ranks.together():
+            with watch.measure(DATA_PASS):
+                step = next(drawn)
+                whole = ranks.whole(step.batch, step.facts)
+            with watch.measure(TEACHER_PASS):
+                taught = any(state.uses_teacher for state in active)
+                own = self._teacher_pass(step.batch) if taught else None
+                seen = None if own is None else ranks.shown(own, len(whole["index"]))
+            return _Shared(step.batch, whole, seen, self._second_views(active, step, own, watch))
+
+    def _agree(self, active: Iterable[RunState]) -> None:
+        """Where one of several ranks is told of something that the others don't see (a log that can't be
+        written), all go by the first. Raises RanksApart where another has ended a run alone."""
+        for state in active:
+            status, reason = self.fabric.ranks.from_first((state.status, state.reason))
+            if status == state.status:
+                continue
+            if state.status != "training" or status in ("training", "finished"):
+                raise RanksApart(f"{state.name} {state.status} in one process alone: {state.reason}")
+            state.retire(status, reason)
+
     def _keep(self, position: Position, active: Iterable[RunState]) -> None:
-        """Keeps everyone where that is due; ends here where the process was asked to stop."""
+        """Keeps everyone where that is due; ends here where the process was asked to stop, or one that
+        trains along."""
+        heard = self.fabric.ranks.signal(interruption.asked())
+        if heard is not None:
+            interruption.ask(heard)
         if self.keep is not None and (self.keep.due() or interruption.asked()):
             self.keep.keep(position, [state for state in active if state.status == "training"])
         interruption.end_if_asked()
 
     def _second_views(
-        self, active: list[RunState], step: Step, seen: Activations | None, watch: Stopwatch
+        self, active: list[RunState], step: Step, own: Activations | None, watch: Stopwatch
     ) -> Views:
-        """Each second view that somebody in training asks for: its batch, and `seen` with what the teacher
-        shows of it."""
+        """Each second view that somebody in training asks for: its batch, and what the teacher shows of both;
+        `own` is what it shows of the first, of this rank's rows."""
         found: Views = {}
         for state in active:
             view = state.learner.second_view
@@ -319,8 +354,11 @@ class Loop:
             with watch.measure(of_view(DATA_PASS, view)):
                 second = step.second(view)
             with watch.measure(of_view(TEACHER_PASS, view)):
-                shown = None if seen is None else replace(seen, second=self._teacher_pass(second))
-            found[view] = second, shown
+                if own is not None:
+                    both = replace(own, second=self._teacher_pass(second))
+                    found[view] = second, self.fabric.ranks.shown(both, len(step.facts["index"]))
+                else:
+                    found[view] = second, None
         return found
 
     def _close_epoch(self, state: RunState, epoch: int, steps: int) -> None:
@@ -339,29 +377,35 @@ class Loop:
             return self.teacher(batch)
 
 
-def _versions(batch: Batch, seen: Activations | None, views: Views) -> list[int]:
-    """How often each tensor that learners share in a step was written to, as torch counts it."""
-    versions = [tensor._version for tensor in batch.values()]
+@dataclass(frozen=True)
+class _Shared:
+    """What all learners are shown in a step: the batch (of this rank, and whole), what the teacher shows of
+    it, and second views."""
 
-    def note(tensor: Tensor) -> Tensor:
-        versions.append(tensor._version)
-        return tensor
+    batch: Batch
+    whole: Batch
+    seen: Activations | None
+    views: Views
 
-    for shown in (seen, *(each for _, each in views.values())):
-        if shown is not None:
-            shown.map(note)
-    versions += [tensor._version for second, _ in views.values() for tensor in second.values()]
-    return versions
+    @property
+    def versions(self) -> int:
+        """How often its tensors were written to, as torch counts it."""
+        batches = (self.batch, self.whole, *(second for second, _ in self.views.values()))
+        shown = (self.seen, *(each for _, each in self.views.values()))
+        tensors = [tensor for batch in batches for tensor in batch.values()]
+        tensors += [tensor for each in shown if each is not None for tensor in tensors_of(each)]
+        return sum(tensor._version for tensor in tensors)
 
 
 def guard(state: RunState, action: Callable[[], object]) -> None:
     """An error in one learner's code ends that learner alone; without finite weights or answers it diverged.
 
-    A full disk and a sample that can't be read are everybody's trouble, and are passed on.
+    A full disk, a sample that can't be read and ranks that are apart are everybody's trouble, and are passed
+    on.
     """
     try:
         action()
-    except (DiskFull, Unreadable):
+    except (DiskFull, RanksApart, Unreadable):
         raise
     except NotFinite as error:
         state.retire("diverged", str(error))

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
-from lightning_fabric import Fabric
 from torch import nn
 
 from benchmark.contracts import Stage
 from benchmark.models import Network
 from benchmark.planning.hyperparameters import stage_epochs
+from benchmark.ranks import Fabric
 from benchmark.training.loop import (
     DATA_PASS,
     START,

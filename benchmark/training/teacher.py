@@ -9,7 +9,6 @@ from itertools import islice
 from typing import Any
 
 import torch
-from lightning_fabric import Fabric
 from torch import Tensor
 from torch.optim.swa_utils import update_bn
 
@@ -20,6 +19,7 @@ from benchmark.evaluation.cost import Cost
 from benchmark.evaluation.evaluation import Evaluation
 from benchmark.models import Network
 from benchmark.planning.specs import TeacherSpec
+from benchmark.ranks import Fabric
 from benchmark.seeds import RandomStream, derive
 from benchmark.training.checkpoint import checksum
 from benchmark.training.learner import Learner, describe
@@ -58,6 +58,7 @@ class TeacherTraining:
         self.stream = TrainStream(
             data, samples, everything, spec.recipe.batch_size, seed, fabric.device, spec.modalities
         )
+        fabric.ranks.prepared(network, spec.architecture)
         batch = next(self.stream.epoch(0))
         context = describe(network, network, batch, len(data.classes), samples.labels)
         stream = RandomStream(derive(spec.seed, "learner"), fabric.device)
@@ -66,9 +67,9 @@ class TeacherTraining:
 
     def train(
         self,
-        display: Display,
+        display: Display | None,
         log: Callable[[Mapping[str, Any]], None],
-        keeper: Keeper,
+        keeper: Keeper | None,
         first: Position = START,
     ) -> float:
         """Trains from `first` on and returns the seconds of its steps; `log` gets every epoch."""

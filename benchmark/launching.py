@@ -1,0 +1,38 @@
+"""What the environment tells of the processes that train together: torchrun's variables, or our own."""
+
+from __future__ import annotations
+
+import os
+
+MEETING_POINT = ("NODE_RANK", "MASTER_ADDR", "MASTER_PORT")
+"""What processes of several machines are told, where torchrun does not."""
+
+
+def by_torchrun() -> bool:
+    """Whether torchrun has started this process, and all others."""
+    return "TORCHELASTIC_RUN_ID" in os.environ
+
+
+def world() -> int:
+    """How many processes torchrun has started, on all machines."""
+    return int(os.environ["WORLD_SIZE"])
+
+
+def local_world() -> int:
+    """How many it has started on this machine."""
+    return int(os.environ["LOCAL_WORLD_SIZE"])
+
+
+def node() -> int:
+    """The number of this machine."""
+    return int(os.environ.get("NODE_RANK", os.environ.get("GROUP_RANK", "0")))
+
+
+def local() -> int:
+    """The number of this process on its machine."""
+    return int(os.environ.get("LOCAL_RANK", "0"))
+
+
+def leads() -> bool:
+    """Whether this process is the first of all."""
+    return node() == 0 and local() == 0

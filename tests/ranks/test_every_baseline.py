@@ -1,0 +1,124 @@
+"""Every registered baseline on two ranks: losses and weights of one process with the same batches.
+
+Run as a module it does so, and prints what is wrong: ranks are forked from a process that has done nothing
+else, as autograd's threads don't survive a fork.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+import torch
+
+from benchmark.planning.grid import make_plan, storage_of
+from benchmark.plugins import Registry, load
+from benchmark.ranks import ALONE, Ranks
+from benchmark.ranks.several import Several
+from benchmark.running.device import make_fabric
+from benchmark.settings import parse
+from benchmark.training.cohort import CohortTraining
+from benchmark.training.materials import Materials, Workbench
+from benchmark.training.teacher import Teacher
+from tests.ranks.processes import in_ranks
+
+ROOT = Path(__file__).resolve().parents[2]
+BATCH = 15  # one rank has 8 samples of it, the other 7
+COMPOSED = ("crd+kd", "simkd+kd")
+ROUNDING = {"pkt": 1e-4}
+"""Its weight, 30000, stands before differences of logarithms: float32 has no more digits."""
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(400)
+def test_every_baseline_trains_on_two_ranks_as_in_one_process() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", __name__], cwd=ROOT, capture_output=True, text=True, timeout=390
+    )
+    assert (done.returncode, done.stdout.splitlines()[1:]) == (0, []), done.stdout + done.stderr
+    assert int(done.stdout.split()[0]) > 50, done.stdout  # so many were compared
+
+
+def materials_of(folder: Path, registry: Registry, names: list[str]) -> Materials:
+    """Few labels, and a student without batch norms."""
+    line = "--tasks tiny_task --pairs tiny_big-tiny_plain --seeds 0 --no-probes --label-fraction 0.5"
+    line += f" --epochs 2 --batch-size {BATCH} --train-samples 60 --results-dir {folder}"
+    line += " --set recipe.learning_rate=0.005" + " takd.assistant=tiny_plain" * ("takd" in names)
+    settings = parse([*line.split(), "--baselines", *names])
+    return Workbench(registry, storage_of(settings)).materials(make_plan(settings, registry).cohorts[0])
+
+
+def trained(materials: Materials, teacher: Teacher, registry: Registry, ranks: Ranks) -> dict[str, object]:
+    """How every run ended, its history, and the state of its learner, by name."""
+    fabric = make_fabric("cpu", "32")
+    fabric.ranks = ranks
+    training = CohortTraining(materials, materials.spec.runs, teacher, fabric, registry)
+    if isinstance(ranks, Several) and not ranks.first:
+        assert ranks.told()[0] == "advance"
+    training.advance(None, None, lambda run, epoch: None)
+    found: dict[str, object] = {each.run.name: each.reason for each in training.unsuited}
+    for state in training.states:
+        found[state.name] = (state.status, state.reason, state.history, state.learner.state_dict())
+    return found
+
+
+def compare(one: object, other: object, name: str) -> None:
+    """Plain values exactly, numbers and tensors within rounding. Raises AssertionError."""
+    if isinstance(one, dict):
+        assert isinstance(other, dict), name
+        assert one.keys() == other.keys(), name
+        for key in one:
+            compare(one[key], other[key], f"{name} {key}")
+    elif isinstance(one, list | tuple):
+        assert isinstance(other, list | tuple), name
+        for number, (mine, theirs) in enumerate(zip(one, other, strict=True)):
+            compare(mine, theirs, f"{name} {number}")
+    elif isinstance(one, float | torch.Tensor):
+        mine, theirs = torch.as_tensor(one), torch.as_tensor(other)
+        within = ROUNDING.get(name.split(":")[0], 1e-5)
+        same = torch.allclose(mine, theirs, 1e-4, within, equal_nan=True)
+        assert same, f"{name}: {(mine - theirs).abs().max()}"
+    else:
+        assert one == other, f"{name}: {one} {other}"
+
+
+def differences(ranks: Several, materials: Materials, registry: Registry) -> list[str]:
+    """A line for each run whose numbers are not those of one process, or differ between ranks."""
+    fabric = make_fabric("cpu", "32")
+    network = materials.teacher_network(fabric.device).eval().requires_grad_(False)
+    teacher = Teacher(materials.spec.teacher, network, "", {}, {}, torch.empty(0), None)  # pyright: ignore
+    alone = trained(materials, teacher, registry, ALONE) if ranks.first else {}
+    together = trained(materials, teacher, registry, ranks)
+    first = ranks.from_first(together)
+    wrong = []
+    for name, run in together.items():
+        try:
+            compare(first[name], run, f"{name} between ranks:")
+            if ranks.first:
+                compare(alone[name], run, f"{name}:")
+        except AssertionError as error:
+            wrong.append(" ".join(str(error).split())[:300])
+    return wrong
+
+
+def main() -> None:
+    torch.set_num_threads(1)
+    registry = load()
+    import tests.tiny_task  # noqa: F401 - registers itself
+
+    names = sys.argv[1:] or [
+        *(name for name, each in registry.baselines.items() if each.distiller.learns_from == "trained"),
+        *COMPOSED,
+    ]
+    with tempfile.TemporaryDirectory() as place:
+        materials = materials_of(Path(place), registry, names)
+        answers = in_ranks(Path(place), lambda ranks: differences(ranks, materials, registry))
+    print(len(materials.spec.runs))
+    print(*(line for wrong in answers for line in wrong), sep="\n", end="")
+
+
+if __name__ == "__main__":
+    main()
