@@ -47,10 +47,15 @@ def load_plugins(settings: Settings) -> Registry:
 def train(settings: Settings, console: Console) -> list[str]:
     """Trains every run of a command that has no record; returns a line for each one that failed."""
     registry = load_plugins(settings)
+    if settings.follows:
+        from benchmark.running.followers import follow
+
+        raise SystemExit(follow(settings, registry))
     # Imported here, as below: torch takes seconds, and a misspelt name must not.
     from benchmark.planning.grid import make_plan, storage_of
     from benchmark.planning.tuning import tuned
     from benchmark.running.display import make_display
+    from benchmark.running.followers import together
     from benchmark.running.ledger import Ledger
     from benchmark.running.local import make_executor
     from benchmark.running.sharding import shard
@@ -64,11 +69,12 @@ def train(settings: Settings, console: Console) -> list[str]:
         check_writable(settings.folder)
         plan = make_plan(settings, registry, display.say, workbench.load)
         cohorts = plan.cohorts
-        if plan.tuning:
-            chosen = Tuner(settings.folder, executor).tune(plan.tuning)
-            cohorts = tuple(tuned(cohort, chosen) for cohort in cohorts)
-        elsewhere = _executor(settings, Ledger(settings.folder, registry), display)
-        (elsewhere or executor).execute(shard(cohorts, *settings.shard_of()))
+        with together(settings, executor.fabric):
+            if plan.tuning:
+                chosen = Tuner(settings.folder, executor).tune(plan.tuning)
+                cohorts = tuple(tuned(cohort, chosen) for cohort in cohorts)
+            elsewhere = _executor(settings, Ledger(settings.folder, registry), display)
+            (elsewhere or executor).execute(shard(cohorts, *settings.shard_of()))
         return executor.failures + (elsewhere.failures if elsewhere else [])
 
 

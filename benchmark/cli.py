@@ -7,7 +7,7 @@ import sys
 from rich.console import Console
 
 from benchmark import api
-from benchmark.errors import UserError
+from benchmark.errors import RanksApart, UserError
 from benchmark.interruption import Interrupted, signals_heard
 from benchmark.program import command, program
 from benchmark.settings import Settings, parse
@@ -26,6 +26,9 @@ def main(arguments: list[str] | None = None) -> int:
     except UserError as error:
         errors.print(f"{program()}: {error}", markup=False, highlight=False, soft_wrap=True)
         return 2
+    except RanksApart as error:
+        errors.print(f"{program()}: {error}", markup=False, highlight=False, soft_wrap=True)
+        return 1
     except KeyboardInterrupt as stop:
         errors.print(
             "interrupted; finished runs are recorded, the same command goes on from there", markup=False
@@ -34,6 +37,8 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _run(settings: Settings, console: Console) -> int:
+    if settings.follows and (settings.report_only or settings.figures or settings.list or settings.dry_run):
+        return 0  # the first process does it
     if settings.report_only or settings.figures:
         if settings.report_only:
             _report(settings, console)

@@ -74,6 +74,7 @@ class Condition:
 
     tuning      whether hyper-parameters are the default ones, those chosen on validation, or those of a trial
     updates     steps of the optimisers, first stages included; None in records that are older than it
+    batch_parts into how many parts a batch fell for the statistics of batch norms: one per process
     overrides   what --set changed, as far as it reaches the run: "weight" or "part.weight" -> value for its
                 own hyper-parameters, "recipe.FIELD" and "teacher_recipe.FIELD" for the recipes
     """
@@ -92,6 +93,7 @@ class Condition:
     teacher_epochs: int | None = None
     teacher_checkpoint: str = ""
     precision: str = "32"
+    batch_parts: int = 1
     tuning: Tuning = "default"
     overrides: dict[str, Any] = field(default_factory=dict)
 
@@ -246,6 +248,7 @@ class Provenance:
 
     commit, clean   of the code's repository; None where the code is not in one
     finished        ISO 8601, UTC
+    ranks           how many processes trained it together; threads: of each
     """
 
     commit: str | None = None
@@ -254,6 +257,7 @@ class Provenance:
     device: str = ""
     device_name: str = ""
     threads: int | None = None
+    ranks: int = 1
     command: str = ""
     finished: str = ""
     data_fingerprint: str = ""

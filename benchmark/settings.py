@@ -12,11 +12,13 @@ from typing import Annotated, Literal
 
 import tyro
 
+from benchmark import launching
 from benchmark.arguments import file_arguments, flag, merged, parsed
 from benchmark.contracts import BadSamples, TeacherData
 from benchmark.errors import UserError
 
 Precision = Literal["32", "bf16"]
+BatchNorm = Literal["rank", "sync"]
 PresetName = Literal["quick", "standard", "paper"]
 ExecutorName = Literal["local", "ray", "slurm"]
 LARGEST_COUNT = 2**31 - 1
@@ -99,6 +101,14 @@ class Settings:
     jobs: int = 1
     """Processes that train cohorts side by side; cores and GPUs are shared out among them. Trials of tuning
     stay in one."""
+    devices: int = 1
+    """GPUs (with --device cpu: processes) of a machine that train every cohort together, each a share of
+    every batch. torchrun tells it by itself."""
+    nodes: int = 1
+    """Machines that do so, each with as many devices."""
+    batch_norm: BatchNorm = "rank"
+    """With several devices, batch norms take the statistics of: rank: each device's share of a batch; sync:
+    the whole batch (CUDA)."""
     executor: ExecutorName = "local"
     """local: on this machine; ray: as tasks of a Ray cluster; slurm: write (and submit, where sbatch is) an
     array of --jobs jobs, each a shard."""
@@ -144,7 +154,31 @@ class Settings:
     def readers(self) -> int:
         """How many processes read ahead."""
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        return max(1, cores // self.jobs) if self.num_workers is None else self.num_workers
+        sharing = self.jobs * self.processes[0]
+        return max(1, cores // sharing) if self.num_workers is None else self.num_workers
+
+    @property
+    def processes(self) -> tuple[int, int]:
+        """How many processes train a cohort together: on a machine, and on how many machines."""
+        if launching.by_torchrun():
+            return launching.local_world(), launching.world() // launching.local_world()
+        return self.devices, self.nodes
+
+    @property
+    def ranks(self) -> int:
+        """How many processes train a cohort together, in all."""
+        devices, nodes = self.processes
+        return devices * nodes
+
+    @property
+    def follows(self) -> bool:
+        """Whether this process is not the first of them: it takes orders, and keeps nothing."""
+        return self.ranks > 1 and not launching.leads()
+
+    @property
+    def batch_parts(self) -> int:
+        """Into how many parts a batch falls for the statistics of batch norms."""
+        return self.ranks if self.batch_norm == "rank" else 1
 
     @property
     def cache(self) -> Path:
@@ -166,6 +200,10 @@ class Settings:
             )
         if not 1 <= self.jobs <= MOST_JOBS:
             raise UserError(f"--jobs {self.jobs}: give a whole number from 1 up to {MOST_JOBS}")
+        for name in ("devices", "nodes"):
+            value = getattr(self, name)
+            if not 1 <= value <= MOST_JOBS:
+                raise UserError(f"{flag(name)} {value}: give a whole number from 1 up to {MOST_JOBS}")
         if not 0 < self.memory_gb < math.inf:
             raise UserError(f"--memory-gb {self.memory_gb}: give a number of gigabytes above 0")
         if self.num_workers is not None and not 0 <= self.num_workers <= MOST_JOBS:
@@ -244,8 +282,40 @@ class Settings:
                 "--executor ray runs no trials: tune with --executor local, then give the chosen settings "
                 "(results/NAME/tuned/*.yaml) as --config"
             )
+        self._check_processes()
         if self.download and self.data_dir is None:
             raise UserError("--download needs a folder to put the data in: give --data-dir DIR")
+
+    def _check_processes(self) -> None:
+        """Whether several processes may train a cohort together, and can meet."""
+        given = (self.devices, self.nodes)
+        if launching.by_torchrun() and given not in ((1, 1), self.processes):
+            raise UserError(
+                f"--devices {self.devices} --nodes {self.nodes}: torchrun has started "
+                f"{launching.local_world()} processes on each of {self.processes[1]} machines: leave them out"
+            )
+        if self.batch_norm == "sync" and self.device == "cpu":
+            raise UserError(
+                "--batch-norm sync: torch synchronises batch norms on CUDA devices alone: give rank"
+            )
+        if self.ranks == 1:
+            return
+        if self.executor == "ray":
+            raise UserError("--executor ray gives a cohort one device: leave out --devices and --nodes")
+        if self.jobs > 1 and self.executor == "local":
+            raise UserError(
+                "--jobs trains cohorts side by side, --devices each on several devices: give one of them"
+            )
+        if self.device.startswith("cuda:"):
+            raise UserError(f"--device {self.device} is one device, --devices asks for several: give cuda")
+        if self.executor == "slurm" and (self.nodes > 1 or launching.by_torchrun()):
+            raise UserError("--executor slurm gives a job one machine: leave out --nodes")
+        lacking = [name for name in launching.MEETING_POINT if name not in os.environ]
+        if self.nodes > 1 and lacking and not launching.by_torchrun() and not self.dry_run:
+            raise UserError(
+                f"--nodes {self.nodes}: start the command on each machine, with {', '.join(lacking)} in the "
+                "environment (the machine's number from 0, where number 0 answers), or use torchrun"
+            )
 
 
 def arguments_of(settings: Settings) -> list[str]:

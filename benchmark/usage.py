@@ -45,6 +45,9 @@ GROUPS = {
     "Machine": (
         "device",
         "jobs",
+        "devices",
+        "nodes",
+        "batch_norm",
         "executor",
         "ray_address",
         "slurm",

@@ -30,7 +30,7 @@ def test_every_flag_that_is_promised_is_there() -> None:
         validation split_seeds tune teacher_data teacher_epochs teacher_samples teacher_seeds
         teacher_checkpoint
         data_dir bad_samples memory_gb num_workers
-        probes corruptions results_dir report name device jobs precision set
+        probes corruptions results_dir report name device jobs devices nodes batch_norm precision set
         executor ray_address slurm shard snapshot_minutes estimate config plugin download list dry_run
         verbose report_only figures
     """
@@ -67,6 +67,13 @@ def test_a_shard_is_a_number_out_of_so_many(shard: str) -> None:
         ("--ray-address auto", "--executor ray"),
         ("--shard 1/2 --executor ray", "divides it itself"),
         ("--tune 4 --executor ray", "--executor local"),
+        ("--devices 2 --jobs 2", "give one of them"),
+        ("--devices 2 --executor ray", "leave out --devices"),
+        ("--devices 2 --device cuda:1", "give cuda"),
+        ("--nodes 2", "NODE_RANK"),
+        ("--nodes 2 --executor slurm", "one machine"),
+        ("--devices 0", "from 1 up"),
+        ("--batch-norm sync --device cpu", "give rank"),
         ("--snapshot-minutes -1", "from 0 up"),
         ("--memory-gb 0", "above 0"),
         ("--num-workers -1", "from 0 up to"),

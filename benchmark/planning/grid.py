@@ -236,6 +236,7 @@ class PairPlanner:
             samples=data.splits.checksums.get("teacher", ""),
             checkpoint=str(checkpoint) if checkpoint else "",
             checkpoint_checksum=file_checksum(checkpoint) if checkpoint else "",
+            batch_parts=1 if checkpoint or kind == "untrained" else settings.batch_parts,
         )
 
     def _run(self, name: str, seed: int, teacher: TeacherSpec, recipe: Recipe, registry: Registry) -> RunSpec:
@@ -256,6 +257,7 @@ class PairPlanner:
             self.settings.precision,
             sum(stages),
             self.overrides.reaching(name),
+            batch_parts=self.settings.batch_parts,
         )
 
 

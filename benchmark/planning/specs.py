@@ -99,6 +99,7 @@ class TeacherSpec:
 
     samples      checksum of the indices that it learns from
     checkpoint   the file that its weights come from, empty where it is trained; its checksum is in the id
+    batch_parts  into how many parts a batch falls for its batch norms, where it is trained
     """
 
     task: str
@@ -113,11 +114,14 @@ class TeacherSpec:
     samples: str
     checkpoint: str = ""
     checkpoint_checksum: str = ""
+    batch_parts: int = 1
 
     @cached_property
     def id(self) -> str:
         identity = asdict(self) | {"numbers": NUMBERS}
         del identity["checkpoint"]
+        if self.batch_parts == 1:
+            del identity["batch_parts"]
         if self.checkpoint_checksum:
             del identity["recipe"], identity["samples"]
         elif self.kind == "untrained":  # its batch norms see batches of the samples
@@ -138,6 +142,7 @@ class RunSpec:
     stage_epochs      how long its first stages train, before the epochs of the recipe
     tuning            where its hyper-parameters come from; `trial` numbers those of a trial, `selection` says
                       how those of a tuned run were chosen
+    batch_parts       into how many parts a batch falls for the statistics of batch norms
     overrides         what the user changed of them and of the recipes, as records show it; not in the id,
                       which holds the resolved values
     """
@@ -156,6 +161,7 @@ class RunSpec:
     tuning: records.Tuning = "default"
     trial: int = 0
     selection: records.Selection | None = None
+    batch_parts: int = 1
 
     @property
     def name(self) -> str:
@@ -213,6 +219,7 @@ class RunSpec:
             "hyperparameters": self.hyperparameters,
             "seed": self.seed,
             "precision": self.precision,
+            **({"batch_parts": self.batch_parts} if self.batch_parts > 1 else {}),
         }
 
     @property
@@ -240,6 +247,7 @@ class RunSpec:
             teacher_epochs=None if loaded or teacher.kind == "untrained" else teacher.recipe.epochs,
             teacher_checkpoint=teacher.checkpoint.replace("\\", "/").rpartition("/")[2],
             precision=self.precision,
+            batch_parts=self.batch_parts,
             tuning=self.tuning,
             overrides=dict(self.overrides),
         )
@@ -258,7 +266,10 @@ class CohortSpec:
     corruptions: bool = False
 
     def __post_init__(self) -> None:
-        shared = [(r.data, r.pair, r.student, r.teacher, r.recipe, r.seed, r.precision) for r in self.runs]
+        shared = [
+            (r.data, r.pair, r.student, r.teacher, r.recipe, r.seed, r.precision, r.batch_parts)
+            for r in self.runs
+        ]
         if not shared or any(each != shared[0] for each in shared):
             raise ValueError("the runs of a cohort share everything but baseline and hyper-parameters")
 

@@ -133,6 +133,7 @@ def tuning_key(run: RunSpec) -> str:
             "baseline": run.baseline,
             "overrides": run.overrides,
             "precision": run.precision,
+            "batch_parts": run.batch_parts,
         }
     )
 

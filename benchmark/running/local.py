@@ -8,13 +8,13 @@ from dataclasses import asdict, replace
 from typing import Any
 
 import torch
-from lightning_fabric import Fabric
 
 from benchmark import records
 from benchmark.errors import disk_full_told
 from benchmark.planning.grid import storage_of
 from benchmark.planning.specs import CohortSpec, RunSpec
 from benchmark.plugins import Registry
+from benchmark.ranks import Fabric
 from benchmark.running.device import make_fabric
 from benchmark.running.display import PlainDisplay
 from benchmark.running.ledger import Ledger, code_checksum
@@ -35,6 +35,7 @@ class Executor:
     Runs that another command is at are left to it, and waited for in the end.
 
     failures   a line for each run that can't be recorded, or only as a failure
+    fabric     what it computes on; its other ranks, if it has any, take orders (`running.followers`)
     """
 
     def __init__(
@@ -47,7 +48,7 @@ class Executor:
         registry: Registry,
         snapshot_seconds: float,
     ):
-        self._ledger, self._teachers, self._fabric, self._display = ledger, teachers, fabric, display
+        self._ledger, self._teachers, self.fabric, self._display = ledger, teachers, fabric, display
         self._workbench, self._registry, self._snapshot_seconds = workbench, registry, snapshot_seconds
         self._memory: dict[object, object] = {}
         self.failures: list[str] = []
@@ -106,8 +107,8 @@ class Executor:
         """
         materials = self._workbench.materials(cohort)
         teacher = self._teachers.get(materials)
-        if self._fabric.device.type == "cuda":
-            torch.cuda.reset_peak_memory_stats(self._fabric.device)
+        if self.fabric.device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(self.fabric.device)
         snapshots = Snapshots(
             {run.name: folders[run.name].snapshot for run in runs},
             {run.name: f"{run.id} {code_checksum(run, self._registry)}" for run in runs},
@@ -115,23 +116,29 @@ class Executor:
             self._display.say,
         )
         found = snapshots.load()
-        for position in sorted({snapshot.position for snapshot in found.values()}):
+        weights = {name: value.cpu() for name, value in teacher.network.state_dict().items()}
+        self.fabric.ranks.tell("cohort", cohort, weights)
+        positions = sorted({snapshot.position for snapshot in found.values()})
+        for number, position in enumerate(positions):
             company = [
                 run
                 for run in runs
                 if found[run.name].position == position
                 and self._begun(run, folders[run.name], found[run.name])
             ]
+            states = {run.name: found[run.name].state for run in company if found[run.name].state}
+            self.fabric.ranks.tell("company", number, tuple(company), position, states)
             training = CohortTraining(
                 materials,
                 tuple(company),
                 teacher,
-                self._fabric,
+                self.fabric,
                 self._registry,
                 position,
-                {run.name: found[run.name].state for run in company if found[run.name].state},
+                states,
                 self._memory,
                 self._display.say,
+                number,
             )
             yield training, snapshots
 
@@ -204,9 +211,7 @@ class Executor:
             save_weights(outcome.learner.finished_weights(), folder.weights)
         if outcome.arrays:
             folder.save_arrays(outcome.arrays)
-        record = make_record(
-            training.materials, outcome, training.teacher, self._registry, self._fabric.device
-        )
+        record = make_record(training.materials, outcome, training.teacher, self._registry, self.fabric)
         folder.finish(record)
         return record
 
@@ -220,7 +225,8 @@ def make_executor(
     settings: Settings, registry: Registry, display: PlainDisplay, workbench: Workbench | None = None
 ) -> Executor:
     """The executor of a command in this process; `workbench` may hold a dataset already."""
-    fabric, seconds = make_fabric(settings.device, settings.precision), 60 * settings.snapshot_minutes
+    fabric = make_fabric(settings.device, settings.precision, *settings.processes)
+    seconds = 60 * settings.snapshot_minutes
     return Executor(
         Ledger(settings.folder, registry),
         Teachers(settings.results_dir / "teachers", fabric, display.training, display.say, seconds),

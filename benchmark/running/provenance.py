@@ -16,6 +16,7 @@ import torch
 
 from benchmark import records
 from benchmark.program import INSTALLED, command, program
+from benchmark.ranks import Fabric
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("torch", "torchvision", "numpy", "scipy", "wcord-bench")
@@ -57,10 +58,9 @@ def code() -> tuple[str | None, bool | None]:
     return _git("rev-parse", "HEAD"), None if status is None else not status
 
 
-def provenance(
-    device: torch.device, *, data_fingerprint: str = "", code_checksum: str = ""
-) -> records.Provenance:
+def provenance(fabric: Fabric, *, data_fingerprint: str = "", code_checksum: str = "") -> records.Provenance:
     """Everything that a reader needs to judge and repeat a run."""
+    device = fabric.device
     name = (
         torch.cuda.get_device_name(device)
         if device.type == "cuda"
@@ -74,6 +74,7 @@ def provenance(
         device=device.type,
         device_name=name,
         threads=torch.get_num_threads(),
+        ranks=fabric.ranks.share.count,
         command=ours.command,
         finished=datetime.now(UTC).isoformat(timespec="seconds"),
         data_fingerprint=data_fingerprint,

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from dataclasses import asdict, replace
 
-import torch
-
 from benchmark import records
 from benchmark.evaluation.accuracy import information
 from benchmark.evaluation.calibration import CALIBRATION
@@ -13,6 +11,7 @@ from benchmark.evaluation.fidelity import FIDELITY
 from benchmark.planning.hyperparameters import order_of
 from benchmark.planning.specs import RunSpec
 from benchmark.plugins import Registry
+from benchmark.ranks import Fabric
 from benchmark.running.ledger import code_checksum
 from benchmark.running.provenance import provenance
 from benchmark.training.cohort import Outcome
@@ -21,7 +20,7 @@ from benchmark.training.teacher import Teacher
 
 
 def make_record(
-    materials: Materials, outcome: Outcome, teacher: Teacher, registry: Registry, device: torch.device
+    materials: Materials, outcome: Outcome, teacher: Teacher, registry: Registry, fabric: Fabric
 ) -> records.Record:
     """The record of an outcome: everything that tables and figures may ever ask of it."""
     run = outcome.run
@@ -53,7 +52,7 @@ def make_record(
         recipe=asdict(run.recipe),
         measurements=replace(outcome.measurements, teacher_s=teacher.seconds),
         provenance=provenance(
-            device,
+            fabric,
             data_fingerprint=materials.data.fingerprint,
             code_checksum=code_checksum(run, registry),
         ),

@@ -6,12 +6,11 @@ from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
-from lightning_fabric import Fabric
-
 from benchmark.errors import disk_full_told
 from benchmark.evaluation.predictor import NotFinite
 from benchmark.models import Network, load_checkpoint
 from benchmark.planning.specs import TeacherSpec
+from benchmark.ranks import Fabric
 from benchmark.records import CorruptRecord, Measurements, TeacherRecord, read_teacher_record
 from benchmark.running.locks import locked
 from benchmark.running.provenance import provenance
@@ -151,6 +150,7 @@ class Teachers:
         if snapshot.position != START:
             state.restore(snapshot.state)
         folder.begin(asdict(spec), state.history)
+        self._fabric.ranks.tell("teacher", materials.spec, snapshot)
         display = self._display(training.title)
         seconds = training.train(display, folder.log_epoch, snapshots, snapshot.position)
         if state.status == "failed":
@@ -175,5 +175,5 @@ class Teachers:
             asdict(spec),
             checksum(network),
             Measurements(total_s=seconds),
-            provenance(self._fabric.device, data_fingerprint=spec.data_fingerprint),
+            provenance(self._fabric, data_fingerprint=spec.data_fingerprint),
         )

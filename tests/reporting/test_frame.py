@@ -157,7 +157,7 @@ def test_the_frame_has_the_columns_that_readers_of_it_know():
     names = (
         "task dataset pair baseline seed fold split_seed validation label_fraction train_samples"
         " teacher_data teacher_samples teacher_seed epochs updates batch_size teacher_epochs"
-        " teacher_checkpoint precision tuning overrides"
+        " teacher_checkpoint precision batch_parts tuning overrides"
         " status reason task_title dataset_title baseline_title role paper arxiv anchor companion order"
         " synthetic num_classes num_train num_labelled num_validation num_test num_teacher teacher student"
         " teacher_modalities student_modalities teacher/test/top1 teacher/test/top5 parameters macs"
@@ -166,7 +166,7 @@ def test_the_frame_has_the_columns_that_readers_of_it_know():
         " test@best_validation/top5 test@best_validation/agreement test@best_validation/kl_to_teacher"
         " probes/own/linear untrained/probes/own/linear hyperparameters step_ms teacher_share_ms"
         " data_share_ms latency_ms peak_memory_mb cohort_size total_s commit clean device device_name threads"
-        " command finished teacher_id teacher_checksum data_fingerprint code_checksum id folder"
+        " ranks command finished teacher_id teacher_checksum data_fingerprint code_checksum id folder"
         " row comparison block"
     )
     assert tidy_frame([record]).columns.tolist() == names.split()

@@ -48,6 +48,7 @@ FIELDS = {
     "condition.teacher_epochs": (9, APART),
     "condition.teacher_checkpoint": ("teacher.pt", APART),
     "condition.precision": ("bf16", APART),
+    "condition.batch_parts": (2, APART),
     "condition.overrides": ({"weight": 0.3}, ROW),
     "about.task_title": ("Another title", TOGETHER),
     "about.dataset_title": ("Another title", TOGETHER),
@@ -88,6 +89,7 @@ FIELDS = {
     "provenance.device": ("cuda", TOGETHER),
     "provenance.device_name": ("another", TOGETHER),
     "provenance.threads": (2, TOGETHER),
+    "provenance.ranks": (2, TOGETHER),
     "provenance.command": ("another", TOGETHER),
     "provenance.finished": ("2027-01-01T00:00:00", TOGETHER),
 }
