@@ -195,6 +195,7 @@ class Measurements:
     """Times and memory: they depend on the machine and on who trained beside.
 
     teacher_share_ms   0 for a run that uses no teacher (in older records it has a share of the pass)
+    fused              how many students one pass computed, this one included
     total_s            of the whole training: own steps, shares of the common passes, first stages
     teacher_s          that the teacher's own training took, where it was trained; whether it is used or not
     """
@@ -207,6 +208,7 @@ class Measurements:
     latency_ms: float | None = None
     peak_memory_mb: float | None = None
     cohort_size: int | None = None
+    fused: int = 1
     evaluation_s: float | None = None
     total_s: float | None = None
     teacher_s: float | None = None

@@ -123,6 +123,9 @@ class Settings:
     step."""
     precision: Precision = "32"
     """32: float32; bf16: bfloat16 autocast."""
+    fuse: bool = False
+    """Compute the students of a cohort, which are alike, in one pass: faster where launches bind (small
+    networks on a GPU). Last digits then depend on who trains beside."""
     set: tuple[str, ...] = ()
     """Overrides: BASELINE.HYPERPARAMETER=VALUE, recipe.FIELD=VALUE, teacher_recipe.FIELD=VALUE."""
     config: Path | None = None

@@ -54,6 +54,7 @@ GROUPS = {
         "shard",
         "snapshot_minutes",
         "precision",
+        "fuse",
     ),
     "Instead of training": ("list", "dry_run", "estimate", "verbose", "report_only", "figures"),
     "From a file": ("config",),

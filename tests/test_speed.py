@@ -302,7 +302,7 @@ def comparison(ours: float, theirs: float) -> Comparison:
 
 def test_what_does_not_compute_the_same_is_told() -> None:
     for theirs, lines in ((1.05, 0), (1.5, 1)):
-        report = Report(TINY, FABRIC.device, compared=compare([comparison(1.0, theirs)], FABRIC, 2))
+        report = Report(TINY, FABRIC, compared=compare([comparison(1.0, theirs)], FABRIC, 2))
         assert len(report.above()) == lines
         assert "sum" in report.ratios()
         assert "sum" in shown(report)

@@ -102,6 +102,8 @@ ALONE = Ranks()
 
 
 class Fabric(lightning_fabric.Fabric):
-    """What a command computes on: device and precision, and the ranks that it shares the work with."""
+    """What a command computes on: device and precision, the ranks that it shares the work with, and whether
+    one pass may compute several students (`fuse`)."""
 
     ranks: Ranks = ALONE
+    fuse: bool = False

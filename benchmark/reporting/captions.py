@@ -119,7 +119,9 @@ def _conditional_on(rows: Iterable[ResultRow]) -> str:
 
 def provenance_warnings(records: Iterable[Record]) -> list[str]:
     """Sentences for records of several commits or devices, or of a tree with uncommitted changes."""
+    records = list(records)
     known = [record.provenance for record in records]
+    fused = sum(record.measurements.fused > 1 for record in records)
     commits = sorted({provenance.commit[:8] for provenance in known if provenance.commit})
     dirty = sum(provenance.clean is False for provenance in known)
     devices = sorted({provenance.device for provenance in known if provenance.device})
@@ -136,5 +138,10 @@ def provenance_warnings(records: Iterable[Record]) -> list[str]:
     if len(threads) > 1:
         sentences.append(
             f"These records mix numbers of threads: {', '.join(map(str, threads))}; last digits may differ."
+        )
+    if fused:
+        sentences.append(
+            f"{fused} of {len(known)} students were computed together with others (--fuse); last digits may"
+            " differ."
         )
     return sentences

@@ -31,8 +31,9 @@ from benchmark.ranks.several import Several
 from benchmark.running.device import make_fabric
 from benchmark.settings import Settings
 from benchmark.training.cohort import CohortTraining
-from benchmark.training.loop import Position, Status
+from benchmark.training.loop import Position
 from benchmark.training.materials import Materials, Workbench
+from benchmark.training.run_state import Status
 from benchmark.training.snapshots import Snapshot
 from benchmark.training.teacher import Teacher, TeacherTraining
 
@@ -137,6 +138,7 @@ def _orders_taken(settings: Settings, registry: Registry) -> int:
     # A signal waits for the step at which all ranks agree to stop, or for the end.
     with interruption.between_steps():
         fabric = make_fabric(settings.device, settings.precision, *settings.processes)
+        fabric.fuse = settings.fuse
         with _joined(settings, fabric) as ranks:
             follower, code = _Follower(settings, registry, fabric), 0
             while True:

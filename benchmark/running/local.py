@@ -226,7 +226,7 @@ def make_executor(
 ) -> Executor:
     """The executor of a command in this process; `workbench` may hold a dataset already."""
     fabric = make_fabric(settings.device, settings.precision, *settings.processes)
-    seconds = 60 * settings.snapshot_minutes
+    fabric.fuse, seconds = settings.fuse, 60 * settings.snapshot_minutes
     return Executor(
         Ledger(settings.folder, registry),
         Teachers(settings.results_dir / "teachers", fabric, display.training, display.say, seconds),

@@ -37,7 +37,8 @@ from benchmark.running.locks import locked
 from benchmark.running.store import RunFolder
 from benchmark.running.teachers import TeacherFailed
 from benchmark.training.cohort import CohortTraining, Outcome
-from benchmark.training.loop import Position, RunState
+from benchmark.training.loop import Position
+from benchmark.training.run_state import RunState
 from benchmark.training.snapshots import Snapshots
 from benchmark.writing import write_whole
 

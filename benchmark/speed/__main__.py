@@ -25,7 +25,7 @@ from benchmark.speed.tables import show
 
 def report_of(speed: Speed, registry: Registry, fabric: Fabric, say: Callable[[str], None]) -> Report:
     """Everything that the settings ask for. Raises UserError for what can't be done."""
-    report = Report(speed, fabric.device)
+    report = Report(speed, fabric)
 
     def tell(line: str) -> None:
         report.said.append(line)
@@ -35,7 +35,7 @@ def report_of(speed: Speed, registry: Registry, fabric: Fabric, say: Callable[[s
         for axis, sizes in axes.items():
             report.grown[axis] = grow(axis, sizes, speed, registry, fabric, tell)
         return report
-    if {"cohort", "alone", "plain"} & set(speed.measure):
+    if {"cohort", "alone", "plain", "fused"} & set(speed.measure):
         report.trainings = measure(speed, registry, fabric, tell)
     if "floor" in speed.measure:
         done = report.trainings

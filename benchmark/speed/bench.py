@@ -20,6 +20,7 @@ from benchmark.speed.parts import StepParts, parts_of, watched
 from benchmark.speed.plain import PlainLoop, why_no_plain_loop
 from benchmark.speed.settings import Speed
 from benchmark.training.cohort import CohortTraining
+from benchmark.training.fused import Fusing
 from benchmark.training.loop import DATA_PASS, TEACHER_PASS, Loop, of_view
 from benchmark.training.materials import Materials
 from benchmark.training.stopwatch import Stopwatch
@@ -124,6 +125,25 @@ class Bench:
             unsound,
         )
 
+    def time_fused(self, runs: tuple[RunSpec, ...], steps: int) -> float:
+        """Milliseconds per step of `runs` whose students one pass computes, after steps that nobody times.
+
+        Raises UserError where the students can't be computed so.
+        """
+        training, wall = self.training(runs), 0.0
+        for number in (WARM_UP, steps):
+            stream, fusing = FirstSteps(training.stream, number), Fusing()
+            for state in training.states:
+                state.status = "training"
+            wait(self.fabric)
+            began = time.perf_counter()
+            Loop(self.fabric, stream, 1, self.teacher.network, fusing=fusing).run(training.states)
+            wait(self.fabric)
+            wall = 1000 * (time.perf_counter() - began) / stream.steps_per_epoch
+            if reasons := fusing.refused():
+                raise UserError(f"--measure fused: {reasons[0]}: leave it out for this pair")
+        return wall
+
     def time_plainly(self, run: RunSpec, steps: int, workers: int) -> float:
         """Milliseconds per step of a run as a plain loop, after as many steps that nobody times."""
         training = self.training((run,))
@@ -149,6 +169,7 @@ class Trainings:
     """What was timed, one of each per repeat; empty where it was not to be.
 
     alone, plain   run -> its timings, or milliseconds per step as a plain loop
+    fused          milliseconds per step of the cohort with one pass for its students
     """
 
     bench: Bench
@@ -156,6 +177,7 @@ class Trainings:
     together: list[Timing]
     alone: dict[str, list[Timing]]
     plain: dict[str, list[float]]
+    fused: list[float] = field(default_factory=list)
 
 
 def make_bench(speed: Speed, registry: Registry, fabric: Fabric) -> Bench:
@@ -184,6 +206,8 @@ def measure(
             if run in plainly:
                 taken = bench.time_plainly(run, speed.steps, speed.workers)
                 done.plain.setdefault(run.name, []).append(taken)
+        if "fused" in speed.measure:
+            done.fused.append(bench.time_fused(runs, speed.steps))
         if "cohort" in speed.measure:
             done.together.append(bench.time(runs, speed.steps))
     timings = [*done.together, *(timing for each in done.alone.values() for timing in each)]

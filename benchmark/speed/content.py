@@ -15,6 +15,7 @@ import msgspec
 import torch
 
 from benchmark.errors import UserError
+from benchmark.ranks import Fabric
 from benchmark.running.provenance import provenance
 from benchmark.speed.bench import Timing
 from benchmark.speed.growth import Grown, prediction
@@ -32,7 +33,7 @@ def content(report: Report) -> dict[str, Any]:
     settings = {name: value for name, value in dataclasses.asdict(report.speed).items() if value is not None}
     found: dict[str, Any] = {
         "format": FORMAT,
-        "machine": machine(report.device),
+        "machine": machine(report.fabric),
         "settings": settings | {n: str(settings[n]) for n in ("data_dir", "json") if n in settings},
         "said": report.said,
         "ratios": report.ratios(),
@@ -110,9 +111,9 @@ def _rate(wall: Spread, students: int, batch_size: int) -> dict[str, float]:
     return {"samples_per_s": rate, "student_samples_per_s": rate * students}
 
 
-def machine(device: torch.device) -> dict[str, Any]:
+def machine(fabric: Fabric) -> dict[str, Any]:
     """Where this was measured, by what code, and how busy the machine was."""
-    origin = provenance(device)
+    origin = provenance(fabric)
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return {
         "device": origin.device,

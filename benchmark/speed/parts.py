@@ -11,7 +11,7 @@ from unittest.mock import patch
 from torch import Tensor
 
 from benchmark.ranks import Fabric
-from benchmark.training.loop import RunState
+from benchmark.training.run_state import RunState
 from benchmark.training.stopwatch import Stopwatch
 
 STUDENT, LOSS, BACKWARD, OPTIMIZER = "student", "loss", "backward", "optimiser"

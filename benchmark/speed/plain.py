@@ -21,8 +21,8 @@ from benchmark.models.network import place
 from benchmark.planning.specs import RunSpec
 from benchmark.ranks import Fabric
 from benchmark.training.criterion import Criterion
-from benchmark.training.loop import RunState
 from benchmark.training.materials import Materials
+from benchmark.training.run_state import RunState
 
 
 def why_no_plain_loop(materials: Materials, state: RunState) -> str:

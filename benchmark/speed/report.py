@@ -6,9 +6,8 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-import torch
-
 from benchmark.errors import UserError, unknown
+from benchmark.ranks import Fabric
 from benchmark.speed.bench import Timing, Trainings
 from benchmark.speed.floor import Floor
 from benchmark.speed.growth import Grown
@@ -25,7 +24,7 @@ class Report:
     """What the command measured; parts that it was not asked for are empty or None."""
 
     speed: Speed
-    device: torch.device
+    fabric: Fabric
     trainings: Trainings | None = None
     floor: Floor | None = None
     compared: Sequence[Compared] = ()
@@ -69,6 +68,8 @@ class Report:
                 found["cohort/alone"] = wall / one_by_one
             if self._every_run_is(plain):
                 found["cohort/plain"] = wall / total(plain.values())
+            if self.trainings is not None and self.trainings.fused:
+                found["fused/cohort"] = Spread(tuple(self.trainings.fused)) / wall
             if self.floor is not None:
                 found["cohort/floor"] = wall.median / self.floor_ms(together[0])
         if one_by_one is not None and self._every_run_is(plain):

@@ -20,6 +20,7 @@ RATIOS = {
     "cohort/plain": "cohort / plain loops one by one",
     "alone/plain": "runs one by one / plain loops one by one",
     "overhead": "engine overhead: what the cohort's time is above that of its parts",
+    "fused/cohort": "cohort with one pass for its students / cohort",
     "cohort/floor": "cohort / arithmetic floor",
     "memory_gib": "peak memory of the cohort, GiB",
 }
@@ -55,7 +56,7 @@ def show(report: Report, console: Console) -> None:
 
 def _memory(report: Report, cell: str) -> tuple[str, ...]:
     """The cell, where a device tells the memory of one training from another's: only CUDA does."""
-    return (cell,) if report.device.type == "cuda" else ()
+    return (cell,) if report.fabric.device.type == "cuda" else ()
 
 
 def _steps(report: Report) -> Table:

@@ -19,8 +19,8 @@ from benchmark.evaluation.predictor import Predictions, evaluating
 from benchmark.ranks import Fabric
 from benchmark.seeds import RandomStream, derive, generator
 from benchmark.training.composition import has_diagnostics
-from benchmark.training.loop import RunState
 from benchmark.training.materials import Materials
+from benchmark.training.run_state import RunState
 from benchmark.training.teacher import Teacher
 
 KEPT_EMBEDDINGS = 256

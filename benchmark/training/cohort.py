@@ -29,23 +29,22 @@ from benchmark.ranks import Fabric
 from benchmark.seeds import RandomStream, derive
 from benchmark.training.artifacts import KEPT_EMBEDDINGS, Artifacts
 from benchmark.training.composition import build_distiller, has_diagnostics, predicts_with_network
+from benchmark.training.fused import Fusing
 from benchmark.training.learner import Learner, describe
 from benchmark.training.loop import (
     DATA_PASS,
+    FUSED_PASS,
     START,
     TEACHER_PASS,
     Display,
     Keeper,
     Loop,
     Position,
-    RunState,
-    Status,
-    describe_error,
-    guard,
     of_view,
     summary,
 )
 from benchmark.training.materials import Materials
+from benchmark.training.run_state import RunState, Status, describe_error, guard
 from benchmark.training.stages import run_stages
 from benchmark.training.stopwatch import Stopwatch
 from benchmark.training.teacher import Teacher
@@ -99,6 +98,7 @@ class CohortTraining:
         self.first, self.snapshots = first, snapshots or {}
         self.epochs_done = first.epoch
         self._watch = Stopwatch(fabric.device)
+        self._fusing = Fusing() if fabric.fuse else None
         self._registry, self._say = registry, say
         data = materials.data
         self.probing = Probing(data, materials.splits.train, materials.targets, fabric, memory, say)
@@ -169,8 +169,13 @@ class CohortTraining:
             until,
             keeper,
             summarise,
+            self._fusing,
         )
         loop.run(self.states, self._watch)
+        if self._fusing is not None and self._say is not None:
+            for reason in self._fusing.refused():
+                student = self.materials.spec.student.architecture
+                self._say(f"--fuse: each {student} is computed by itself: {reason}")
         self.epochs_done = max(self.epochs_done, epochs if until is None else min(until, epochs))
 
     @property
@@ -350,6 +355,8 @@ class CohortTraining:
             return watch.seconds(part) / max(1, sum(len(each.history) * steps - before for each in sharers))
 
         own = per_step(state.name, [state])
+        if state.fused > 1:
+            own += per_step(FUSED_PASS, [each for each in self.states if each.fused > 1])
         data = per_step(DATA_PASS, self.states)
         teacher = 0.0
         if state.uses_teacher:
@@ -367,4 +374,5 @@ class CohortTraining:
             total_s=(own + teacher + data) * len(state.history) * steps + state.first_stages_s,
             peak_memory_mb=peak_memory_mb(self.fabric.device),
             cohort_size=len(self.states),
+            fused=state.fused,
         )

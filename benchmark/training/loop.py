@@ -2,33 +2,30 @@
 
 from __future__ import annotations
 
-import copy
-import math
-import traceback
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 import torch
-from torch import Tensor, nn
 
 from benchmark import interruption
-from benchmark.contracts import Activations, Batch, Distiller, Progress, Recipe
+from benchmark.contracts import Activations, Batch, Progress
 from benchmark.contracts.distiller import SecondView
 from benchmark.data.batches import Step
-from benchmark.errors import DiskFull, RanksApart, Unreadable
-from benchmark.evaluation.predictor import NotFinite
+from benchmark.errors import RanksApart
 from benchmark.models import Network
 from benchmark.ranks import Fabric, Share
 from benchmark.ranks.gathering import tensors_of
-from benchmark.seeds import RandomStream
+from benchmark.training.fused import Fused, Fusing
 from benchmark.training.learner import Learner
-from benchmark.training.optimizers import learning_rate, make_optimizer
+from benchmark.training.run_state import RunState, guard
 from benchmark.training.stopwatch import Stopwatch
 
 TEACHER_PASS, DATA_PASS = "teacher pass", "data pass"
 """What a stopwatch calls the parts of a step that all learners share."""
+FUSED_PASS = "fused pass"
+"""What it calls the passes forth and back over students that are computed together."""
 
 
 def of_view(part: str, view: SecondView) -> str:
@@ -85,148 +82,6 @@ class Display(Protocol):
     def epoch_done(self, epoch: int, epochs: int, line: str) -> None: ...
 
 
-@dataclass
-class Best:
-    """The weights of the epoch that scored best on validation (the earliest of equals)."""
-
-    epoch: int
-    score: float
-    weights: dict[str, Tensor]
-
-
-Status = Literal["training", "finished", "stopped", "diverged", "failed"]
-
-
-@dataclass
-class RunState:
-    """One learner on its way through a training: its optimiser, schedule and random stream, and what it
-    leaves behind.
-
-    status          "training", then "finished", "stopped" (from outside), "diverged" (a loss that is not
-                    finite) or "failed" (an error of its own code)
-    stages_done     how many of its first stages are behind it
-    stage           where the next one stands, if it has begun: its `position` and `progress`
-    first_stages_s  what its first stages took, the teacher's passes and the data included
-    early_arrays    small arrays that were taken on the way, for figures
-    announce        is told when it ends early, at once
-    """
-
-    name: str
-    learner: Learner
-    recipe: Recipe
-    stream: RandomStream
-    parameters: list[nn.Parameter] = field(default_factory=list)
-    status: Status = "training"
-    reason: str = ""
-    history: list[dict[str, Any]] = field(default_factory=list)
-    best: Best | None = None
-    stages_done: int = 0
-    stage: dict[str, Any] | None = None
-    first_stages_s: float = 0.0
-    early_arrays: dict[str, Tensor] = field(default_factory=dict)
-    announce: Callable[[RunState], None] | None = None
-
-    def __post_init__(self) -> None:
-        self.parameters = self.parameters or [p for p in self.learner.parameters() if p.requires_grad]
-        self.optimizer = make_optimizer(self.parameters, self.recipe)
-        self._sums: dict[str, Tensor] = {}
-
-    @property
-    def uses_teacher(self) -> bool:
-        """Whether its terms depend on the teacher at all; where nobody's do, there is no teacher pass."""
-        own = type(self.learner.distiller).forward is not Distiller.forward
-        return own or self.learner.stage is not None
-
-    def step(
-        self,
-        fabric: Fabric,
-        teacher: Activations | None,
-        batch: Batch,
-        progress: Progress,
-        second: Batch | None,
-        whole: Batch,
-    ) -> None:
-        """One step on a batch and the second view that it asks for, on the learner's own random stream.
-
-        Its student sees this rank's share of the `whole` batch, its loss everything that all ranks show.
-        """
-        ranks, learner = fabric.ranks, self.learner
-        stage = learner.stage.name if learner.stage is not None else ""
-        rate = learning_rate(self.recipe, progress.step, progress.steps)
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
-        with ranks.together(), self.stream.active():
-            with fabric.autocast():
-                with ranks.own_draws(self.stream.seed, stage, progress.step):
-                    shown = learner.shown(batch, second)
-                student = ranks.shown(shown, len(whole["index"]))
-                terms = learner.terms(teacher, student, whole, progress)
-                loss = torch.stack([term.float() for term in terms.values()]).sum()
-            fabric.backward(loss)
-        ranks.reduce(learner.network, self.parameters)
-        self.optimizer.step()
-        self.optimizer.zero_grad(set_to_none=True)
-        for name, value in terms.items():
-            so_far = self._sums.get(name)
-            self._sums[name] = value.detach().clone() if so_far is None else so_far.add_(value.detach())
-
-    def close_epoch(self, epoch: int, steps: int) -> None:
-        """Writes the epoch's mean terms into the history; retires the learner if one isn't finite."""
-        terms = {name: float(total) / steps for name, total in self._sums.items()}
-        self._sums = {}
-        rate = self.optimizer.param_groups[0]["lr"]
-        self.history.append(
-            {"epoch": epoch, "terms": terms, "learning_rate": rate, "train": {"loss": sum(terms.values())}}
-        )
-        if bad := [name for name, value in terms.items() if not math.isfinite(value)]:
-            self.retire("diverged", f"not finite in epoch {epoch + 1}: {', '.join(bad)}")
-
-    def note_validation(self, epoch: int, scores: dict[str, float], higher_is_better: bool) -> None:
-        """Writes validation scores into the history; keeps the weights if the first is the best yet."""
-        self.history[-1]["validation"] = scores
-        score = next(iter(scores.values()))
-        if self.best is None or (score > self.best.score if higher_is_better else score < self.best.score):
-            self.best = Best(epoch, score, copy.deepcopy(self.learner.state_dict()))
-
-    def progress(self) -> dict[str, Any]:
-        """What the training itself adds to the learner: the optimiser, and sums and means of the terms."""
-        return {"optimizer": self.optimizer.state_dict(), "sums": self._sums, "history": self.history}
-
-    def go_on(self, progress: Mapping[str, Any]) -> None:
-        """Takes up what `progress` gave."""
-        self.optimizer.load_state_dict(progress["optimizer"])
-        self._sums = {name: total.to(self.stream.device) for name, total in progress["sums"].items()}
-        self.history = list(progress["history"])
-
-    def snapshot(self) -> dict[str, Any]:
-        """Everything that decides how the training goes on."""
-        return {
-            "learner": self.learner.state_dict(),
-            "progress": self.progress(),
-            "stream": self.stream.states,
-            "best": None if self.best is None else vars(self.best),
-            "stages_done": self.stages_done,
-            "stage": self.stage,
-            "first_stages_s": self.first_stages_s,
-            "early_arrays": self.early_arrays,
-        }
-
-    def restore(self, snapshot: Mapping[str, Any]) -> None:
-        """Goes back to where the snapshot was taken."""
-        self.learner.load_state_dict(snapshot["learner"])
-        self.go_on(snapshot["progress"])
-        self.stream.states = tuple(snapshot["stream"])
-        self.best = None if snapshot["best"] is None else Best(**snapshot["best"])
-        for name in ("stages_done", "stage", "first_stages_s", "early_arrays"):
-            setattr(self, name, snapshot[name])
-
-    def retire(self, status: Literal["stopped", "diverged", "failed"], reason: str) -> None:
-        """Ends its training early. `announce` is told of trouble, while the others go on."""
-        self.status, self.reason = status, reason
-        if self.announce is not None and status != "stopped":
-            self.announce(self)
-
-
 @dataclass(frozen=True)
 class Loop:
     """What a training runs on: the device, the epochs, the batches, the teacher, and who watches.
@@ -237,6 +92,7 @@ class Loop:
     until      after how many epochs to pause; None: at the end
     keep       keeps the runs that go on, when that is due and when the process is asked to stop
     summarise  says in a line where the runs stand, for the display
+    fusing     finds students that one pass can compute; None: each is computed by itself
     """
 
     fabric: Fabric
@@ -250,6 +106,7 @@ class Loop:
     until: int | None = None
     keep: Keeper | None = None
     summarise: Callable[[Sequence[RunState]], str] = lambda states: summary(states)
+    fusing: Fusing | None = None
 
     def run(self, states: Iterable[RunState], watch: Stopwatch | None = None) -> Stopwatch:
         """Trains everyone in lockstep; returns what the shared passes and each run (by name) cost.
@@ -286,19 +143,14 @@ class Loop:
         drawn = iter(self.stream.steps(epoch, first, self.fabric.ranks.share))
         for number in range(first, steps):
             progress = Progress(epoch, self.epochs, epoch * steps + number, self.epochs * steps)
-            step = self._prepared(drawn, active, watch)
-            untouched = step.versions
+            turn = _Turn(self, active, progress, watch, self.prepared(drawn, active, watch))
+            together = self._together(active, turn.shared.batch)
+            for states, fused in together:
+                turn.step_together(states, fused)
+            fused_states = [state for states, _ in together for state in states]
             for state in active:
-                if state.status == "training":
-                    second, shown = step.views.get(state.learner.second_view, (None, step.seen))
-                    arguments = (self.fabric, shown, step.batch, progress, second, step.whole)
-                    with watch.measure(state.name):
-                        guard(state, partial(state.step, *arguments))
-                    if step.versions != untouched:
-                        state.retire("failed", CHANGED_IN_PLACE)
-                        again = iter(self.stream.steps(epoch, number, self.fabric.ranks.share))
-                        step = self._prepared(again, active, Stopwatch(self.fabric.device))
-                        untouched = step.versions
+                if state.status == "training" and state not in fused_states:
+                    turn.step(state)
             if self.display is not None:
                 self.display.step()
             if number + 1 < steps:
@@ -307,7 +159,7 @@ class Loop:
             if state.status == "training":
                 self._close_epoch(state, epoch, steps)
 
-    def _prepared(self, drawn: Iterator[Step], active: list[RunState], watch: Stopwatch) -> _Shared:
+    def prepared(self, drawn: Iterator[Step], active: list[RunState], watch: Stopwatch) -> _Shared:
         """The next of the steps that are drawn, with what the teacher shows of it."""
         ranks = self.fabric.ranks
         with ranks.together():
@@ -319,6 +171,18 @@ class Loop:
                 own = self._teacher_pass(step.batch) if taught else None
                 seen = None if own is None else ranks.shown(own, len(whole["index"]))
             return _Shared(step.batch, whole, seen, self._second_views(active, step, own, watch))
+
+    def _together(self, active: list[RunState], batch: Batch) -> list[tuple[list[RunState], Fused]]:
+        """Those in training whose students one pass computes, and the pass."""
+        if self.fusing is None:
+            return []
+        able = [state for state in active if state.status == "training" and state.fusible]
+        found = self.fusing.find([state.learner.network for state in able], batch)
+        together = [([able[number] for number in numbers], fused) for numbers, fused in found]
+        for states, _ in together:
+            for state in states:
+                state.fused = len(states)
+        return together
 
     def _agree(self, active: Iterable[RunState]) -> None:
         """Where one of several ranks is told of something that the others don't see (a log that can't be
@@ -397,28 +261,53 @@ class _Shared:
         return sum(tensor._version for tensor in tensors)
 
 
-def guard(state: RunState, action: Callable[[], object]) -> None:
-    """An error in one learner's code ends that learner alone; without finite weights or answers it diverged.
+@dataclass
+class _Turn:
+    """A step of everybody, on what all are shown."""
 
-    A full disk, a sample that can't be read and ranks that are apart are everybody's trouble, and are passed
-    on.
-    """
-    try:
-        action()
-    except (DiskFull, RanksApart, Unreadable):
-        raise
-    except NotFinite as error:
-        state.retire("diverged", str(error))
-    except (Exception, SystemExit) as error:
-        if all(bool(torch.isfinite(p).all()) for p in state.parameters):
-            state.retire("failed", describe_error(error))
-        else:
-            state.retire("diverged", f"its weights were not finite: {error}")
+    loop: Loop
+    active: list[RunState]
+    progress: Progress
+    watch: Stopwatch
+    shared: _Shared
 
+    def step(self, state: RunState) -> None:
+        """The whole step of one learner."""
+        second, seen = self.shared.views.get(state.learner.second_view, (None, self.shared.seen))
+        batch, whole = self.shared.batch, self.shared.whole
+        self._take(state, partial(state.step, self.loop.fabric, seen, batch, self.progress, second, whole))
 
-def describe_error(error: BaseException) -> str:
-    """An error with its traceback, as text."""
-    return "".join(traceback.format_exception(error))
+    def step_together(self, states: list[RunState], fused: Fused) -> None:
+        """The steps of learners whose students one pass computes: each has its own loss, and the gradients of
+        what its student shows go back through one pass."""
+        fabric = self.loop.fabric
+        with self.watch.measure(FUSED_PASS), fabric.autocast():
+            shown = fused(self.shared.batch)
+        leaves = [each.map(lambda x: x.detach().requires_grad_()) for each in shown]
+        for state, student in zip(states, leaves, strict=True):
+            seen, whole = self.shared.seen, self.shared.whole
+            show: Callable[[], Activations] = partial(replace, student)
+            self._take(state, partial(state.learn, fabric, seen, show, self.progress, whole))
+        with self.watch.measure(FUSED_PASS):
+            ends = [x for each in shown for x in tensors_of(each)]
+            gradients = [x.grad for each in leaves for x in tensors_of(each)]
+            reached = [number for number, gradient in enumerate(gradients) if gradient is not None]
+            torch.autograd.backward([ends[n] for n in reached], [gradients[n] for n in reached])
+        for state in states:
+            if state.status == "training":
+                self._take(state, partial(state.update, fabric))
+
+    def _take(self, state: RunState, action: Callable[[], None]) -> None:
+        """A learner's part of the step. What it was shown is made anew if it has changed that."""
+        untouched = self.shared.versions
+        with self.watch.measure(state.name):
+            guard(state, action)
+        if self.shared.versions != untouched:
+            state.retire("failed", CHANGED_IN_PLACE)
+            loop, progress = self.loop, self.progress
+            number = progress.step - progress.epoch * loop.stream.steps_per_epoch
+            again = iter(loop.stream.steps(progress.epoch, number, loop.fabric.ranks.share))
+            self.shared = loop.prepared(again, self.active, Stopwatch(loop.fabric.device))
 
 
 def summary(states: Iterable[RunState]) -> str:

@@ -16,7 +16,8 @@ from typing import Any
 
 import torch
 
-from benchmark.training.loop import START, Position, RunState
+from benchmark.training.loop import START, Position
+from benchmark.training.run_state import RunState
 from benchmark.writing import whole
 
 FORMAT = "2"

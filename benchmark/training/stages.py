@@ -19,9 +19,9 @@ from benchmark.training.loop import (
     Keeper,
     Loop,
     Position,
-    RunState,
     of_view,
 )
+from benchmark.training.run_state import RunState
 from benchmark.training.stopwatch import Stopwatch
 
 

@@ -23,8 +23,9 @@ from benchmark.ranks import Fabric
 from benchmark.seeds import RandomStream, derive
 from benchmark.training.checkpoint import checksum
 from benchmark.training.learner import Learner, describe
-from benchmark.training.loop import START, Display, Keeper, Loop, Position, RunState
+from benchmark.training.loop import START, Display, Keeper, Loop, Position
 from benchmark.training.materials import Materials
+from benchmark.training.run_state import RunState
 
 
 @dataclass(frozen=True)
