@@ -75,6 +75,10 @@ def _on_this_machine(settings: Settings) -> Iterator[None]:
             processes.append(context.Process(target=_serve, args=(settings, dict(os.environ), number)))
             processes[-1].start()
         yield
+    except BaseException:
+        for process in processes:
+            process.kill()  # they keep nothing, and may wait for an order that does not come
+        raise
     finally:
         for name, value in before.items():
             del os.environ[name]

@@ -103,7 +103,7 @@ def test_a_signal_to_either_process_ends_both_and_the_same_command_goes_on_to_th
         time.sleep(0.05)
     other = next(each for each in children_of(process.pid) if "spawn_main" in each[1])[0]
     os.kill(process.pid if signalled == "first" else other, signal.SIGTERM)
-    assert process.wait(60) == 143
+    assert process.wait(200) == 143
     assert not Path(f"/proc/{other}").exists()
     assert not records(folder)
     found = done(folder, "--devices", "2")
