@@ -6,14 +6,18 @@ else, as autograd's threads don't survive a fork.
 
 from __future__ import annotations
 
+import copy
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
+from benchmark.evaluation.cost import Cost
 from benchmark.planning.grid import make_plan, storage_of
 from benchmark.plugins import Registry, load
 from benchmark.ranks import ALONE, Ranks
@@ -21,6 +25,7 @@ from benchmark.ranks.several import Several
 from benchmark.running.device import make_fabric
 from benchmark.settings import parse
 from benchmark.training.cohort import CohortTraining
+from benchmark.training.loop import START, Position
 from benchmark.training.materials import Materials, Workbench
 from benchmark.training.teacher import Teacher
 from tests.ranks.processes import in_ranks
@@ -34,7 +39,7 @@ ROUNDING = {"pkt": 1e-4}
 
 @pytest.mark.slow
 @pytest.mark.timeout(400)
-def test_every_baseline_trains_on_two_ranks_as_in_one_process() -> None:
+def test_every_baseline_trains_on_two_ranks_as_in_one_process_and_goes_on_from_a_snapshot() -> None:
     done = subprocess.run(
         [sys.executable, "-m", __name__], cwd=ROOT, capture_output=True, text=True, timeout=390
     )
@@ -42,9 +47,9 @@ def test_every_baseline_trains_on_two_ranks_as_in_one_process() -> None:
     assert int(done.stdout.split()[0]) > 50, done.stdout  # so many were compared
 
 
-def materials_of(folder: Path, registry: Registry, names: list[str]) -> Materials:
-    """Few labels, and a student without batch norms."""
-    line = "--tasks tiny_task --pairs tiny_big-tiny_plain --seeds 0 --no-probes --label-fraction 0.5"
+def materials_of(folder: Path, registry: Registry, names: list[str], student: str) -> Materials:
+    """Few labels."""
+    line = f"--tasks tiny_task --pairs tiny_big-{student} --seeds 0 --no-probes --label-fraction 0.5"
     line += f" --epochs 2 --batch-size {BATCH} --train-samples 60 --results-dir {folder}"
     line += " --set recipe.learning_rate=0.005" + " takd.assistant=tiny_plain" * ("takd" in names)
     settings = parse([*line.split(), "--baselines", *names])
@@ -85,11 +90,46 @@ def compare(one: object, other: object, name: str) -> None:
         assert one == other, f"{name}: {one} {other}"
 
 
+def untrained_teacher(materials: Materials) -> Teacher:
+    network = materials.teacher_network(torch.device("cpu")).eval().requires_grad_(False)
+    return Teacher(materials.spec.teacher, network, "", {}, {}, torch.empty(0), Cost(0, 0))
+
+
+def unlike_after_a_pause(ranks: Several, materials: Materials, registry: Registry) -> list[str]:
+    """A line for each run that is not the same to the bit where it goes on from the first rank's snapshot.
+
+    Its student has batch norms and dropout, which on each rank are its own.
+    """
+    teacher, fabric = untrained_teacher(materials), make_fabric("cpu", "32")
+    fabric.ranks = ranks
+
+    def advanced(until: int | None, first: Position, snapshots: Mapping[str, Any]) -> dict[str, Any]:
+        training = CohortTraining(materials, materials.spec.runs, teacher, fabric, registry, first, snapshots)
+        if not ranks.first:
+            assert ranks.told()[0] == "advance"
+        training.advance(until, None, lambda run, epoch: None)
+        return {state.name: copy.deepcopy(state.snapshot()) for state in training.states}
+
+    whole = advanced(None, START, {})
+    paused = ranks.from_first(advanced(1, START, {}))
+    gone_on = advanced(None, Position(1, 0), paused)
+    return [f"{name} after a pause" for name in whole if not alike(whole[name], gone_on[name])]
+
+
+def alike(one: object, other: object) -> bool:
+    """Whether nested values are the same to the bit."""
+    if isinstance(one, dict) and isinstance(other, dict):
+        return one.keys() == other.keys() and all(alike(one[key], other[key]) for key in one)
+    if isinstance(one, list | tuple) and isinstance(other, list | tuple):
+        return len(one) == len(other) and all(map(alike, one, other))
+    if isinstance(one, torch.Tensor) and isinstance(other, torch.Tensor):
+        return torch.equal(one, other)
+    return one == other
+
+
 def differences(ranks: Several, materials: Materials, registry: Registry) -> list[str]:
     """A line for each run whose numbers are not those of one process, or differ between ranks."""
-    fabric = make_fabric("cpu", "32")
-    network = materials.teacher_network(fabric.device).eval().requires_grad_(False)
-    teacher = Teacher(materials.spec.teacher, network, "", {}, {}, torch.empty(0), None)  # pyright: ignore
+    teacher = untrained_teacher(materials)
     alone = trained(materials, teacher, registry, ALONE) if ranks.first else {}
     together = trained(materials, teacher, registry, ranks)
     first = ranks.from_first(together)
@@ -114,8 +154,14 @@ def main() -> None:
         *COMPOSED,
     ]
     with tempfile.TemporaryDirectory() as place:
-        materials = materials_of(Path(place), registry, names)
-        answers = in_ranks(Path(place), lambda ranks: differences(ranks, materials, registry))
+        materials = materials_of(Path(place), registry, names, "tiny_plain")
+        pausing = materials_of(Path(place), registry, ["kd", "crd", "mlkd"], "tiny_dropout")
+
+        def work(ranks: Several) -> list[str]:
+            own = unlike_after_a_pause(ranks, pausing, registry)
+            return own + differences(ranks, materials, registry)
+
+        answers = in_ranks(Path(place), work)
     print(len(materials.spec.runs))
     print(*(line for wrong in answers for line in wrong), sep="\n", end="")
 
