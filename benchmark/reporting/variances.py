@@ -90,7 +90,8 @@ def agree(variances: np.ndarray, dfs: np.ndarray) -> bool:
     total, count = dfs.sum(), len(dfs)
     pooled = float(dfs @ variances) / total
     correction = 1 + ((1 / dfs).sum() - 1 / total) / (3 * (count - 1))
-    bartlett = (total * math.log(pooled) - dfs @ np.log(variances)) / correction
+    # Where variances are equal but for rounding, it may come out below 0.
+    bartlett = max(0.0, (total * math.log(pooled) - dfs @ np.log(variances)) / correction)
     others = float(dfs[1:] @ variances[1:]) / dfs[1:].sum()
     larger = fdtrc(dfs[0], dfs[1:].sum(), variances[0] / others)
     return bool(min(chdtrc(count - 1, bartlett), larger) > AGREE_ABOVE)

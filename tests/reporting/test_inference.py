@@ -390,3 +390,13 @@ def test_negation_turns_the_best_of_high_values_into_that_of_low_ones(samples):
     negated = {name: [-v for v in values] for name, values in samples.items()}
     assert best_set(negated, higher=False) == best_set(samples)
     assert best_set(samples).names
+
+
+@pytest.mark.parametrize("sign", [-1, 1])
+def test_variances_that_differ_by_their_last_digit_agree(sign: int) -> None:
+    last = np.spacing(1.0)
+    for moved in range(4):
+        for by in range(1, 5):
+            variances = np.ones(4)
+            variances[moved] += sign * by * last
+            assert agree(variances, np.full(4, 3.0)), (moved, by)

@@ -247,5 +247,5 @@ def test_the_speed_command_times_second_views_apart(registry: Registry) -> None:
         assert done.alone["kd"][0].second == 0
         assert (done.together[0].second > 0) is shown
         text = io.StringIO()
-        show(Report(speed, fabric.device, done), Console(file=text, width=100))
+        show(Report(speed, fabric, done), Console(file=text, width=100))
         assert ("second views" in text.getvalue()) is shown
