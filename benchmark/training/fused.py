@@ -64,7 +64,7 @@ class Fusing:
     """Finds which networks can be fused, and remembers it."""
 
     def __init__(self) -> None:
-        self._made: dict[tuple[int, ...], Fused] = {}
+        self._found: dict[tuple[int, ...], list[tuple[list[int], Fused]]] = {}
         self._refused: dict[object, str] = {}
         self._told: list[str] = []
 
@@ -73,21 +73,24 @@ class Fusing:
 
         Networks that no other is like, and those for which one pass is not that of each, are left out.
         """
+        asked = tuple(map(id, networks))
+        if asked not in self._found:
+            self._found[asked] = self._looked_for(networks, batch)
+        return self._found[asked]
+
+    def _looked_for(self, networks: Sequence[Network], batch: Batch) -> list[tuple[list[int], Fused]]:
         alike: dict[object, list[int]] = {}
         for number, network in enumerate(networks):
             alike.setdefault(_kind(network), []).append(number)
         found = []
         for kind, numbers in alike.items():
             some = [networks[number] for number in numbers]
-            key = tuple(map(id, some))
             if len(some) == 1 or kind in self._refused:
                 continue
-            if key not in self._made:
-                if reason := disagreement(some[:2], batch):
-                    self._refused[kind] = reason
-                    continue
-                self._made[key] = Fused(some)
-            found.append((numbers, self._made[key]))
+            if reason := disagreement(some[:2], batch):
+                self._refused[kind] = reason
+                continue
+            found.append((numbers, Fused(some)))
         return found
 
     def refused(self) -> list[str]:
