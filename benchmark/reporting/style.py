@@ -42,6 +42,9 @@ class Look(NamedTuple):
         return {"color": COLOURS[self.colour], "linestyle": DASHES[self.dash]}
 
 
+ANCHOR = Look(0, 0)
+
+
 def baseline_looks(baselines: Iterable[str], anchors: Iterable[str]) -> dict[str, Look]:
     """Baseline -> its look, the same in every figure: 40 that differ, grey for the anchors.
 
@@ -50,7 +53,7 @@ def baseline_looks(baselines: Iterable[str], anchors: Iterable[str]) -> dict[str
     anchors = set(anchors)
     others = [name for name in baselines if name not in anchors]
     found = {name: Look(1 + k % (len(COLOURS) - 1), k % len(DASHES)) for k, name in enumerate(others)}
-    return found | dict.fromkeys(anchors, Look(0, 0))
+    return found | dict.fromkeys(anchors, ANCHOR)
 
 
 def looks(by_label: Mapping[str, Look]) -> dict[str, Look]:

@@ -13,7 +13,7 @@ from benchmark.records import Record
 from benchmark.reporting.figures.drawing import Drawing, panel_axes, wrapped
 from benchmark.reporting.results import Results
 from benchmark.reporting.rows import grouped
-from benchmark.reporting.style import COLOURS
+from benchmark.reporting.style import ANCHOR, COLOURS
 
 CAPTION = (
     "Dots: the primary metric on validation at the end of each trial, at its number (0 is the default"
@@ -52,16 +52,14 @@ def _figure(results: Results, trials: list[Record]) -> Figure:
     for ax, ((dataset, pair, fraction), own) in zip(axes, panels.items(), strict=True):
         metric = own[0].metrics[own[0].primary_metric]
         for name, some in grouped(own, lambda record: record.run.baseline).items():
-            look = results.looks.get(name)
-            colour = COLOURS[look.colour] if look is not None else "#333333"
+            look = results.looks.get(name, ANCHOR)  # none yet where its trials alone are done
+            colour = COLOURS[look.colour]
             points = [(r.trial.number, metric.scale * (_score(r) or 0.0), r.status) for r in some if r.trial]
             for number, score, status in points:
                 face = colour if status == "finished" else "none"
                 ax.plot(number, score, "o", ms=3, color=colour, markerfacecolor=face, alpha=0.6)
             best = expected_best([score for _, score, _ in points], metric.direction == "max")
-            ax.plot(
-                range(1, len(best) + 1), best, color=colour, linewidth=1.2, label=some[0].about.baseline_title
-            )
+            ax.plot(range(1, len(best) + 1), best, **look.line, label=some[0].about.baseline_title)
         labels = "" if fraction == 1 else f", labels {fraction:g}"
         ax.set_title(f"{dataset}, {pair}{labels}", loc="left")
         ax.set_xlabel("trial; number of trials")
