@@ -41,9 +41,15 @@ def make_materials(speed: Speed, registry: Registry) -> Materials:
     spec = DataSpec(choice.task.name, choice.name, "", "stop", split, "", SplitFacts())
     planner = PairPlanner(settings, choice, spec, speed.pair, pair, parse_overrides((), registry))
     cohorts = list(planner.cohorts(baseline_names(settings, registry), registry))
-    # Runs of other teachers (controls) cost the same with this one.
-    teacher = cohorts[0].teacher
-    runs = tuple(dataclasses.replace(run, teacher=teacher) for cohort in cohorts for run in cohort.runs)
+    first = cohorts[0].runs[0]
+    # Runs of other teachers (controls) cost the same with this one. Scratch is planned once more for each
+    # method with first stages, with as many updates: its step is the same.
+    runs = tuple(
+        dataclasses.replace(run, teacher=first.teacher)
+        for cohort in cohorts
+        for run in cohort.runs
+        if run.recipe == first.recipe
+    )
     return Materials(
         CohortSpec(runs, probes=False),
         choice.task,
