@@ -34,7 +34,7 @@ class Bottleneck(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         out = F.relu(self.bn1(self.conv1(x)), inplace=True)
         out = F.relu(self.bn2(self.conv2(out)), inplace=True)
-        return self.bn3(self.conv3(out)) + self.shortcut(x)
+        return self.bn3(self.conv3(out)).add_(self.shortcut(x))
 
 
 class BottleneckResNet(CifarNetwork):

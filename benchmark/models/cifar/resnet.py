@@ -29,7 +29,7 @@ class BasicBlock(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         out = F.relu(self.bn1(self.conv1(x)), inplace=True)
         out = self.bn2(self.conv2(out))
-        return out + (x if self.downsample is None else self.downsample(x))
+        return out.add_(x if self.downsample is None else self.downsample(x))
 
 
 class ResNet(CifarNetwork):

@@ -59,13 +59,13 @@ def last(module: nn.Module) -> nn.Module:
 def run_stage(blocks: Iterable[nn.Module], x: Tensor) -> tuple[Tensor, Tensor]:
     """Runs blocks that end before their last ReLU and returns (map, preactivation), both [B, C, H, W].
 
-    The ReLU is out of place: the preactivation of a stage is handed on as it is.
+    The last ReLU is out of place: the preactivation of a stage is handed on as it is.
     """
-    preactivation = x
-    for block in blocks:
-        preactivation = block(x)
-        x = F.relu(preactivation)
-    return x, preactivation
+    *first, last = blocks
+    for block in first:
+        x = F.relu(block(x), inplace=True)
+    preactivation = last(x)
+    return F.relu(preactivation), preactivation
 
 
 def pool(x: Tensor) -> Tensor:

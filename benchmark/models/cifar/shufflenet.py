@@ -45,7 +45,7 @@ class GroupedBottleneck(nn.Module):
         out = self.bn3(self.conv3(out))
         if self.stride == 2:
             return torch.cat([out, F.avg_pool2d(x, 3, 2, 1)], 1)
-        return out + x
+        return out.add_(x)
 
 
 class ShuffleNetV1(CifarNetwork):

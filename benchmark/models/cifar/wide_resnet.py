@@ -32,7 +32,7 @@ class WideBlock(nn.Module):
         active = F.relu(normalised)
         out = F.relu(self.bn2(self.conv1(active)), inplace=True)
         # Where the width changes the shortcut starts behind norm and ReLU, as in the paper's code.
-        return self.conv2(out) + (x if self.convShortcut is None else self.convShortcut(active))
+        return self.conv2(out).add_(x if self.convShortcut is None else self.convShortcut(active))
 
 
 class Stage(nn.Module):
