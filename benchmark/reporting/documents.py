@@ -1,13 +1,14 @@
 """The pages whose numbers come from records: `python -m benchmark.reporting.documents` writes them anew.
 
 A page `docs/NAME.md` of that kind is made of its template `docs/NAME.md.j2`, in which `experiment("NAME")` is
-the archive `results/reference/NAME.tar.xz`, and `sheet("NAME")` the lines of `results/reference/NAME.csv`.
+the archive `results/reference/NAME.tar.xz`, `sheet("NAME")` the lines of `results/reference/NAME.csv`, and
+`measured("NAME")` what the speed command left in `results/reference/speed/NAME.json`.
 """
 
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -21,6 +22,7 @@ from benchmark.errors import UserError, unknown
 from benchmark.records import LAST
 from benchmark.reporting import archive, figures
 from benchmark.reporting.differences import differences
+from benchmark.reporting.measured import Measured, pipe_table
 from benchmark.reporting.output import make_folder
 from benchmark.reporting.results import Results
 from benchmark.reporting.rows import PairBlock, ResultRow
@@ -200,7 +202,12 @@ class Documents:
             lstrip_blocks=True,
             keep_trailing_newline=True,
         )
-        environment.globals |= {"experiment": experiment, "sheet": sheet, "pipe_table": pipe_table}
+        environment.globals |= {
+            "experiment": experiment,
+            "sheet": sheet,
+            "measured": lambda name: Measured.read(archive.FOLDER / "speed" / f"{name}.json"),
+            "pipe_table": pipe_table,
+        }
         pages = {
             DOCS / name.removesuffix(ENDING): environment.get_template(name).render()
             for name in sorted(file.name for file in DOCS.glob(f"*{ENDING}"))
@@ -213,12 +220,6 @@ def sheet(name: str) -> list[dict[str, str]]:
     """The lines of a CSV file of `results/reference/`."""
     with (archive.FOLDER / f"{name}.csv").open(encoding="utf-8", newline="") as file:
         return list(csv.DictReader(file))
-
-
-def pipe_table(rows: Iterable[Sequence[str]], header: Sequence[str]) -> str:
-    """Cells as a pipe table, numbers to the right of the first column."""
-    align = ["left", *["right"] * (len(header) - 1)]
-    return tabulate(list(rows), header, tablefmt="pipe", colalign=align, disable_numparse=True)
 
 
 def main() -> None:

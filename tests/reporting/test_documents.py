@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack
+from pathlib import Path
 
 import numpy as np
 import pytest
 from matplotlib.image import imread
 
 from benchmark.errors import UserError
-from benchmark.reporting import figures
+from benchmark.reporting import archive, figures
 from benchmark.reporting.documents import DOCS, Documents, Experiment
+from benchmark.reporting.measured import Measured
 from benchmark.reporting.results import Results
 from tests.reporting.fake_records import make_record
 
@@ -23,7 +25,7 @@ def documents() -> Iterator[Documents]:
 
 
 def test_every_page_of_numbers_is_made_of_the_archived_records(documents: Documents) -> None:
-    assert {"results.md", "protocol.md"} <= {path.name for path in documents.pages}
+    assert {"results.md", "findings.md", "protocol.md", "performance.md"} <= {p.name for p in documents.pages}
     for path, text in documents.pages.items():
         assert path.read_text(encoding="utf-8") == text, "run: python -m benchmark.reporting.documents"
 
@@ -36,6 +38,28 @@ def test_every_picture_of_numbers_is_drawn_from_them(documents: Documents, tmp_p
         ours, theirs = imread(file), imread(DOCS / "images" / f"{name}.png")
         assert ours.shape == theirs.shape, name
         assert np.abs(ours - theirs).mean() < 1e-3, name
+
+
+@pytest.mark.parametrize(
+    "file", sorted((archive.FOLDER / "speed").glob("*.json")), ids=lambda file: file.stem
+)
+def test_times_are_those_of_committed_code_on_one_thread(file: Path) -> None:
+    measured = Measured.read(file)
+    assert measured.content["machine"]["clean"]
+    assert measured.content["machine"]["threads"] == 1
+    assert "1 thread, torch" in measured.made
+    assert f"results/speed/{file.name}" in measured.command
+
+
+def test_measurements_that_are_not_there_are_named(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"none\.json can't be read"):
+        Measured.read(tmp_path / "none.json")
+    some = Measured("some", {"ratios": {"overhead": 0.0123}, "growth": {}})
+    assert some.ratio("overhead", 3) == "0.012"
+    with pytest.raises(UserError, match="unknown ratio of some 'overheat'"):
+        some.ratio("overheat")
+    with pytest.raises(UserError, match="unknown axis of some 'batch'"):
+        some.growth("batch")
 
 
 @pytest.fixture
