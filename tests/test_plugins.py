@@ -33,3 +33,20 @@ def test_the_checksum_covers_the_code_that_a_file_shares_with_its_neighbours(tmp
     assert described(file).code_checksum == first
     shared.write_text("def loss(): return 2\n")
     assert described(file).code_checksum != first
+
+
+def test_the_checksum_of_a_file_is_the_same_in_every_version_of_python(tmp_path: Path) -> None:
+    file = tmp_path / "some.py"
+    file.write_text("class Some(Base):\n    def loss(self): return [], f'{self.x:>{2}}', None\n")
+    assert described(file).code_checksum == "ea297ce28665ba84"
+
+
+def test_the_checksum_covers_modules_of_the_same_package_however_they_are_imported(tmp_path: Path) -> None:
+    file, shared = tmp_path / "some.py", tmp_path / "losses.py"
+    for text in ("from . import losses\n", "from my_package import losses as ours\n"):
+        file.write_text(text)
+        sums = set()
+        for value in (1, 2):
+            shared.write_text(f"x = {value}\n")
+            sums.add(described(file).code_checksum)
+        assert len(sums) == 2, text
