@@ -100,13 +100,11 @@ def __getattr__(name: str) -> Any:
 
 
 def _version() -> str:
-    """That of the installed distribution; of a checkout that is not installed, what pyproject.toml says."""
+    """In a checkout what pyproject.toml says; elsewhere that of the installed distribution."""
     import tomllib
-    from importlib.metadata import PackageNotFoundError, version
+    from importlib.metadata import version
     from pathlib import Path
 
-    try:
-        return version("wcord-bench")
-    except PackageNotFoundError:
-        project = Path(__file__).resolve().parent.parent / "pyproject.toml"
-        return tomllib.loads(project.read_text())["project"]["version"]
+    file = Path(__file__).resolve().parent.parent / "pyproject.toml"
+    project = tomllib.loads(file.read_text(encoding="utf-8"))["project"] if file.is_file() else {}
+    return project["version"] if project.get("name") == "wcord-bench" else version("wcord-bench")

@@ -6,10 +6,11 @@ import sys
 
 from rich.console import Console
 
+import benchmark
 from benchmark import api
 from benchmark.errors import RanksApart, UserError
 from benchmark.interruption import Interrupted, signals_heard
-from benchmark.program import command, program
+from benchmark.program import INSTALLED, command, program
 from benchmark.settings import Settings, parse
 
 
@@ -20,6 +21,9 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         if {"-h", "--help"} & set(arguments):
             _help(console)
+            return 0
+        if "--version" in arguments:
+            console.print(f"{INSTALLED} {benchmark.__version__}", markup=False, highlight=False)
             return 0
         with signals_heard():
             return _run(parse(arguments), console)

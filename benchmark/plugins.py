@@ -10,13 +10,14 @@ import inspect
 import os
 import sys
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
-from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from benchmark import installed
 from benchmark.contracts import Task
 from benchmark.declarations import ROLES as ROLES
 from benchmark.declarations import Baseline as Baseline
@@ -130,8 +131,7 @@ def load(plugin_files: tuple[Path, ...] = ()) -> Registry:
     importlib.import_module("benchmark.contracts.distiller")  # torch: no plugin is to be blamed for its time
     for module in _modules("baselines"):
         _import(f"baselines.{module.stem}", module)
-    for entry in entry_points(group="wcord_bench.baselines"):
-        guarded(entry.load, f"entry point {entry.name} ({entry.value})")
+    _load_installed(installed.BASELINES)
     for file in plugin_files:
         _import_file(file)
     return registry
@@ -142,8 +142,7 @@ def load_tasks() -> Registry:
     _make_importable()
     for module in _modules("tasks"):
         _import(f"tasks.{module.stem}", module)
-    for entry in entry_points(group="wcord_bench.tasks"):
-        guarded(entry.load, f"entry point {entry.name} ({entry.value})")
+    _load_installed(installed.TASKS)
     registry.headline = importlib.import_module("baselines").HEADLINE
     return registry
 
@@ -162,7 +161,7 @@ def declared_baselines(plugin_files: tuple[Path, ...] = ()) -> frozenset[str] | 
     """
     for file in plugin_files:
         check_regular(file, f"plugin file {file}", PLUGIN_REMEDY)
-    if list(entry_points(group="wcord_bench.baselines")):
+    if installed.brought(installed.BASELINES):
         return None
     names = set(registry.baselines)
     for file in baseline_files(plugin_files):
@@ -180,6 +179,30 @@ def declared_baselines(plugin_files: tuple[Path, ...] = ()) -> frozenset[str] | 
                 return None
             names.add(name.value)
     return frozenset(names)
+
+
+def _load_installed(group: str) -> None:
+    """Imports what installed packages bring. UserError where one can't be imported, as with every plugin."""
+    for entry in installed.brought(group):
+        try:
+            with _whole():
+                guarded(entry.load, installed.described(entry))
+        except UserError as error:
+            raise UserError(f"{error}; mend that package or uninstall it") from error
+
+
+@contextmanager
+def _whole() -> Iterator[None]:
+    """Half of a plugin is none: what it registered before it failed would pass for the whole."""
+    baselines, tasks = dict(registry.baselines), dict(registry.tasks)
+    try:
+        yield
+    except BaseException:
+        registry.baselines.clear()
+        registry.baselines.update(baselines)
+        registry.tasks.clear()
+        registry.tasks.update(tasks)
+        raise
 
 
 def _modules(package: str) -> list[Path]:
@@ -215,15 +238,10 @@ def _import_file(file: Path) -> None:
         raise UserError(f"plugin file {file} is not a Python file (.py)")
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
-    baselines, tasks = dict(registry.baselines), dict(registry.tasks)
     try:
-        guarded(partial(spec.loader.exec_module, module), f"plugin {file}", file)
+        with _whole():
+            guarded(partial(spec.loader.exec_module, module), f"plugin {file}", file)
     except BaseException:
-        # Half of a plugin is none: what it has registered so far would pass for the whole.
-        registry.baselines.clear()
-        registry.baselines.update(baselines)
-        registry.tasks.clear()
-        registry.tasks.update(tasks)
         del sys.modules[name]
         raise
 

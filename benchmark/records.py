@@ -250,6 +250,8 @@ class Provenance:
 
     commit, clean   of the code's repository; None where the code is not in one
     finished        ISO 8601, UTC
+    versions        of Python, the suite and libraries, and of the installed packages that brought the task,
+                    the baseline or a network by an entry point
     ranks           how many processes trained it together; threads: of each
     """
 

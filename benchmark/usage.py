@@ -90,7 +90,7 @@ def usage(program: str, task: str) -> str:
         lines += ["", f"{title}:"]
         for name in names:
             lines += _option(known[name], hints[name], described[name], width)
-    lines += ["", "Examples:"]
+    lines += ["", "--version prints the suite's version.", "", "Examples:"]
     for what, arguments in EXAMPLES.items():
         lines.append(f"  # {what}")
         lines += [f"  {program} {each.format(task=task)}" for each in arguments.splitlines()]

@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
-from benchmark import UserError, plugins
+from benchmark import UserError, installed, plugins
 from benchmark.catalogue.grid_listing import print_plan
 from benchmark.errors import LONGEST
 from benchmark.models import build, load_checkpoint
@@ -74,7 +74,7 @@ def built_in_plugins_once(registry: Registry) -> Iterator[None]:
     """The built-in plugins are registered: that they are looked for again in each command is left out."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(plugins, "_modules", lambda package: [])
-        patch.setattr(plugins, "entry_points", lambda group: ())
+        patch.setattr(installed, "entry_points", lambda group: ())
         yield
 
 

@@ -32,7 +32,7 @@ LAYERS = [
     ),
     ("contracts",),
     ("settings",),
-    ("declarations", "importing", "plugins"),
+    ("declarations", "importing", "installed", "plugins"),
     ("ranks",),
     ("data", "models"),
     ("evaluation",),

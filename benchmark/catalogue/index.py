@@ -15,7 +15,7 @@ from pathlib import Path
 
 import msgspec
 
-from benchmark import plugins
+from benchmark import installed, plugins
 from benchmark.plugins import Registry
 from benchmark.records import write_json
 
@@ -84,7 +84,7 @@ def key_of(plugin_files: tuple[Path, ...] = ()) -> str:
     folders = [engine / part for part in ENGINE] + [plugins.ROOT / name for name in ("baselines", "tasks")]
     files = {file for folder in folders for file in _sources(folder)} - {plugins.LIBRARY}
     digest = hashlib.sha256()
-    for file in [*sorted(files), *plugin_files]:
+    for file in [*sorted(files), *installed.sources(), *plugin_files]:
         digest.update(file.name.encode() + file.read_bytes())
     return digest.hexdigest()[:16]
 

@@ -42,6 +42,8 @@ REPEATS = 3
 LOOK = 0.2
 """Seconds between two looks at what tasks tell."""
 CODE = ("benchmark", "baselines", "tasks")
+PROJECT = "pyproject.toml"
+"""Where a checkout's version stands."""
 RESULTS = "t"
 """The results folder's name where a task trains."""
 
@@ -308,6 +310,7 @@ def _ship(settings: Settings, place: Path) -> None:
     if (ROOT / CHECKOUT).exists():
         for name in CODE:
             shutil.copytree(ROOT / name, place / name, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copy(ROOT / PROJECT, place)
 
 
 @contextmanager

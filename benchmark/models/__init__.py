@@ -60,6 +60,11 @@ def is_architecture(name: str) -> bool:
     return name in architectures() or name.partition(":")[0] in LIBRARIES
 
 
+def module_of(name: str) -> str:
+    """The module that registered an architecture; empty for those of torchvision and timm."""
+    return "" if name not in architectures() else str(getattr(_builders[name], "__module__", ""))
+
+
 def build(
     name: str, shapes: Sequence[tuple[int, ...]], num_classes: int, modalities: Sequence[str] = ()
 ) -> Network:

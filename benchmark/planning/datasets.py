@@ -105,10 +105,10 @@ def check_names(settings: Settings, tasks: Registry, baselines: frozenset[str] |
     baselines   the declared names; None where only importing the plugins would tell
     """
     choices = dataset_choices(settings, tasks)
-    if not settings.plugin:  # a file may bring an architecture, and with it a pair
-        check_pairs(settings, choices)
     if baselines is None:
         return
+    if not settings.plugin:  # a file may bring an architecture, and with it a pair
+        check_pairs(settings, choices)
     overridden = (entry.partition(".")[0] for entry in settings.set if "." in entry.partition("=")[0])
     owners = [name for name in overridden if name not in ("recipe", "teacher_recipe")]
     for name in (*settings.baselines, *owners):

@@ -6,6 +6,8 @@ import platform
 import shlex
 import subprocess
 import sys
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
@@ -14,12 +16,13 @@ from pathlib import Path
 
 import torch
 
+import benchmark
 from benchmark import records
 from benchmark.program import INSTALLED, command, program
 from benchmark.ranks import Fabric
 
 ROOT = Path(__file__).resolve().parents[2]
-PACKAGES = ("torch", "torchvision", "numpy", "scipy", "wcord-bench")
+PACKAGES = ("torch", "torchvision", "numpy", "scipy")
 
 
 @dataclass(frozen=True)
@@ -58,8 +61,17 @@ def code() -> tuple[str | None, bool | None]:
     return _git("rev-parse", "HEAD"), None if status is None else not status
 
 
-def provenance(fabric: Fabric, *, data_fingerprint: str = "", code_checksum: str = "") -> records.Provenance:
-    """Everything that a reader needs to judge and repeat a run."""
+def provenance(
+    fabric: Fabric,
+    *,
+    data_fingerprint: str = "",
+    code_checksum: str = "",
+    plugins: Mapping[str, str] | None = None,
+) -> records.Provenance:
+    """Everything that a reader needs to judge and repeat a run.
+
+    plugins   name -> version of the installed packages that brought a part of it
+    """
     device = fabric.device
     name = (
         torch.cuda.get_device_name(device)
@@ -70,7 +82,7 @@ def provenance(fabric: Fabric, *, data_fingerprint: str = "", code_checksum: str
     return records.Provenance(
         commit=ours.commit,
         clean=ours.clean,
-        versions={"python": platform.python_version()} | _versions(),
+        versions={"python": platform.python_version()} | _versions() | dict(plugins or {}),
         device=device.type,
         device_name=name,
         threads=torch.get_num_threads(),
@@ -88,13 +100,13 @@ def _command() -> list[str]:
 
 
 def _versions() -> dict[str, str]:
-    """Those of the packages that are installed as such; a checkout that is not installed has none."""
+    """The suite's own and those of libraries; what is not installed as a package has none."""
     found = {}
     for package in PACKAGES:
-        try:
+        with suppress(PackageNotFoundError):
             found[package] = version(package)
-        except PackageNotFoundError:
-            continue
+    with suppress(PackageNotFoundError):
+        found[INSTALLED] = benchmark.__version__
     return found
 
 

@@ -8,6 +8,8 @@ from benchmark import records
 from benchmark.evaluation.accuracy import information
 from benchmark.evaluation.calibration import CALIBRATION
 from benchmark.evaluation.fidelity import FIDELITY
+from benchmark.installed import packages_of
+from benchmark.models import module_of
 from benchmark.planning.hyperparameters import order_of
 from benchmark.planning.specs import RunSpec
 from benchmark.plugins import Registry
@@ -55,10 +57,18 @@ def make_record(
             fabric,
             data_fingerprint=materials.data.fingerprint,
             code_checksum=code_checksum(run, registry),
+            plugins=packages_of(_modules(materials, outcome, teacher, registry)),
         ),
         trial=outcome.trial,
         selection=run.selection,
     )
+
+
+def _modules(materials: Materials, outcome: Outcome, teacher: Teacher, registry: Registry) -> list[str]:
+    """The modules of what a run is made of: its task, its baseline's parts, its networks."""
+    baselines = [part.distiller.__module__ for part in registry.parts(outcome.run.baseline)]
+    networks = [teacher.spec.architecture, outcome.run.student.architecture]
+    return [type(materials.task).__module__, *baselines, *map(module_of, networks)]
 
 
 def _about(materials: Materials, run: RunSpec, registry: Registry) -> records.About:

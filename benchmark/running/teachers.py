@@ -8,7 +8,8 @@ from pathlib import Path
 
 from benchmark.errors import disk_full_told
 from benchmark.evaluation.predictor import NotFinite
-from benchmark.models import Network, load_checkpoint
+from benchmark.installed import packages_of
+from benchmark.models import Network, load_checkpoint, module_of
 from benchmark.planning.specs import TeacherSpec
 from benchmark.ranks import Fabric
 from benchmark.records import CorruptRecord, Measurements, TeacherRecord, read_teacher_record
@@ -165,15 +166,17 @@ class Teachers:
                 f"--set teacher_recipe.learning_rate={spec.recipe.learning_rate / 5:g}"
             )
         save_weights(network.state_dict(), folder.weights)
-        record = self._record(spec, network, seconds)
+        record = self._record(materials, network, seconds)
         folder.finish(record)
         return record
 
-    def _record(self, spec: TeacherSpec, network: Network, seconds: float) -> TeacherRecord:
+    def _record(self, materials: Materials, network: Network, seconds: float) -> TeacherRecord:
+        spec = materials.spec.teacher
+        brought = packages_of([type(materials.task).__module__, module_of(spec.architecture)])
         return TeacherRecord(
             spec.id,
             asdict(spec),
             checksum(network),
             Measurements(total_s=seconds),
-            provenance(self._fabric, data_fingerprint=spec.data_fingerprint),
+            provenance(self._fabric, data_fingerprint=spec.data_fingerprint, plugins=brought),
         )
