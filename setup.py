@@ -16,7 +16,7 @@ setup(
         f"{OURS}.results.reported": "results/reported",
     },
     package_data={
-        f"{OURS}.benchmark": ["py.typed"],
+        OURS: ["py.typed"],
         f"{OURS}.benchmark.reporting.page": ["*.html", "*.css", "*.js"],
         f"{OURS}.baselines": ["catalogue.json"],
         f"{OURS}.results.reported": ["*.csv", "*.yaml"],

@@ -2,29 +2,16 @@
 
 from __future__ import annotations
 
-import shutil
-import subprocess
-import sys
-import sysconfig
 import zipfile
 from pathlib import Path
 
 import pytest
 
+from benchmark import __version__
 from benchmark.records import read_record
+from tests.packaging.commands import command
 from tests.test_cli import PLUGIN
 
-ROOT = Path(__file__).resolve().parent.parent
-SOURCES = (
-    "benchmark",
-    "baselines",
-    "tasks",
-    "results/reported",
-    "pyproject.toml",
-    "setup.py",
-    "README.md",
-    "LICENSE",
-)
 GRID = (
     *("--tasks", "compression", "--seeds", "0", "--epochs", "1", "--teacher-epochs", "1"),
     *(
@@ -43,68 +30,12 @@ GRID = (
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300), pytest.mark.xdist_group("wheel")]
 
 
-def command(*arguments: object, cwd: Path, fails: bool = False) -> str:
-    """What a command prints; its errors where it is meant to fail."""
-    done = subprocess.run(
-        list(map(str, arguments)), cwd=cwd, capture_output=True, text=True, timeout=200,
-        env={"PATH": "/usr/bin:/bin", "OMP_NUM_THREADS": "1", "HOME": str(cwd)},
-    )  # fmt: skip
-    assert (done.returncode != 0) is fails, done.stdout + done.stderr
-    return done.stderr if fails else done.stdout
-
-
-@pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Built from a copy of the sources, without a network."""
-    folder = tmp_path_factory.mktemp("wheel")
-    for name in SOURCES:
-        place, target = ROOT / name, folder / "source" / name
-        target.parent.mkdir(parents=True, exist_ok=True)
-        if place.is_dir():
-            shutil.copytree(place, target, ignore=shutil.ignore_patterns("__pycache__"))
-        else:
-            shutil.copy(place, target)
-    build = [sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", folder]
-    command(*build, folder / "source", cwd=folder)
-    (built,) = folder.glob("*.whl")
-    return built
-
-
-@pytest.fixture(scope="module")
-def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A virtual environment with the wheel in it, inside a git repository of somebody else's.
-
-    It sees the libraries that the tests run with, but not the checkout.
-    """
-    home = tmp_path_factory.mktemp("somebody")
-    command("git", "init", "--quiet", home, cwd=home)
-    command(
-        "git",
-        "-c",
-        "user.name=a",
-        "-c",
-        "user.email=a@b",
-        "commit",
-        "--quiet",
-        "--allow-empty",
-        "-m",
-        "theirs",
-        cwd=home,
-    )
-    command(sys.executable, "-m", "venv", "--without-pip", home / "venv", cwd=home)
-    (site,) = (home / "venv" / "lib").glob("python*/site-packages")
-    (site / "libraries.pth").write_text(sysconfig.get_paths()["purelib"] + "\n")
-    pip = [sys.executable, "-m", "pip", "--python", home / "venv" / "bin" / "python"]
-    command(*pip, "install", "--quiet", "--no-deps", "--no-index", wheel, cwd=home)
-    return home
-
-
 def test_it_holds_one_package_and_its_data(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as content:
         names = content.namelist()
-    assert {name.split("/")[0] for name in names} == {"wcord_bench", "wcord_bench-0.1.0.dist-info"}
+    assert {name.split("/")[0] for name in names} == {"wcord_bench", f"wcord_bench-{__version__}.dist-info"}
     for part in (
-        "benchmark/py.typed",
+        "py.typed",
         "benchmark/reporting/page/page.html",
         "benchmark/reporting/page/page.css",
         "benchmark/reporting/page/charts.js",
@@ -121,6 +52,7 @@ def test_it_holds_one_package_and_its_data(wheel: Path) -> None:
 def test_the_command_lists_trains_and_reports(installed: Path) -> None:
     program = installed / "venv" / "bin" / "wcord-bench"
     assert "Headline set" in command(program, "--list", cwd=installed)
+    assert command(program, "--version", cwd=installed) == f"wcord-bench {__version__}\n"
     assert "wcord-bench: unknown baseline 'kdd'" in command(
         program, "--baselines", "kdd", cwd=installed, fails=True
     )
@@ -136,7 +68,7 @@ def test_the_command_lists_trains_and_reports(installed: Path) -> None:
         assert record.status == "finished"
         assert (record.provenance.commit, record.provenance.clean) == (None, None)
         assert record.provenance.command.startswith("wcord-bench --tasks compression")
-        assert record.provenance.versions["wcord-bench"] == "0.1.0"
+        assert record.provenance.versions["wcord-bench"] == __version__
     papers = command(
         program, "--report-only", "--figures", "paper", "--results-dir", "out", "--name", "t", cwd=installed
     )
@@ -148,7 +80,7 @@ def test_it_is_a_library(installed: Path) -> None:
     python = installed / "venv" / "bin" / "python"
     code = (
         "from wcord_bench import run, Settings, Distiller, __version__; import benchmark; "
-        "assert benchmark.run is run and __version__ == '0.1.0'; "
+        f"assert benchmark.run is run and __version__ == {__version__!r}; "
         "from pathlib import Path; "
         "results = run(Settings(tasks=('compression',), baselines=('scratch',), seeds=(0,), epochs=1, "
         "teacher_epochs=1, train_samples=100, teacher_samples=200, probes=False, "

@@ -1,0 +1,1 @@
+"""A baseline and a task for WCoRD-Bench."""
