@@ -145,7 +145,7 @@ def _gathered(distiller: CRD, embedded: Embedded, rows: Tensor) -> dict[str, Ten
     """
     losses = {}
     for side, other in (("student", "teacher"), ("teacher", "student")):
-        bank, constant = (distiller.memory.get_buffer(name) for name in (other, f"{side}_normalizer"))
+        bank, constant = distiller.memory.bank(other), distiller.memory.get_buffer(f"{side}_normalizer")
         size, count = len(bank), rows.shape[1] - 1
         gathered = bank.index_select(0, rows.flatten()).view(*rows.shape, -1)
         scores = torch.bmm(gathered, embedded[side][:, :, None]).div(distiller.temperature).exp()

@@ -33,8 +33,8 @@ def relation_scores(vectors: Tensor, bank: Tensor, rows: Tensor) -> Tensor:
     """
     with torch.autocast(vectors.device.type, enabled=False):
         vectors = vectors.float()
-        own, candidates = rows[:, 0], bank[rows]  # [B, 1 + M, d]
-        anchors = bank[own] - OFFSET  # v - a + 1e-6 and m - a + 1e-6 are differences to this
+        own, candidates = rows[:, 0], bank[rows].float()  # [B, 1 + M, d]
+        anchors = bank[own].float() - OFFSET  # v - a + 1e-6 and m - a + 1e-6 are differences to this
         apart = vectors[:, None] - anchors  # [B, A, d]
         distance = torch.linalg.vector_norm(apart, dim=2).clamp(min=OFFSET)
         scale, shift = _seen_from(anchors, candidates)
@@ -101,8 +101,8 @@ class CRCD(BankContrast):
         )
         self.kd_weight, self.kd_temperature, self.distils_until = kd_weight, kd_temperature, distils_until
         for side in ("student", "teacher"):
-            bank = getattr(self.memory, side)
-            bank.copy_(F.normalize(bank, dim=1))
+            bank = self.memory.bank(side)
+            bank.copy_(F.normalize(bank.float(), dim=1))
 
     def contrast(self, embedded: Embedded, rows: Tensor) -> dict[str, Tensor]:
         """Both sides' unweighted losses for bank rows [B, 1 + M], own rows first.
@@ -111,7 +111,7 @@ class CRCD(BankContrast):
         """
         losses = {}
         for side, other in (("student", "teacher"), ("teacher", "student")):
-            scores = relation_scores(embedded[side], getattr(self.memory, other), rows)
+            scores = relation_scores(embedded[side], self.memory.bank(other), rows)
             losses[side] = self.objective(scores.flatten(0, 1), side)
         self.memory.update(rows[:, 0], embedded["student"], embedded["teacher"], normalize=self.unit_rows)
         return losses

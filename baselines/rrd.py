@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from baselines._memory import Loan
 from baselines._projection import LinearEmbed
 from benchmark import Activations, Batch, Context, Distiller, Progress, Range, baseline
 
@@ -38,6 +39,7 @@ class Queue(nn.Module):
         super().__init__()
         self.register_buffer("rows", F.normalize(torch.randn(size, dimension), dim=0))
         self.register_buffer("position", torch.zeros((), dtype=torch.int64))
+        self.loan = Loan()
 
     @torch.no_grad()
     def enter(self, vectors: Tensor) -> Tensor:
@@ -49,11 +51,12 @@ class Queue(nn.Module):
         kept = vectors[-size:].float()
         # Distinct places, since there are no more vectors than places: no order of writing matters.
         offset = torch.arange(len(vectors) - len(kept), len(vectors), device=vectors.device)
-        # A new tensor: an earlier step's backward pass may still need the old one.
-        rows = self.rows.index_copy(0, (self.position + offset) % size, kept)
-        if self.training:
-            self.rows, self.position = rows, (self.position + len(vectors)) % size
-        return rows
+        place = (self.position + offset) % size
+        if not self.training:
+            return self.rows.index_copy(0, place, kept)
+        self.rows = self.loan.write(self.rows, place, kept)
+        self.position = (self.position + len(vectors)) % size
+        return self.rows
 
 
 @baseline("rrd", title="RRD", paper="Giakoumoglou and Stathaki, arXiv 2024", arxiv="2407.12073")
@@ -95,7 +98,7 @@ class RRD(Distiller):
         """The unweighted loss of embeddings [B, D] and [B, D']; the teacher's enter the queue."""
         ours, theirs = self.embed_student(student), self.embed_teacher(teacher)
         rows = self.queue.enter(theirs)
-        with torch.autocast(ours.device.type, enabled=False):
+        with torch.autocast(ours.device.type, enabled=False), self.queue.loan.noted():
             scores = ours @ rows.T, theirs @ rows.T
         return rrd_loss(*scores, self.student_temperature, self.teacher_temperature)
 

@@ -23,13 +23,13 @@ def test_gckt_moves_its_rows_by_momentum_without_normalising_them(context, tiny)
     distiller(teacher, student, batch, tiny.progress)
     expected = before.clone()
     expected[batch["index"]] = 0.5 * before[batch["index"]] + 0.5 * value
-    torch.testing.assert_close(distiller.memory.student, expected)
+    torch.testing.assert_close(distiller.memory.bank("student"), expected)
 
 
 def test_crd_keeps_its_rows_of_the_batch_on_the_sphere(context, tiny):
     distiller = CRD(context)
     distiller(tiny.teacher(), tiny.student(), tiny.batch(), tiny.progress)
-    lengths = distiller.memory.teacher[tiny.batch()["index"]].norm(dim=1)
+    lengths = distiller.memory.bank("teacher")[tiny.batch()["index"]].norm(dim=1)
     torch.testing.assert_close(lengths, torch.ones_like(lengths))
 
 

@@ -1,10 +1,15 @@
 """The memory bank: which negatives are drawn, how often, and how its rows move."""
 
+import copy
+import io
+
 import pytest
 import torch
 from scipy.stats import chi2
 from torch.nn import functional as F
 
+from baselines import _memory
+from baselines._contrast import nce_loss
 from baselines._memory import MemoryBank, last_occurrence
 from benchmark import NotApplicable
 from benchmark.contracts import IGNORE
@@ -188,15 +193,137 @@ def test_of_a_sample_that_is_in_the_batch_twice_the_last_one_counts(normalize):
 @pytest.mark.parametrize("index", [TWICE, torch.tensor([4, 0, 9, 1, 3, 5, 7])], ids=["twice", "once"])
 def test_rows_do_not_depend_on_the_order_in_which_a_device_writes_them(index, monkeypatch):
     values = torch.randn(2, 7, 6)
-    plain = torch.Tensor.index_copy
+    plain = torch.Tensor.index_copy_
     found = []
     for order in (torch.arange(7), torch.arange(6, -1, -1), torch.tensor([3, 5, 0, 6, 1, 2, 4])):
         monkeypatch.setattr(
             torch.Tensor,
-            "index_copy",
+            "index_copy_",
             lambda bank, axis, rows, source, order=order: plain(bank, axis, rows[order], source[order]),
         )
         memory = bank_of()
         memory.update(index, *values, normalize=True)
         found.append((memory.student, memory.teacher))
     assert all(torch.equal(a, b) for other in found[1:] for a, b in zip(found[0], other, strict=True))
+
+
+LARGE = torch.arange(1_281_167) % 1000
+"""As many labels and classes as ImageNet's."""
+
+
+@pytest.mark.parametrize(
+    ("labels", "dtype", "size"),
+    [(LARGE[:50_000] % 10, torch.float32, 51_200_000), (LARGE, torch.float16, 655_957_504)],
+    ids=["CIFAR", "ImageNet"],
+)
+def test_both_banks_take_what_their_docstring_says(labels, dtype, size):
+    with torch.device("meta"):
+        memory = MemoryBank(labels, 128, negatives=16384, momentum=0.5)
+    assert memory.student.dtype == memory.teacher.dtype == dtype
+    assert memory.student.nbytes + memory.teacher.nbytes == size
+
+
+def test_rows_are_in_float16_where_float32_would_exceed_the_budget():
+    needed = 2 * len(LABELS) * 6 * 4
+    for budget, dtype in ((needed, torch.float32), (needed - 1, torch.float16)):
+        memory = bank_of(budget=budget)
+        memory.update(torch.arange(4), *torch.randn(2, 4, 6), normalize=True)
+        assert memory.student.dtype == memory.teacher.dtype == dtype
+        assert (
+            memory.scores(torch.randn(4, 6), "teacher", memory.draw(torch.arange(4))).dtype == torch.float32
+        )
+
+
+def losses_of(memory: MemoryBank) -> tuple[torch.Tensor, torch.Tensor]:
+    """The losses of thirty steps on random embeddings, and the gradients of the last step's."""
+    draw = torch.Generator().manual_seed(4)
+    weight = torch.randn(6, 6, generator=draw).requires_grad_()
+    losses = []
+    torch.manual_seed(5)
+    for _ in range(30):
+        index = torch.randperm(len(memory.order), generator=draw)[:8]
+        embedded = F.normalize(torch.randn(8, 6, generator=draw) @ weight, dim=1)
+        scores = memory.scores(embedded, "teacher", memory.draw(index))
+        normalizer = memory.normalizer("student", scores / 0.2)
+        losses.append(nce_loss(scores, normalizer, len(memory.order), 0.2, 1e-7))
+        memory.update(index, embedded, embedded, normalize=True)
+        (gradient,) = torch.autograd.grad(losses[-1], weight)
+    return torch.stack(losses).detach(), gradient
+
+
+@pytest.mark.parametrize("negatives", [2, 16384], ids=["rows gathered", "the whole bank"])
+def test_the_losses_of_float16_rows_are_near_those_of_float32(negatives):
+    labels = torch.arange(60) % 5
+    half, single = (losses_of(bank_of(labels, negatives, budget=budget)) for budget in (0, 2**30))
+    for ours, theirs in zip(half, single, strict=True):
+        assert not torch.equal(ours, theirs)
+        torch.testing.assert_close(ours, theirs, rtol=2e-3, atol=2e-3)
+
+
+@pytest.mark.parametrize("negatives", [2, 16384], ids=["rows gathered", "the whole bank"])
+def test_scores_in_pieces_are_those_at_once(negatives, monkeypatch):
+    labels = torch.arange(60) % 5
+    once = losses_of(bank_of(labels, negatives))
+    monkeypatch.setattr(_memory, "PIECE", 1)
+    for ours, theirs in zip(losses_of(bank_of(labels, negatives)), once, strict=True):
+        torch.testing.assert_close(ours, theirs)
+
+
+@pytest.mark.parametrize("budget", [0, 2**30], ids=["float16", "float32"])
+@pytest.mark.parametrize("negatives", [2, 16384], ids=["rows gathered", "the whole bank"])
+def test_a_bank_is_written_in_place(negatives, budget):
+    memory = bank_of(torch.arange(60) % 5, negatives, budget=budget)
+    places = memory.student.data_ptr(), memory.teacher.data_ptr()
+    before = memory.student.clone()
+    losses_of(memory)
+    assert (memory.bank("student").data_ptr(), memory.bank("teacher").data_ptr()) == places
+    assert not torch.equal(memory.student, before)
+
+
+@pytest.mark.parametrize("budget", [0, 2**30], ids=["float16", "float32"])
+@pytest.mark.parametrize("negatives", [2, 16384], ids=["rows gathered", "the whole bank"])
+def test_two_passes_before_a_backward_one_have_the_gradients_of_their_own_rows(negatives, budget):
+    memory = bank_of(torch.arange(60) % 5, negatives, budget=budget)
+    index = torch.arange(6)
+    anchors = [torch.randn(6, 6, requires_grad=True) for _ in range(2)]
+    expected, total = [], torch.zeros(())
+    for each in anchors:
+        rows = memory.draw(index)
+        total = total + memory.scores(each, "teacher", rows).sum()
+        expected.append(memory.teacher.clone()[rows].float().sum(1))
+        memory.update(index, torch.randn(6, 6), torch.randn(6, 6), normalize=False)
+    total.backward()
+    assert not torch.equal(memory.bank("teacher")[0].float(), memory.teacher[1].float())
+    for each, gradient in zip(anchors, expected, strict=True):
+        torch.testing.assert_close(each.grad, gradient)
+
+
+@pytest.mark.parametrize("copied", ["state", "pickle", "deepcopy", "moved"])
+@pytest.mark.parametrize("budget", [0, 2**30], ids=["float16", "float32"])
+def test_what_is_kept_of_a_bank_has_the_last_update_even_before_its_backward_pass(budget, copied):
+    memory, fresh, updated = (bank_of(budget=budget) for _ in range(3))
+    index, values = torch.arange(6), torch.randn(2, 6, 6)
+    updated.update(index, *values, normalize=True)
+    scores = memory.scores(torch.randn(6, 6, requires_grad=True), "teacher", memory.draw(index))
+    memory.update(index, *values, normalize=True)
+    assert scores.requires_grad
+    if copied == "state":
+        torch.save(memory.state_dict(), kept := io.BytesIO())
+        fresh.load_state_dict(torch.load(io.BytesIO(kept.getvalue()), weights_only=True))
+    elif copied == "pickle":
+        torch.save(memory, kept := io.BytesIO())
+        fresh = torch.load(io.BytesIO(kept.getvalue()), weights_only=False)
+    else:
+        fresh = copy.deepcopy(memory) if copied == "deepcopy" else memory.to("cpu")
+    for side in ("student", "teacher"):
+        assert torch.equal(fresh.bank(side), updated.bank(side))
+
+
+def test_a_state_that_is_loaded_is_not_written_over_by_an_update_before_it():
+    memory, other = bank_of(), bank_of(torch.arange(len(LABELS)))
+    index = torch.arange(6)
+    scores = memory.scores(torch.randn(6, 6, requires_grad=True), "teacher", memory.draw(index))
+    memory.update(index, torch.randn(6, 6), torch.randn(6, 6), normalize=True)
+    scores.sum().backward()
+    memory.load_state_dict(other.state_dict())
+    assert torch.equal(memory.bank("student"), other.bank("student"))

@@ -67,7 +67,10 @@ def crd(arrays: Arrays) -> dict[str, Tensor]:
         values[f"out_embed_{side}"] = embedded[side]
         values[f"out_{side}"] = (scores[side] / distiller.temperature).exp() / normalizer[side]
     values |= {"Z_v1": normalizer["s"], "Z_v2": normalizer["t"]}
-    values |= {"updated_rows_v1": memory.student[rows[:, 0]], "updated_rows_v2": memory.teacher[rows[:, 0]]}
+    values |= {
+        "updated_rows_v1": memory.bank("student")[rows[:, 0]],
+        "updated_rows_v2": memory.bank("teacher")[rows[:, 0]],
+    }
     modules = {"embed_s": distiller.embed_student, "embed_t": distiller.embed_teacher}
     values |= gradients(loss, {"student_embedding": student}, modules)
     if "idx_step2" in arrays:

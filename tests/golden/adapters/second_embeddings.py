@@ -72,7 +72,7 @@ def rrd(arrays: Arrays) -> dict[str, Tensor]:
     load(distiller.embed_teacher, arrays, "embed_t")
     distiller.queue.rows.copy_(tensor(arrays, "queue"))
     loss = distiller.contrast(student, teacher)
-    values = {"loss": loss, "out_queue_step1": distiller.queue.rows}
+    values = {"loss": loss, "out_queue_step1": distiller.queue.rows.clone()}
     values |= gradients(loss, {"student_embedding": student}, {"embed_s": distiller.embed_student.linear})
     values["loss_step2"] = distiller.contrast(*embeddings(arrays, "_step2"))
     return values | {"out_queue_pointer": distiller.queue.position.view(1)}
