@@ -80,8 +80,9 @@ class Settings:
     bad_samples: BadSamples = "stop"
     """What to do with a sample that can't be used: stop and name it, or skip it with a counted warning."""
     memory_gb: float = 4.0
-    """What a dataset's samples may take in memory; a larger one stays on disk, if its reader can leave it
-    there, and is read batch by batch."""
+    """What a dataset's samples may take in memory, and what the learners of a cohort may keep there. A larger
+    dataset stays on disk, if its reader can leave it there, and is read batch by batch; a larger cohort is
+    divided into several, with the same numbers."""
     num_workers: int | None = None
     """Processes that read ahead what stays on disk; by default one for each core of a job."""
     tune: int = 0

@@ -187,14 +187,30 @@ class _Follower:
         self._teacher = Teacher(spec.teacher, network, "", {}, {}, torch.empty(0), Cost(0, 0))
 
     def company(
-        self, number: int, runs: tuple[RunSpec, ...], position: Position, states: Mapping[str, Any]
+        self,
+        number: int,
+        runs: tuple[RunSpec, ...],
+        position: Position,
+        states: Mapping[str, Any],
+        budget: float,
     ) -> None:
         """Makes some runs of the cohort ready to train, from their snapshots."""
         assert self._materials is not None  # a cohort is told first
         assert self._teacher is not None
         self._companies[number] = CohortTraining(
-            self._materials, runs, self._teacher, self._fabric, self._registry, position, states
+            self._materials,
+            runs,
+            self._teacher,
+            self._fabric,
+            self._registry,
+            position,
+            states,
+            budget=budget,
         )
+
+    def release(self, number: int) -> None:
+        """Lets go of them."""
+        self._companies.pop(number).release()
 
     def advance(self, number: int, until: int | None, statuses: Mapping[str, tuple[Status, str]]) -> None:
         """Trains them along."""

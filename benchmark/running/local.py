@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
@@ -34,6 +36,7 @@ class Executor:
 
     Runs that another command is at are left to it, and waited for in the end.
 
+    budget     bytes that the learners of a cohort may keep in memory: a cohort of more is divided
     failures   a line for each run that can't be recorded, or only as a failure
     fabric     what it computes on; its other ranks, if it has any, take orders (`running.followers`)
     """
@@ -47,10 +50,12 @@ class Executor:
         workbench: Workbench,
         registry: Registry,
         snapshot_seconds: float,
+        budget: float,
     ):
         self._ledger, self._teachers, self.fabric, self._display = ledger, teachers, fabric, display
         self._workbench, self._registry, self._snapshot_seconds = workbench, registry, snapshot_seconds
         self._memory: dict[object, object] = {}
+        self._budget = budget
         self.failures: list[str] = []
 
     def execute(self, cohorts: Sequence[CohortSpec]) -> None:
@@ -98,12 +103,16 @@ class Executor:
         self._teachers.get(self._workbench.materials(cohort))
 
     def companies(
-        self, cohort: CohortSpec, runs: tuple[RunSpec, ...], folders: Mapping[str, RunFolder]
+        self,
+        cohort: CohortSpec,
+        runs: tuple[RunSpec, ...],
+        folders: Mapping[str, RunFolder],
+        budget: float = math.inf,
     ) -> Iterator[tuple[CohortTraining, Snapshots]]:
         """Trainings of some runs of a cohort, begun or gone on with; `folders` by the run's name.
 
-        Runs that were stopped at different places go on in companies of their own: it makes no difference.
-        Raises TeacherFailed.
+        Runs that were stopped at different places go on in companies of their own, and so do those that
+        would keep more than `budget` bytes in memory together: it makes no difference. Raises TeacherFailed.
         """
         materials = self._workbench.materials(cohort)
         teacher = self._teachers.get(materials)
@@ -118,29 +127,49 @@ class Executor:
         found = snapshots.load()
         weights = {name: value.cpu() for name, value in teacher.network.state_dict().items()}
         self.fabric.ranks.tell("cohort", cohort, weights)
-        positions = sorted({snapshot.position for snapshot in found.values()})
-        for number, position in enumerate(positions):
-            company = [
+        numbers = itertools.count()
+        for position in sorted({snapshot.position for snapshot in found.values()}):
+            company = tuple(
                 run
                 for run in runs
                 if found[run.name].position == position
                 and self._begun(run, folders[run.name], found[run.name])
-            ]
-            states = {run.name: found[run.name].state for run in company if found[run.name].state}
-            self.fabric.ranks.tell("company", number, tuple(company), position, states)
-            training = CohortTraining(
-                materials,
-                tuple(company),
-                teacher,
-                self.fabric,
-                self._registry,
-                position,
-                states,
-                self._memory,
-                self._display.say,
-                number,
             )
-            yield training, snapshots
+            while True:
+                number = next(numbers)
+                states = {run.name: found[run.name].state for run in company if found[run.name].state}
+                self.fabric.ranks.tell("company", number, company, position, states, budget)
+                training = CohortTraining(
+                    materials,
+                    company,
+                    teacher,
+                    self.fabric,
+                    self._registry,
+                    position,
+                    states,
+                    self._memory,
+                    self._display.say,
+                    number,
+                    budget,
+                )
+                self._tell_of_memory(training, budget)
+                company = training.left
+                yield training, snapshots
+                if not company:
+                    break
+
+    def _tell_of_memory(self, training: CohortTraining, budget: float) -> None:
+        """Says it where a cohort is divided, or where one run alone is above the budget."""
+        allowed = f"--memory-gb {budget / 2**30:g}"
+        if training.bytes > budget:
+            (state,) = training.states
+            self.say(f"{state.name} keeps {training.bytes / 2**30:.3g} GB in memory, more than {allowed}")
+        if training.left:
+            now, later = len(training.states), len(training.left)
+            self.say(
+                f"{training.materials.spec.title}: {now} runs train now and {later} later, as together they "
+                f"would keep more in memory than {allowed}; the numbers are the same"
+            )
 
     def say(self, line: str) -> None:
         """Tells the user a line."""
@@ -158,18 +187,30 @@ class Executor:
         leaders = tuple(alike[0] for alike in twins.values())
         folders = {run.name: self._ledger.run_folder(run) for run in runs}
 
+        try:
+            for training, snapshots in self.companies(cohort, leaders, folders, self._budget):
+                self._company(training, snapshots, twins, folders)
+                training.release()
+        except TeacherFailed as failure:
+            self.failures.append(without_teacher(str(failure), len(runs)))
+
+    def _company(
+        self,
+        training: CohortTraining,
+        snapshots: Snapshots,
+        twins: Mapping[str, Sequence[RunSpec]],
+        folders: Mapping[str, RunFolder],
+    ) -> None:
+        """Trains some runs of a cohort together, and records each of them with its `twins`."""
+
         def log(run: RunSpec, epoch: Mapping[str, Any]) -> None:
             with disk_full_told():
                 folders[run.name].log_epoch(epoch)
 
-        try:
-            for training, snapshots in self.companies(cohort, leaders, folders):
-                title = f"{cohort.title}: {len(training.runs)} runs"
-                for outcome in training.train(self.display(title), log, snapshots):
-                    for run in twins[outcome.run.training_id]:
-                        self._record(training, replace(outcome, run=run), outcome.run, folders[run.name])
-        except TeacherFailed as failure:
-            self.failures.append(without_teacher(str(failure), len(runs)))
+        title = f"{training.materials.spec.title}: {len(training.runs)} runs"
+        for outcome in training.train(self.display(title), log, snapshots):
+            for run in twins[outcome.run.training_id]:
+                self._record(training, replace(outcome, run=run), outcome.run, folders[run.name])
 
     def _record(
         self, training: CohortTraining, outcome: Outcome, trained: RunSpec, folder: RunFolder
@@ -235,4 +276,5 @@ def make_executor(
         workbench or Workbench(registry, storage_of(settings), display.say),
         registry,
         seconds,
+        settings.memory_gb * 2**30,
     )

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+import gc
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -78,6 +81,8 @@ class CohortTraining:
     memory        what evaluation keeps between cohorts (see `Probing`, `Evaluation`, `CorruptedTest`)
     say           is told of a run that ends early, at once
     number        by which other ranks know it; they are told what it is to do, and do their part
+    budget        bytes that its learners may keep in memory between steps: runs that would exceed it are
+                  `left`, but for the first one
     """
 
     def __init__(
@@ -92,6 +97,7 @@ class CohortTraining:
         memory: dict[object, object] | None = None,
         say: Callable[[str], None] | None = None,
         number: int = 0,
+        budget: float = math.inf,
     ):
         memory = {} if memory is None else memory
         self.materials, self.teacher, self.fabric, self._number = materials, teacher, fabric, number
@@ -122,8 +128,9 @@ class CohortTraining:
         self.unsuited: list[Outcome] = []
         self.runs: dict[str, RunSpec] = {}
         self.states: list[RunState] = []
-        for run in runs:
-            self._add(run)
+        self.left: tuple[RunSpec, ...] = ()
+        self.bytes = 0
+        self._fill(runs, budget)
 
     def train(
         self,
@@ -191,11 +198,30 @@ class CohortTraining:
         for state in self.states:
             state.status, state.reason = statuses[state.name]
 
-    def _add(self, run: RunSpec) -> None:
-        """Makes a run ready to train, or an outcome of it where that can't be."""
+    def release(self) -> None:
+        """Lets go of the learners, which are no longer wanted; those that are left take their place."""
+        self.fabric.ranks.tell("release", self._number)
+        self.states, self.snapshots, self._fusing = [], {}, None
+        if self.left:
+            gc.collect()  # hooks of a network may refer to it
+
+    def _fill(self, runs: tuple[RunSpec, ...], budget: float) -> None:
+        """Makes runs ready to train, in order, as long as what they keep in memory is within the budget."""
+        for number, run in enumerate(runs):
+            state = self._ready(run)
+            if state is None:
+                continue
+            kept = state.kept_bytes(self.evaluation.validates)
+            if self.states and self.bytes + kept > budget:
+                self.left = runs[number:]
+                return
+            self.states.append(state)
+            self.runs[run.name], self.bytes = run, self.bytes + kept
+
+    def _ready(self, run: RunSpec) -> RunState | None:
+        """A run that can train; None, and an outcome of it, where that can't be."""
         try:
-            self.states.append(self._state(run))
-            self.runs[run.name] = run
+            return self._state(run)
         except NotApplicable as reason:
             self.unsuited.append(Outcome(run, "not_applicable", str(reason)))
         except UserError:
@@ -204,6 +230,7 @@ class CohortTraining:
             outcome = Outcome(run, "failed", describe_error(error))
             self.unsuited.append(outcome)
             self._announce(run.name, outcome.status, outcome.reason)
+        return None
 
     def _announce(self, name: str, status: str, reason: str) -> None:
         if self._say is not None:
@@ -311,10 +338,10 @@ class CohortTraining:
         best_epoch = None
         if state.best is not None:
             best_epoch = state.best.epoch
-            weights = {name: value.clone() for name, value in learner.state_dict().items()}
-            learner.load_state_dict(state.best.weights)
+            weights = copy.deepcopy(learner.deciding_weights())
+            learner.load_state_dict(state.best.weights, strict=False)
             scores[records.BEST] = {**self.evaluation.test(learner, teacher_logits)[0]}
-            learner.load_state_dict(weights)
+            learner.load_state_dict(weights, strict=False)
         outcome.results = replace(outcome.results, scores=scores, best_epoch=best_epoch)
         return predictions
 

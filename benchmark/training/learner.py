@@ -15,6 +15,7 @@ from benchmark.evaluation.predictor import evaluating
 from benchmark.models import Network, build
 from benchmark.models.network import place
 from benchmark.seeds import RandomStream
+from benchmark.training.composition import predicts_with_network
 
 
 class Learner(nn.Module):
@@ -72,6 +73,13 @@ class Learner(nn.Module):
         """The logits [B, K] that the learner is judged by, and the student's activations."""
         student = self.network(batch)
         return self.distiller.predict(student), student
+
+    def deciding_weights(self) -> dict[str, Tensor]:
+        """What its predictions depend on: the student's state, and the distiller's where that predicts."""
+        state = self.state_dict()
+        if predicts_with_network(self.distiller):
+            return {name: x for name, x in state.items() if name.startswith("network.")}
+        return state
 
     def finished_weights(self) -> dict[str, Tensor]:
         """What is worth keeping when training is over: the student's state, the distiller's parameters.

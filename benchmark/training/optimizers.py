@@ -28,6 +28,12 @@ def make_optimizer(parameters: Iterable[nn.Parameter], recipe: Recipe) -> torch.
             return torch.optim.AdamW(parameters, rate, weight_decay=decay, fused=True)
 
 
+def state_bytes(parameters: Iterable[nn.Parameter], recipe: Recipe) -> int:
+    """What the optimiser keeps of these parameters from its first step on."""
+    copies = {"sgd": int(recipe.momentum > 0), "adamw": 2}[recipe.optimizer]
+    return copies * sum(parameter.nbytes for parameter in parameters)
+
+
 def learning_rate(recipe: Recipe, step: int, steps: int) -> float:
     """The learning rate of `step` of `steps`: a linear warm-up, then the recipe's steps or cosine."""
     done = step / steps

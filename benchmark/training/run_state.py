@@ -19,12 +19,12 @@ from benchmark.evaluation.predictor import NotFinite
 from benchmark.ranks import Fabric
 from benchmark.seeds import RandomStream
 from benchmark.training.learner import Learner
-from benchmark.training.optimizers import learning_rate, make_optimizer
+from benchmark.training.optimizers import learning_rate, make_optimizer, state_bytes
 
 
 @dataclass
 class Best:
-    """The weights of the epoch that scored best on validation (the earliest of equals)."""
+    """What decided the predictions of the epoch that scored best on validation (the earliest of equals)."""
 
     epoch: int
     score: float
@@ -80,6 +80,13 @@ class RunState:
     def fusible(self) -> bool:
         """Whether its student is seen on the batch alone, so that a pass for several can be its own."""
         return self.learner.stage is None and not self.learner.second_view
+
+    def kept_bytes(self, validated: bool) -> int:
+        """What it takes in memory between two steps: the learner, its optimiser's state and, where it is
+        validated, the best weights."""
+        learner = sum(x.nbytes for x in (*self.learner.parameters(), *self.learner.buffers()))
+        best = sum(x.nbytes for x in self.learner.deciding_weights().values()) if validated else 0
+        return learner + state_bytes(self.parameters, self.recipe) + best
 
     def step(
         self,
@@ -145,7 +152,7 @@ class RunState:
         self.history[-1]["validation"] = scores
         score = next(iter(scores.values()))
         if self.best is None or (score > self.best.score if higher_is_better else score < self.best.score):
-            self.best = Best(epoch, score, copy.deepcopy(self.learner.state_dict()))
+            self.best = Best(epoch, score, copy.deepcopy(self.learner.deciding_weights()))
 
     def progress(self) -> dict[str, Any]:
         """What the training itself adds to the learner: the optimiser, and sums and means of the terms."""
