@@ -35,8 +35,8 @@ def ab_loss(students: Sequence[Tensor], teachers: Sequence[Tensor], margin: floa
     n preactivations [B, C, *space] of each network, in pairs of one shape. Weights: authors' code.
     """
     layers = [boundary_loss(*pair, margin) for pair in zip(students, teachers, strict=True)]
-    weights = torch.tensor([2.0 ** (i - len(layers) + 1) for i in range(len(layers))])
-    return SCALE * (weights.to(layers[0].device) * torch.stack(layers)).sum()
+    weighted = [2.0 ** (i - len(layers) + 1) * layer for i, layer in enumerate(layers)]
+    return SCALE * torch.stack(weighted).sum()
 
 
 def connector(student: tuple[int, ...], teacher: tuple[int, ...]) -> nn.Module:

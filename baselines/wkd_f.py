@@ -28,8 +28,9 @@ def moments(feature: Tensor, grid: int) -> tuple[Tensor, Tensor]:
     mean, square = pool(feature, cells), pool(feature.square(), cells)
     count = torch.ones((), device=feature.device)
     for size, number in zip(feature.shape[2:], cells, strict=True):
-        lengths = [math.ceil((i + 1) * size / number) - i * size // number for i in range(number)]
-        count = count[..., None] * torch.tensor(lengths, dtype=torch.float32, device=feature.device)
+        begin = torch.arange(number, device=feature.device) * size  # times the number of cells
+        lengths = -(-(begin + size) // number) - begin // number
+        count = count[..., None] * lengths.float()
     variance = (square - mean.square()).clamp(min=0) * count / (count - 1).clamp(min=1)
     return mean.flatten(2), (variance + EPSILON).sqrt().flatten(2)
 

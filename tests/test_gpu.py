@@ -16,16 +16,25 @@ import pytest
 import torch
 
 from benchmark.contracts import Activations, Distiller
+from benchmark.plugins import Registry
+from benchmark.ranks import Fabric
 from benchmark.records import LAST, Record
+from benchmark.running.device import make_fabric
+from benchmark.speed.__main__ import main as speed
+from benchmark.speed.bench import FirstSteps, make_bench
+from benchmark.speed.settings import Speed
+from benchmark.training.loop import Loop
 from tests.baselines.tiny import (
     EVERY_CASE,
     NAMES,
     PROGRESS,
+    REGISTRY,
     TinyPair,
     built_or_skipped,
     tensors_of,
     tiny_batch,
 )
+from tests.baselines.waiting import WAITS
 from tests.command import numbers, records, run
 
 pytestmark = [
@@ -141,3 +150,68 @@ def test_bfloat16_stays_near_float32(tmp_path: Path) -> None:
         assert len(scores) == 6, json.dumps(unfinished(records(tmp_path / precision)))
         means[precision] = sum(score["top1"] for score in scores) / len(scores)
     assert means["bf16"] == pytest.approx(means["32"], abs=5.0), means
+
+
+FREE = [
+    name for name in NAMES if name not in WAITS and REGISTRY.baseline(name).distiller.second_view != "strong"
+]
+"""Baselines that ask the device for nothing in a step. (For strong views torchvision sends numbers to it.)"""
+
+
+@pytest.mark.parametrize("precision", ["32", "bf16"])
+def test_nobody_waits_for_the_device_within_an_epoch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, precision: str
+) -> None:
+    one_epoch, close_epoch, strict = Loop._one_epoch, Loop._close_epoch, []
+
+    def watched(training: Loop, *arguments) -> None:
+        strict.append(training)
+        torch.cuda.set_sync_debug_mode("error")
+        try:
+            one_epoch(training, *arguments)
+        finally:
+            torch.cuda.set_sync_debug_mode("default")
+
+    def closed(training: Loop, *arguments) -> None:
+        torch.cuda.set_sync_debug_mode("default")
+        close_epoch(training, *arguments)
+
+    monkeypatch.setattr(Loop, "_one_epoch", watched)
+    monkeypatch.setattr(Loop, "_close_epoch", closed)
+    options = ["--seeds", "0", "--epochs", "2", "--teacher-epochs", "2", "--train-samples", "320"]
+    options += ["--set", "semckd.weight=10", "cat_kd.weight=1", "--snapshot-minutes", "1000"]
+    options += ["--device", "cuda", "--precision", precision]
+    assert run(tmp_path, *options, baselines=tuple(FREE), task="compression") == 0
+    assert strict
+    assert len(records(tmp_path)) == len(FREE)
+    assert not unfinished(records(tmp_path))
+
+
+TWENTY = (
+    *("scratch", "kd", "fitnet", "at", "sp", "cc", "vid", "rkd", "pkt", "nst", "crd", "wcord"),
+    *("gckt", "lckt", "ofd", "reviewkd", "dkd", "dist", "srrl", "simkd"),
+)
+COHORT = ("--pair", "resnet32x4-resnet8x4", "--batch-size", "64", "--baselines", *TWENTY)
+
+
+def test_twenty_learners_take_less_than_6_gib() -> None:
+    options = ["--measure", "cohort", "--steps", "3", "--repeats", "1", "--bounds", "memory_gib=6"]
+    assert speed([*COHORT, *options, "--device", "cuda"]) == 0
+
+
+def test_learners_keep_on_the_device_what_is_counted(registry: Registry) -> None:
+    fabric: Fabric = make_fabric("cuda", "32")
+    settings = Speed("resnet32x4-resnet8x4", TWENTY, batch_size=64, device="cuda")
+    bench = make_bench(settings, registry, fabric)
+    runs = bench.materials.spec.runs
+
+    def allocated(count: int) -> tuple[int, int]:
+        """Of so many runs after two steps: what the device holds, and what is counted."""
+        training = bench.training(runs[:count])
+        Loop(fabric, FirstSteps(training.stream, 2), 1, bench.teacher.network).run(training.states)
+        found = torch.cuda.memory_allocated(), training.bytes
+        training.release()
+        return found
+
+    (held_by_one, counted_for_one), (held, counted) = allocated(1), allocated(len(runs))
+    assert held - held_by_one == pytest.approx(counted - counted_for_one, rel=0.05)

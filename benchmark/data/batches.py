@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from benchmark.contracts import IGNORE, Batch, Data, Modality, Samples
 from benchmark.contracts.distiller import SecondView
-from benchmark.data.feed import Raw, feed_of
+from benchmark.data.feed import Raw, feed_of, sent
 from benchmark.data.split_settings import steps_per_epoch
 from benchmark.data.views import StrongDraws, rotated, strong
 from benchmark.errors import UserError
@@ -99,14 +99,14 @@ class TrainStream:
         rows = share.rows(self.batch_size)
         augmentation = generator(self._seed, self._purpose, "augmentation", number)
         draws: dict[SecondView, torch.Generator] = {}
-        labelled, order = self.labelled.to(self._device), self._order(number)
+        labelled, order = sent(self.labelled, self._device), self._order(number)
         for index in order[:first]:
             self._draw_geometry(len(index), augmentation)
         reading = derive(self._seed, self._purpose, "reading", number)
         parts = [index[rows] for index in order[first:]]
         for index, raw in zip(order[first:], self._feed.batches(parts, reading), strict=True):
             geometry = self._draw_geometry(len(index), augmentation)
-            where = index.to(self._device)
+            where = sent(index, self._device)
             shift, flip = (x if x is None else x[..., rows] for x in geometry)
             moved = partial(self._moved, raw, (shift, flip))
             facts = {"index": where, "labelled": labelled[where], "label": self._label(where, geometry)}
@@ -135,9 +135,9 @@ class TrainStream:
     def _draw_geometry(self, count: int, draw: torch.Generator) -> Geometry:
         """One crop and flip per sample, for all modalities and the mask."""
         pad = self._data.pad
-        shift = torch.randint(0, 2 * pad + 1, (2, count), generator=draw).to(self._device) if pad else None
-        flip = (torch.rand(count, generator=draw) < 0.5).to(self._device) if self._data.flip else None
-        return shift, flip
+        shift = torch.randint(0, 2 * pad + 1, (2, count), generator=draw) if pad else None
+        flip = torch.rand(count, generator=draw) < 0.5 if self._data.flip else None
+        return tuple(x if x is None else sent(x, self._device) for x in (shift, flip))
 
     def _label(self, where: Tensor, geometry: Geometry) -> Tensor:
         """The labels of the samples at `where`; masks move with the pixels."""
@@ -199,8 +199,8 @@ def shift_and_flip(x: Tensor, pad: int, shift: Tensor | None, flip: Tensor | Non
 def normalise(x: Tensor, modality: Modality) -> Tensor:
     """(x / scale - mean) / std per channel, as float32; x [B, C, *space]."""
     shape = (1, -1, *[1] * (x.ndim - 2))
-    mean = torch.tensor(modality.mean, device=x.device).view(shape)
-    std = torch.tensor(modality.std, device=x.device).view(shape)
+    mean = sent(torch.tensor(modality.mean), x.device).view(shape)
+    std = sent(torch.tensor(modality.std), x.device).view(shape)
     return x.float().sub_(mean * modality.scale).div_(std * modality.scale)
 
 

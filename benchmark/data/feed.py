@@ -80,6 +80,13 @@ def some_of(samples: Samples, most: int) -> Samples:
     return samples.subset(torch.arange(0, len(samples), max(1, -(-len(samples) // most))))
 
 
+def sent(x: Tensor, device: torch.device) -> Tensor:
+    """A tensor on the device; nobody waits for it to get to a CUDA device."""
+    if device.type != "cuda" or x.device.type != "cpu":
+        return x.to(device)
+    return x.pin_memory().to(device, non_blocking=True)
+
+
 @dataclass(frozen=True)
 class FromMemory:
     """Gathers batches of modalities [N, C, *space], wherever these are."""
@@ -94,7 +101,7 @@ class FromMemory:
 
     def _gathered(self, index: Tensor, name: str) -> Tensor:
         x = self.modalities[name]
-        return x[index.to(x.device)].to(self.device)
+        return sent(x[sent(index, x.device)], self.device)
 
 
 @dataclass(frozen=True)

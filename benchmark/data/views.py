@@ -12,6 +12,7 @@ from torchvision.transforms.v2 import functional as transforms
 
 from benchmark.contracts import Batch, Data, Modality
 from benchmark.contracts.distiller import SecondView
+from benchmark.data.feed import sent
 
 REQUIREMENTS: Mapping[SecondView, str] = {
     "strong": "RGB images in 0..255 as all that teacher and student see, and one label per image",
@@ -109,7 +110,7 @@ def _each_its_own(images: Tensor, operation: Tensor, strength: Tensor) -> Tensor
     """Every image through its operation: [B, 3, H, W], [B], [B]; those of one operation go together."""
     order = operation.argsort(stable=True)
     counts = operation.bincount(minlength=len(STRONG_OPERATIONS)).tolist()
-    where, amount = order.to(images.device), strength[order].to(images.device)
+    where, amount = sent(order, images.device), sent(strength[order], images.device)
     parts = zip(STRONG_OPERATIONS.values(), images[where].split(counts), amount.split(counts), strict=True)
     changed = [operation(some, share) for operation, some, share in parts if len(some)]
     return torch.empty_like(images).index_copy_(0, where, torch.cat(changed))
@@ -127,12 +128,12 @@ def cut(images: Tensor, size: Tensor, place: Tensor) -> Tensor:
         (share * edge - side / 2).clamp(min=0).floor()
         for share, edge in zip(place, (height, width), strict=True)
     ]
-    bounds = torch.stack([*begin, *(each + side for each in begin)])[:, :, None].to(images.device)
-    top, left, bottom, right = bounds
+    bounds = sent(torch.stack([*begin, *(each + side for each in begin)]), images.device)
+    top, left, bottom, right = bounds[:, :, None]
     rows, columns = (torch.arange(edge, device=images.device) for edge in (height, width))
     inside = ((rows >= top) & (rows <= bottom))[:, None, :, None]
     inside = inside & ((columns >= left) & (columns <= right))[:, None, None, :]
-    filling = torch.tensor(FILLING, dtype=torch.uint8, device=images.device).view(1, 3, 1, 1)
+    filling = sent(torch.tensor(FILLING, dtype=torch.uint8), images.device).view(1, 3, 1, 1)
     return torch.where(inside, filling, images)
 
 

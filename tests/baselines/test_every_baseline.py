@@ -21,6 +21,7 @@ from tests.baselines.tiny import (
     tensors_of,
     tiny_batch,
 )
+from tests.baselines.waiting import WAITS, Waits
 
 HERE = Path(__file__).resolve().parents[2] / "baselines"
 EVERY_BASELINE = pytest.mark.parametrize("name", NAMES)
@@ -78,6 +79,20 @@ def test_logits_and_supervised_loss_have_their_shapes(name):
     distiller, student = built(name, pair), pair.student()
     assert distiller.predict(student).shape == student.logits.shape
     assert distiller.task_loss(student, tiny_batch()).shape == ()
+
+
+@EVERY_CASE
+def test_a_step_asks_the_device_for_nothing_but_where_that_is_said(name, pair, monkeypatch):
+    def one_hot(label: torch.Tensor, classes: int) -> torch.Tensor:
+        """Without the check of the labels, which is made on a CPU alone."""
+        return (label[..., None] == torch.arange(classes)).long()
+
+    monkeypatch.setattr(torch.nn.functional, "one_hot", one_hot)
+    distiller, teacher, student = built_or_skipped(name, pair), pair.teacher(), pair.student()
+    with Waits() as waits:
+        terms = all_terms(distiller, teacher, student)
+        (total_of(terms) + distiller.task_loss(student, tiny_batch())).backward()
+    assert bool(waits.found) == (name in WAITS), waits.found
 
 
 @EVERY_CASE
