@@ -135,9 +135,9 @@ class TrainStream:
     def _draw_geometry(self, count: int, draw: torch.Generator) -> Geometry:
         """One crop and flip per sample, for all modalities and the mask."""
         pad = self._data.pad
-        shift = torch.randint(0, 2 * pad + 1, (2, count), generator=draw) if pad else None
-        flip = torch.rand(count, generator=draw) < 0.5 if self._data.flip else None
-        return tuple(x if x is None else sent(x, self._device) for x in (shift, flip))
+        shift = sent(torch.randint(0, 2 * pad + 1, (2, count), generator=draw), self._device) if pad else None
+        flip = sent(torch.rand(count, generator=draw) < 0.5, self._device) if self._data.flip else None
+        return shift, flip
 
     def _label(self, where: Tensor, geometry: Geometry) -> Tensor:
         """The labels of the samples at `where`; masks move with the pixels."""
