@@ -5,7 +5,7 @@ WORKERS ?= 2
 VENV := .venv
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test faults catalogue documents format clean
+.PHONY: demo test faults gpu catalogue documents format clean
 
 demo: $(INSTALLED)
 	$(VENV)/bin/python run_all.py --tasks cross_modal --jobs $(WORKERS)
@@ -18,6 +18,10 @@ test: $(INSTALLED)
 # A grid of three tasks, killed 50 times at random moments: minutes.
 faults: $(INSTALLED)
 	OMP_NUM_THREADS=1 $(VENV)/bin/python -m tests.faults
+
+# On a GPU, with real CIFAR-10 in DATA: tests, speed and a study in at most ten minutes, and results/gpu.json.
+gpu: $(INSTALLED)
+	$(VENV)/bin/python -m tests.gpu $(if $(DATA),--data-dir $(DATA))
 
 # What is generated from the code: docs/baselines.md and the catalogue that --list reads.
 catalogue: $(INSTALLED)

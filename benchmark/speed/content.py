@@ -51,6 +51,11 @@ def content(report: Report) -> dict[str, Any]:
         found["cohort"] = _timed(report.together, report.batch_size)
     if report.alone:
         found["alone"] = {name: _timed(each, report.batch_size) for name, each in report.alone.items()}
+    if report.fused is not None:
+        found["fused"] = {
+            "wall_ms": report.fused.plain(),
+            **_rate(report.fused, len(report.runs), report.batch_size),
+        }
     if report.plain:
         found["plain"] = {
             name: {"wall_ms": each.plain(), **_rate(each, 1, report.batch_size)}

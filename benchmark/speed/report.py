@@ -45,6 +45,11 @@ class Report:
         return {name: Spread(tuple(each)) for name, each in found.items()}
 
     @property
+    def fused(self) -> Spread | None:
+        """The cohort with one pass for its students."""
+        return Spread(tuple(self.trainings.fused)) if self.trainings and self.trainings.fused else None
+
+    @property
     def runs(self) -> list[str]:
         """The names of those that were timed."""
         return [] if self.trainings is None else [run.name for run in self.trainings.runs]
@@ -68,8 +73,8 @@ class Report:
                 found["cohort/alone"] = wall / one_by_one
             if self._every_run_is(plain):
                 found["cohort/plain"] = wall / total(plain.values())
-            if self.trainings is not None and self.trainings.fused:
-                found["fused/cohort"] = Spread(tuple(self.trainings.fused)) / wall
+            if self.fused is not None:
+                found["fused/cohort"] = self.fused / wall
             if self.floor is not None:
                 found["cohort/floor"] = wall.median / self.floor_ms(together[0])
         if one_by_one is not None and self._every_run_is(plain):

@@ -29,7 +29,7 @@ RATIOS = {
 
 def show(report: Report, console: Console) -> None:
     """Prints every table of what was measured, and the ratios."""
-    if report.together or report.alone or report.plain:
+    if report.together or report.alone or report.plain or report.fused:
         console.print(_steps(report))
     if report.together or report.alone:
         console.print(_parts(report))
@@ -86,6 +86,8 @@ def _steps(report: Report) -> Table:
     if together:
         memory = f"{together[-1].memory_mb:.0f}"
         table.add_row("cohort", str(spread(together, lambda t: t.wall)), "", "", *_memory(report, memory))
+    if report.fused is not None:
+        table.add_row("cohort, one pass", str(report.fused), "", "", *_memory(report, ""))
     return table
 
 
