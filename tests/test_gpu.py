@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from benchmark.contracts import Activations, Distiller
 from benchmark.plugins import Registry
@@ -215,3 +216,17 @@ def test_learners_keep_on_the_device_what_is_counted(registry: Registry) -> None
 
     (held_by_one, counted_for_one), (held, counted) = allocated(1), allocated(len(runs))
     assert held - held_by_one == pytest.approx(counted - counted_for_one, rel=0.05)
+
+
+def test_students_in_one_pass_learn_what_each_learns_apart(tmp_path: Path) -> None:
+    names = ("scratch", "kd", "fitnet", "crd", "wcord")
+    for folder, more in (("apart", ()), ("together", ("--fuse",))):
+        assert run(tmp_path / folder, "--device", "cuda", "--epochs", "1", *more, baselines=names) == 0
+    for slug, record in records(tmp_path / "together").items():
+        assert record.measurements.fused == len(names)
+        apart, together = (
+            load_file(tmp_path / folder / "t" / "runs" / slug / "weights.safetensors")
+            for folder in ("apart", "together")
+        )
+        for key, value in apart.items():
+            torch.testing.assert_close(together[key], value, rtol=1e-3, atol=1e-4)

@@ -48,20 +48,25 @@ SMALL = [
 ]
 
 
-def begun(folder: Path, *arguments: str) -> subprocess.Popen[str]:
+TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
+"""What torchrun is, with a port of its own."""
+
+
+def begun(folder: Path, *arguments: str, launcher: tuple[str, ...] = ()) -> subprocess.Popen[str]:
     """The command, in a session of its own."""
     plugin = folder.parent / "plain.py"
     plugin.write_text(PLAIN)
     words = [*SMALL, "--plugin", str(plugin), "--results-dir", str(folder), *arguments]
     return subprocess.Popen(
-        [sys.executable, "run_all.py", *words],
+        [sys.executable, *launcher, "run_all.py", *words],
         cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
+        env=os.environ | {"OMP_NUM_THREADS": "1", "TORCH_ELASTIC_SHUTDOWN_TIMEOUT": "200"},
     )  # fmt: skip
 
 
-def done(folder: Path, *arguments: str) -> dict[str, Record]:
+def done(folder: Path, *arguments: str, launcher: tuple[str, ...] = ()) -> dict[str, Record]:
     """The records of a command that has come to its end, by baseline."""
-    process = begun(folder, *arguments)
+    process = begun(folder, *arguments, launcher=launcher)
     told = process.communicate(timeout=400)
     assert process.returncode == 0, told
     return {record.run.baseline: record for record in records(folder).values()}
@@ -98,18 +103,45 @@ def test_a_signal_to_either_process_ends_both_and_the_same_command_goes_on_to_th
 ) -> None:
     folder = tmp_path / "results"
     process = begun(folder, "--devices", "2", "--snapshot-minutes", "0")
-    deadline = time.monotonic() + 300
-    while not [*folder.glob("t/runs/*/snapshot*")] and time.monotonic() < deadline:
-        time.sleep(0.05)
+    wait_for_snapshots(folder)
     other = next(each for each in children_of(process.pid) if "spawn_main" in each[1])[0]
     os.kill(process.pid if signalled == "first" else other, signal.SIGTERM)
     assert process.wait(200) == 143
     assert not Path(f"/proc/{other}").exists()
     assert not records(folder)
-    found = done(folder, "--devices", "2")
-    assert {name: numbers(record) for name, record in found.items()} == {
-        name: numbers(record) for name, record in two[1].items()
-    }
+    assert all_numbers(done(folder, "--devices", "2")) == all_numbers(two[1])
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_torchrun_leaves_the_records_of_two_processes_and_a_signal_to_it_ends_them_in_order(
+    tmp_path: Path, two: tuple[Path, dict[str, Record]]
+) -> None:
+    folder = tmp_path / "results"
+    process = begun(folder, "--snapshot-minutes", "0", launcher=TORCHRUN)
+    wait_for_snapshots(folder)
+    workers = [number for number, words in children_of(process.pid) if "run_all.py" in words]
+    assert len(workers) == 2
+    process.send_signal(signal.SIGTERM)
+    told = process.communicate(timeout=200)[1]
+    assert process.returncode == 1, told  # whatever its processes end with
+    assert not any(Path(f"/proc/{number}").exists() for number in workers)
+    assert told.count("interrupted; finished runs are recorded") == 1, told
+    assert [*folder.glob("t/runs/*/snapshot*")]
+    assert not records(folder)
+    ours = done(folder, launcher=TORCHRUN)
+    assert {record.provenance.ranks for record in ours.values()} == {2}
+    assert all_numbers(ours) == all_numbers(two[1])
+
+
+def all_numbers(found: dict[str, Record]) -> dict[str, object]:
+    return {name: numbers(record) for name, record in found.items()}
+
+
+def wait_for_snapshots(folder: Path) -> None:
+    deadline = time.monotonic() + 300
+    while not [*folder.glob("t/runs/*/snapshot*")] and time.monotonic() < deadline:
+        time.sleep(0.05)
 
 
 def children_of(parent: int) -> list[tuple[int, str]]:
