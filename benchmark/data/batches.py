@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from benchmark.contracts import IGNORE, Batch, Data, Modality, Samples
 from benchmark.contracts.distiller import SecondView
-from benchmark.data.feed import Raw, feed_of, sent
+from benchmark.data.feed import FromMemory, Raw, feed_of, sent
 from benchmark.data.split_settings import steps_per_epoch
 from benchmark.data.views import StrongDraws, rotated, strong
 from benchmark.errors import UserError
@@ -68,6 +68,15 @@ class TrainStream:
         few = not bool(labelled.all()) and bool(labelled.any())
         share = max(MINIMUM_LABELLED, float(labelled.float().mean()))
         self._quota = min(self.batch_size - 1, round(share * self.batch_size)) if few else 0
+
+    def still(self, names: Iterable[str]) -> bool:
+        """Whether these modalities of a sample are the same in each epoch: nothing crops or flips them.
+
+        What is read from disk may be cropped there.
+        """
+        moving = self._data.pad > 0 or self._data.flip
+        spatial = any(self._data.modalities[name].spatial for name in names)
+        return isinstance(self._feed, FromMemory) and not (moving and spatial)
 
     @property
     def steps_per_epoch(self) -> int:

@@ -96,7 +96,7 @@ class Bench:
 
         def take(steps: int) -> tuple[float, Stopwatch, int]:
             stream, watch = FirstSteps(training.stream, steps), Stopwatch(fabric.device)
-            loop = Loop(fabric, stream, 1, self.teacher.network)
+            loop = Loop(fabric, stream, 1, training.taught)
             for state in training.states:
                 state.status = "training"
             with watched(training.states, fabric, watch):
@@ -137,7 +137,7 @@ class Bench:
                 state.status = "training"
             wait(self.fabric)
             began = time.perf_counter()
-            Loop(self.fabric, stream, 1, self.teacher.network, fusing=fusing).run(training.states)
+            Loop(self.fabric, stream, 1, training.taught, fusing=fusing).run(training.states)
             wait(self.fabric)
             wall = 1000 * (time.perf_counter() - began) / stream.steps_per_epoch
             if reasons := fusing.refused():

@@ -16,7 +16,7 @@ import torch
 
 from benchmark import records
 from benchmark.contracts import Context, NotApplicable
-from benchmark.data.batches import TrainStream
+from benchmark.data.batches import TrainStream, in_order
 from benchmark.data.views import views_of
 from benchmark.errors import RanksApart, UserError
 from benchmark.evaluation.corrupted import CorruptedTest
@@ -43,10 +43,12 @@ from benchmark.training.loop import (
     Keeper,
     Loop,
     Position,
+    Shows,
     of_view,
     summary,
 )
 from benchmark.training.materials import Materials
+from benchmark.training.remembered import Remembered
 from benchmark.training.run_state import RunState, Status, describe_error, guard
 from benchmark.training.stages import run_stages
 from benchmark.training.stopwatch import Stopwatch
@@ -125,6 +127,7 @@ class CohortTraining:
         self.stream = self._stream("train")
         self.artifacts = Artifacts(materials, self._samples, teacher, fabric, self._seen)
         self.batch = next(self.stream.epoch(0))
+        self.taught = self._taught()
         self.unsuited: list[Outcome] = []
         self.runs: dict[str, RunSpec] = {}
         self.states: list[RunState] = []
@@ -160,7 +163,7 @@ class CohortTraining:
         `summarise` says in a line where runs stand, for the display.
         """
         self.fabric.ranks.tell("advance", self._number, until, self.statuses)
-        teacher = self.teacher.network
+        teacher = self.taught
         for state in (each for each in self.states if each.status == "training"):
             guard(state, partial(run_stages, state, self._stage_batches, teacher, self.fabric, keeper))
         epochs = self.materials.spec.recipe.epochs
@@ -202,8 +205,20 @@ class CohortTraining:
         """Lets go of the learners, which are no longer wanted; those that are left take their place."""
         self.fabric.ranks.tell("release", self._number)
         self.states, self.snapshots, self._fusing = [], {}, None
+        self.taught = self.teacher.network
         if self.left:
             gc.collect()  # hooks of a network may refer to it
+
+    def _taught(self) -> Shows:
+        """The teacher in training: asked once where what it sees of a sample never changes."""
+        network, data, samples = self.teacher.network, self.materials.data, self._samples
+        if not self.stream.still(network.modalities):
+            return network
+        return Remembered(
+            network,
+            lambda: in_order(data, samples, network.modalities, self.fabric.device, self.stream.batch_size),
+            len(samples),
+        )
 
     def _fill(self, runs: tuple[RunSpec, ...], budget: float) -> None:
         """Makes runs ready to train, in order, as long as what they keep in memory is within the budget."""

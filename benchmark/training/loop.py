@@ -14,7 +14,6 @@ from benchmark.contracts import Activations, Batch, Progress
 from benchmark.contracts.distiller import SecondView
 from benchmark.data.batches import Step
 from benchmark.errors import RanksApart
-from benchmark.models import Network
 from benchmark.ranks import Fabric, Share
 from benchmark.ranks.gathering import tensors_of
 from benchmark.training.fused import Fused, Fusing
@@ -45,6 +44,9 @@ class Position(NamedTuple):
 
 START = Position(0, 0)
 
+
+Shows = Callable[[Batch], Activations]
+"""A network, as far as it is asked what it shows of a batch."""
 
 Views = dict[SecondView, tuple[Batch, Activations | None]]
 """Second views of a step: the batch, and what the teacher shows of both views."""
@@ -98,7 +100,7 @@ class Loop:
     fabric: Fabric
     stream: BatchSource
     epochs: int
-    teacher: Network | None = None
+    teacher: Shows | None = None
     validate: Callable[[Learner], tuple[dict[str, float], bool]] | None = None
     display: Display | None = None
     log: Callable[[RunState], None] | None = None

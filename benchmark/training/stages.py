@@ -19,6 +19,7 @@ from benchmark.training.loop import (
     Keeper,
     Loop,
     Position,
+    Shows,
     of_view,
 )
 from benchmark.training.run_state import RunState
@@ -28,7 +29,7 @@ from benchmark.training.stopwatch import Stopwatch
 def run_stages(
     state: RunState,
     batches: Callable[[], BatchSource],
-    teacher: Network,
+    teacher: Shows,
     fabric: Fabric,
     keeper: Keeper | None = None,
 ) -> None:
