@@ -4,13 +4,23 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any
 
 import pandas as pd
 
 from benchmark.errors import UserError
-from benchmark.records import BEST, LAST, VALIDATION, Condition, Record, Run, TeacherRecord
+from benchmark.records import (
+    BEST,
+    LAST,
+    VALIDATION,
+    Condition,
+    Record,
+    Results,
+    Run,
+    Teacher,
+    TeacherRecord,
+)
 from benchmark.reporting.identity import RECIPES, flat, identity
 
 RUN_KEYS = tuple(each.name for each in fields(Run))
@@ -36,16 +46,34 @@ def condition_columns(condition: Condition) -> dict[str, Any]:
     return {**columns(condition), "overrides": " ".join(show_overrides(condition.overrides))}
 
 
+MEASURED_AT_WISH = ("probes", "untrained_probes", "corrupted")
+"""What a command may leave out of results and of a teacher: a record without contradicts none that has it."""
+
+
 def contradiction(first: Record | TeacherRecord, second: Record | TeacherRecord) -> str | None:
     """The part in which two records of one id differ and must not; of teachers spec and weights count."""
     parts = ("run", "condition", "status", "results", "teacher", "hyperparameters")
     if isinstance(first, TeacherRecord):
         parts = ("spec", "checksum")
-    return next((name for name in parts if getattr(first, name) != getattr(second, name)), None)
+    return next((name for name in parts if _differ(getattr(first, name), getattr(second, name))), None)
+
+
+def _differ(first: Any, second: Any) -> bool:
+    if isinstance(first, Results | Teacher):
+        names = [name for name in MEASURED_AT_WISH if hasattr(first, name)]
+        left_out = {name: {} for name in names if not (getattr(first, name) and getattr(second, name))}
+        return replace(first, **left_out) != replace(second, **left_out)
+    return first != second
+
+
+def _measured(record: Record) -> int:
+    """How much of what is measured at wish a record has."""
+    parts = (record.results, record.teacher)
+    return sum(bool(getattr(part, name, None)) for part in parts for name in MEASURED_AT_WISH)
 
 
 def distinct(records: Iterable[Record]) -> list[Record]:
-    """Each run once, however often it was read: from two folders, say.
+    """Each run once, however often it was read: from two folders, say; the record that tells more of it.
 
     Raises:
         UserError: where two records of one id differ in their condition or their results.
@@ -58,6 +86,7 @@ def distinct(records: Iterable[Record]) -> list[Record]:
                 f"two records of run {record.id} differ in their {name}"
                 f" ({first.folder or 'one'} and {record.folder or 'another'}): leave one of them out"
             )
+        found[record.id] = max(first, record, key=_measured)
     return list(found.values())
 
 

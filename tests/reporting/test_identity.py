@@ -325,6 +325,18 @@ def test_records_of_one_run_that_contradict_each_other_raise():
             function([record, other])
 
 
+def test_a_record_without_probes_contradicts_none_with_them_and_the_fuller_one_counts():
+    record = make_record("kd", 0)
+    probes = {"own": {"linear": 0.5}}
+    probed = altered(record, results={"probes": probes}, teacher={"probes": probes})
+    for records in ([record, probed], [probed, record]):
+        (line,) = tidy_frame(records).to_dict("records")
+        assert line["probes/own/linear"] == 0.5
+    other = altered(probed, results={"probes": {"own": {"linear": 0.6}}})
+    with pytest.raises(UserError, match="differ in their results"):
+        tidy_frame([probed, other])
+
+
 def test_a_failed_method_stands_in_every_frame():
     records = runs("scratch", None) + [
         make_record("kd", seed, "failed", reason="KeyError") for seed in (0, 2, 4)
