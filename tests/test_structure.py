@@ -39,7 +39,7 @@ LAYERS = [
     ("planning",),
     ("training",),
     ("running", "reporting"),
-    ("merge",),
+    ("leaderboard", "merge"),
     ("clusters",),
     ("api", "speed"),
     ("catalogue",),
@@ -212,6 +212,7 @@ def test_planning_holds_no_tensor_and_no_loaded_data() -> None:
     [
         "benchmark",
         "benchmark.records",
+        "benchmark.leaderboard",
         "benchmark.merge",
         "benchmark.reporting",
         "benchmark.settings",

@@ -31,9 +31,22 @@ KEPT = (
 )
 """What an archive holds of a results folder; weights and logs are left."""
 
+LARGEST = 2**31
+"""Bytes that an archive may unpack to: a stranger's megabyte may stand for any number of them."""
 
-def pack(folder: Path, into: Path = FOLDER) -> Path:
-    """Archives a results folder; the same content gives the same bytes.
+
+def names(folder: Path = FOLDER) -> list[str]:
+    """The archives in a folder, by name."""
+    return sorted(file.name.removesuffix(ENDING) for file in folder.glob(f"*{ENDING}"))
+
+
+def file_of(name: str, folder: Path = FOLDER) -> Path:
+    """The archive of that name."""
+    return folder / f"{name}{ENDING}"
+
+
+def pack(folder: Path, into: Path = FOLDER, name: str = "") -> Path:
+    """Archives a results folder under its own name or another; the same content gives the same bytes.
 
     Raises:
         UserError: where its records are not fit to be cited: unreadable, altered, without arrays, of code
@@ -42,7 +55,7 @@ def pack(folder: Path, into: Path = FOLDER) -> Path:
     results = Results.read(folder)
     if not results.records:
         raise UserError(f"{folder} holds no finished run: there is nothing to archive")
-    for reason in [*results.problems, *_unfit(results)]:
+    for reason in [*results.problems, *unfit(results)]:
         raise UserError(f"{folder} can't be archived: {reason}")
     content = io.BytesIO()
     with tarfile.open(fileobj=content, mode="w") as archive:
@@ -51,11 +64,11 @@ def pack(folder: Path, into: Path = FOLDER) -> Path:
             member.size = file.stat().st_size
             with file.open("rb") as stream:
                 archive.addfile(member, stream)
-    make_folder(into)
-    return write(into / f"{folder.resolve().name}{ENDING}", lzma.compress(content.getvalue(), preset=9))
+    file = file_of(name or folder.resolve().name, make_folder(into))
+    return write(file, lzma.compress(content.getvalue(), preset=9))
 
 
-def _unfit(results: Results) -> Iterator[str]:
+def unfit(results: Results) -> Iterator[str]:
     """Why records should not stand for a result."""
     assert results.folder is not None
     everyone = [*results.records, *results.trials]
@@ -84,16 +97,26 @@ def opened(name: str, folder: Path = FOLDER) -> Iterator[Results]:
     Raises:
         UserError: where there is no such archive, or where it can't be read.
     """
-    file = folder / f"{name}{ENDING}"
+    file = file_of(name, folder)
     with TemporaryDirectory() as place:
         try:
             with tarfile.open(file) as archive:
-                archive.extractall(place, filter="data")
+                _extract(archive, place)
         except (OSError, tarfile.TarError, lzma.LZMAError, EOFError) as error:
             raise UserError(
                 f"{file} can't be read ({error}): pack it with benchmark.reporting.archive"
             ) from error
         yield Results.read(place)
+
+
+def _extract(archive: tarfile.TarFile, place: str) -> None:
+    """Raises TarError for what no packed results folder holds: too much, or a way out of its folder."""
+    left = LARGEST
+    for member in archive:
+        left -= tarfile.BLOCKSIZE + member.size
+        if left < 0:
+            raise tarfile.TarError(f"it holds more than {LARGEST:,} bytes")
+        archive.extract(member, place, filter="data")
 
 
 def commands(records: Iterable[Record]) -> list[str]:

@@ -2,7 +2,8 @@
 
 A page `docs/NAME.md` of that kind is made of its template `docs/NAME.md.j2`, in which `experiment("NAME")` is
 the archive `results/reference/NAME.tar.xz`, `sheet("NAME")` the lines of `results/reference/NAME.csv`, and
-`measured("NAME")` what the speed command left in `results/reference/speed/NAME.json`.
+`measured("NAME")` what the speed command left in `results/reference/speed/NAME.json`; `leaderboard()` is what
+`results/leaderboard.parquet` holds.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from benchmark.errors import UserError, unknown
 from benchmark.records import LAST
 from benchmark.reporting import archive, figures
 from benchmark.reporting.differences import differences
+from benchmark.reporting.leaderboard.page import read_leaderboard
 from benchmark.reporting.measured import Measured, pipe_table
 from benchmark.reporting.output import make_folder
 from benchmark.reporting.results import Results
@@ -182,8 +184,8 @@ class Documents:
     pictures: dict[str, figures.Drawing]
 
     @classmethod
-    def made(cls, stack: ExitStack) -> Documents:
-        """Of the committed archives, which stay open as long as the stack.
+    def made(cls, opened: Callable[[str], Results]) -> Documents:
+        """Of the committed archives, each as `opened` gives it.
 
         Raises:
             UserError: for an archive that is missing, and for a row or column that it doesn't have.
@@ -192,28 +194,32 @@ class Documents:
 
         def experiment(name: str) -> Experiment:
             if name not in known:
-                known[name] = Experiment(name, stack.enter_context(archive.opened(name)))
+                known[name] = Experiment(name, opened(name))
             return known[name]
 
-        environment = Environment(
-            loader=FileSystemLoader(DOCS),
-            undefined=StrictUndefined,
-            trim_blocks=True,
-            lstrip_blocks=True,
-            keep_trailing_newline=True,
-        )
-        environment.globals |= {
-            "experiment": experiment,
-            "sheet": sheet,
-            "measured": lambda name: Measured.read(archive.FOLDER / "speed" / f"{name}.json"),
-            "pipe_table": pipe_table,
-        }
-        pages = {
-            DOCS / name.removesuffix(ENDING): environment.get_template(name).render()
-            for name in sorted(file.name for file in DOCS.glob(f"*{ENDING}"))
-        }
+        names = sorted(file.name.removesuffix(ENDING) for file in DOCS.glob(f"*{ENDING}"))
+        pages = {DOCS / name: page(name, experiment=experiment) for name in names}
         pictures = {name: drawing for each in known.values() for name, drawing in each.pictures.items()}
         return cls(pages, pictures)
+
+
+def page(name: str, **further: Any) -> str:
+    """The text of `docs/NAME.md`, of its template and what that may name."""
+    environment = Environment(
+        loader=FileSystemLoader(DOCS),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.globals |= {
+        "sheet": sheet,
+        "measured": lambda name: Measured.read(archive.FOLDER / "speed" / f"{name}.json"),
+        "leaderboard": read_leaderboard,
+        "pipe_table": pipe_table,
+        **further,
+    }
+    return environment.get_template(f"{name}{ENDING}").render()
 
 
 def sheet(name: str) -> list[dict[str, str]]:
@@ -225,7 +231,7 @@ def sheet(name: str) -> list[dict[str, str]]:
 def main() -> None:
     """Writes every page and picture."""
     with ExitStack() as stack:
-        documents = Documents.made(stack)
+        documents = Documents.made(lambda name: stack.enter_context(archive.opened(name)))
         for path, text in documents.pages.items():
             path.write_text(text, encoding="utf-8")
             print(f"wrote {path}")

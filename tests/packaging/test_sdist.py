@@ -16,7 +16,7 @@ from tests.packaging.commands import ROOT, files
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300), pytest.mark.xdist_group("wheel")]
 
-LEFT_OUT = (".ci/", ".gitignore", "results/reference/")
+LEFT_OUT = (".ci/", ".gitignore", "results/reference/", "results/submissions/")
 MADE = ("PKG-INFO", "setup.cfg", "wcord_bench.egg-info/")
 WHEEL = "import sys; from setuptools import build_meta; build_meta.build_wheel(sys.argv[1])"
 

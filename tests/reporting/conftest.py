@@ -1,10 +1,24 @@
 """A results folder as a benchmark would leave it: two tasks, few labels, failures, and damaged records."""
 
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from functools import cache
 from pathlib import Path
 
 import pytest
 
+from benchmark.reporting import archive
+from benchmark.reporting.results import Results
 from tests.reporting.fake_records import all_records, make_record, write_run
+
+
+@pytest.fixture(scope="session")
+def archived() -> Iterator[Callable[[str, Path], Results]]:
+    """(name, folder) -> the results in that archive, unpacked once for all tests of a process."""
+    if (archive.FOLDER.parents[1] / "PKG-INFO").exists():
+        pytest.skip("the archived records are not part of a source distribution")
+    with ExitStack() as stack:
+        yield cache(lambda name, folder: stack.enter_context(archive.opened(name, folder)))
 
 
 @pytest.fixture

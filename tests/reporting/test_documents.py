@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import ExitStack
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -17,17 +16,17 @@ from benchmark.reporting.measured import Measured
 from benchmark.reporting.results import Results
 from tests.reporting.fake_records import make_record
 
+pytestmark = pytest.mark.xdist_group("archives")
+
 
 @pytest.fixture(scope="module")
-def documents() -> Iterator[Documents]:
-    if (DOCS.parent / "PKG-INFO").exists():
-        pytest.skip("the archived records are not part of a source distribution")
-    with ExitStack() as stack:
-        yield Documents.made(stack)
+def documents(archived: Callable[[str, Path], Results]) -> Documents:
+    return Documents.made(lambda name: archived(name, archive.FOLDER))
 
 
 def test_every_page_of_numbers_is_made_of_the_archived_records(documents: Documents) -> None:
-    assert {"results.md", "findings.md", "protocol.md", "performance.md"} <= {p.name for p in documents.pages}
+    made = {"results.md", "findings.md", "protocol.md", "performance.md", "leaderboard.md"}
+    assert made <= {path.name for path in documents.pages}
     for path, text in documents.pages.items():
         assert path.read_text(encoding="utf-8") == text, "run: python -m benchmark.reporting.documents"
 
