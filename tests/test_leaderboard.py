@@ -203,6 +203,12 @@ def better_than_its_logits(path: Path) -> None:
     scored(path, 1.0)
 
 
+def without_predictions(path: Path) -> None:
+    record = record_of(path)
+    np.savez_compressed(path / ARRAYS, test_label=left_by(record)["test_label"])
+    sealed(path, record)
+
+
 def labelled_anew(path: Path) -> None:
     prediction = left_by(record_of(path))["test_prediction"]
     rearranged(path, test_label=prediction)
@@ -246,6 +252,15 @@ FAULTS: dict[str, tuple[Callable[[Path], object], tuple[str, ...]]] = {
     "altered predictions, sealed": (guessed_better, ("its predictions 1.0000: it was altered",)),
     "altered predictions and score": (better_than_its_logits, ("are not those of its logits",)),
     "altered labels": (labelled_anew, ("other labels than the other runs of the same data",)),
+    "pickled labels": (
+        lambda path: rearranged(path, test_label=np.array([None] * SAMPLES)),
+        (f"{ARRAYS} can't be read", "allow_pickle"),
+    ),
+    "no predictions": (without_predictions, ("lacks the predictions or the labels",)),
+    "another anchor": (
+        lambda path: rewrite(path, run={"baseline": "scratch"}, about={"anchor": True}),
+        ("its group has an anchor of other code or settings",),
+    ),
     "fewer samples": (lambda path: rewrite(path, about={"num_test": 41}), ("40 test samples", "41")),
     "altered weights": (
         lambda path: flipped(path, WEIGHTS),

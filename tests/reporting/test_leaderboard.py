@@ -47,6 +47,7 @@ def ranks(frame: pd.DataFrame) -> dict[str, int | str]:
 # --- of the committed archives ---
 
 
+@pytest.mark.timeout(300)
 @pytest.mark.xdist_group("archives")
 def test_the_committed_leaderboard_is_what_the_committed_archives_give(archived: Archived) -> None:
     found = leaderboard_frame(sources(archived, archive.FOLDER, SUBMISSIONS))
@@ -56,6 +57,7 @@ def test_the_committed_leaderboard_is_what_the_committed_archives_give(archived:
     pd.testing.assert_frame_equal(committed, found, check_dtype=False, obj=remedy)
 
 
+@pytest.mark.timeout(300)
 @pytest.mark.xdist_group("archives")
 def test_whatever_is_on_it_would_be_admitted(archived: Archived) -> None:
     found = sources(archived, archive.FOLDER, SUBMISSIONS)

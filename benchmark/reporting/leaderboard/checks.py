@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 
 import numpy as np
 
@@ -12,7 +12,8 @@ from benchmark.checksums import ARRAYS, WEIGHTS, AlteredFile, open_checked
 from benchmark.records import LAST, Record
 from benchmark.reporting import archive
 from benchmark.reporting.frame import contradiction
-from benchmark.reporting.leaderboard.frame import suite_version
+from benchmark.reporting.identity import identity, shared_overrides
+from benchmark.reporting.leaderboard.frame import group_of, suite_version
 from benchmark.reporting.leaderboard.sources import Source
 from benchmark.reporting.results import Results
 from benchmark.reporting.rows import grouped
@@ -53,9 +54,16 @@ class Known:
     @cached_property
     def versions(self) -> set[str]:
         """Of the suite: those that have a group, and the present one."""
-        return {version for _, each in self._records() if (version := suite_version(each))} | (
-            {self.version} if self.version else set()
-        )
+        return {self.version, *(suite_version(record) for _, record in self._records())} - {""}
+
+    @cached_property
+    def anchors(self) -> dict[str, set[str]]:
+        """Group -> the rows of its anchor."""
+        found: dict[str, set[str]] = {}
+        for _, record in self._records():
+            if _is_anchor(record):
+                found.setdefault(group_of(record), set()).add(identity(record).row)
+        return found
 
     @cached_property
     def fingerprints(self) -> dict[Dataset, set[str]]:
@@ -88,11 +96,10 @@ def complaints(results: Results, known: Known) -> list[str]:
         return [*results.problems, f"{results.folder} holds no finished run: there is nothing to submit"]
     found = [*results.problems, *archive.unfit(results)]
     for record in results.records:
-        lines = (*_origin(record, known), *_repetition(record, known), *_files(results, record, known))
-        found += [f"{record.folder}: {line}" for line in lines]
-    found += _copies(results.records)
-    found += _untried(results)
-    return list(dict.fromkeys(found))
+        for check in (_origin, _anchor, _repetition, partial(_files, results)):
+            found += [f"{record.folder}: {line}" for line in check(record, known)]
+    found += [*_copies(results.records), *_untried(results)]
+    return list(dict.fromkeys([*found, *results.problems]))  # these grow as arrays are read
 
 
 def _origin(record: Record, known: Known) -> Iterator[str]:
@@ -115,6 +122,16 @@ def _origin(record: Record, known: Known) -> Iterator[str]:
         )
     if record.status == "finished" and not record.teacher.checksum:
         yield "it names no checksum of its teacher: run it again"
+
+
+def _anchor(record: Record, known: Known) -> Iterator[str]:
+    """Whether it would stand beside the row that all differences of its group are taken to."""
+    row = identity(record).row
+    if _is_anchor(record) and row not in known.anchors.get(group_of(record), {row}):
+        yield (
+            "its group has an anchor of other code or settings, to which all differences are taken: leave "
+            f"this {record.about.baseline_title or record.run.baseline} out"
+        )
 
 
 def _repetition(record: Record, known: Known) -> Iterator[str]:
@@ -166,18 +183,22 @@ def _searched(record: Record) -> tuple[str, ...]:
 def _files(results: Results, record: Record, known: Known) -> Iterator[str]:
     """Whether what lies beside it is what its run left, and says what the record says."""
     assert results.folder is not None
+    folder = results.folder / "runs" / record.folder
     if record.files is None:
         yield "it holds no checksums of its files, as an old record: run it again"
     try:
-        weights = results.folder / "runs" / record.folder / WEIGHTS
-        if weights.exists() and (stream := open_checked(weights, record.files)) is not None:
+        if (folder / WEIGHTS).exists() and (stream := open_checked(folder / WEIGHTS, record.files)):
             stream.close()
     except AlteredFile as altered:
         yield str(altered)
     arrays = results.arrays(record, "test_label", "test_prediction", "test_logits")
     score = record.results.score(LAST, TOP1)
-    if score is None or not {"test_label", "test_prediction"} <= arrays.keys():
-        return  # masks, of which a few are kept; a run that did not finish; arrays that were named above
+    if score is None or not (folder / ARRAYS).exists():
+        return  # masks, of which a few are kept; a run that did not finish; missing arrays are named above
+    if not {"test_label", "test_prediction"} <= arrays.keys():
+        if arrays or not any(line.startswith(f"{record.folder}: {ARRAYS}") for line in results.problems):
+            yield f"its {ARRAYS} lacks the predictions or the labels of test samples"
+        return
     label, prediction = arrays["test_label"], arrays["test_prediction"]
     if label.ndim != 1 or label.shape != prediction.shape or not label.size:
         yield f"its {ARRAYS} has predictions {prediction.shape} for labels {label.shape}"
@@ -187,8 +208,9 @@ def _files(results: Results, record: Record, known: Known) -> Iterator[str]:
     if record.about.num_test not in (None, len(label)):
         yield f"its {ARRAYS} has {len(label):,} test samples, the record {record.about.num_test:,}"
     right = (prediction == label)[label >= 0]
-    if abs(right.mean() - score) * len(right) > 0.5:
-        yield f"its record says {score:.4f} for {TOP1}, its predictions {right.mean():.4f}: it was altered"
+    share = right.sum() / max(len(right), 1)
+    if not abs(share - score) * len(right) < 0.5 or not len(right):
+        yield f"its record says {score:.4f} for {TOP1}, its predictions {share:.4f}: it was altered"
     logits = arrays.get("test_logits")
     if logits is not None and not _chosen(logits, prediction):
         yield f"its {ARRAYS} has predictions that are not those of its logits: it was altered"
@@ -201,6 +223,12 @@ def _chosen(logits: np.ndarray, prediction: np.ndarray) -> bool:
     if prediction.min() < 0 or prediction.max() >= logits.shape[1]:
         return False
     return bool((logits[np.arange(len(logits)), prediction] >= logits.max(axis=1)).all())
+
+
+def _is_anchor(record: Record) -> bool:
+    """One with settings of its own stands in nobody's way."""
+    condition = record.condition
+    return record.about.anchor and condition.overrides == shared_overrides(condition.overrides)
 
 
 def _dataset(record: Record) -> Dataset:

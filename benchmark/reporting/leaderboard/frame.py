@@ -21,7 +21,7 @@ from benchmark.reporting import archive
 from benchmark.reporting.differences import best_rows, differences
 from benchmark.reporting.formatting import failures
 from benchmark.reporting.frame import CONDITIONS, distinct, sort_key, typed_frame
-from benchmark.reporting.identity import stable_id
+from benchmark.reporting.identity import identity, stable_id
 from benchmark.reporting.inference import Difference
 from benchmark.reporting.leaderboard.sources import Source
 from benchmark.reporting.panels import Panel
@@ -78,6 +78,16 @@ def suite_version(record: Record) -> str:
     return record.provenance.versions.get(INSTALLED, "")
 
 
+def group_of(record: Record) -> str:
+    """The id of the group that a run stands in; a control with a teacher of its own may join another."""
+    return _group(record, identity(record).comparison)
+
+
+def _group(record: Record, comparison: str) -> str:
+    # Not the comparison alone: two versions of the suite have the same one.
+    return stable_id((_apart(record), comparison))
+
+
 def _apart(record: Record) -> tuple[str, int, int]:
     """What no group goes over: a teacher more in a submission must not change what others stand on."""
     return suite_version(record), record.condition.teacher_seed, record.condition.split_seed
@@ -121,8 +131,7 @@ class _Group:
         rest.sort(
             key=lambda row: (self._unranked[row.id], row.about.order, row.condition["overrides"], row.id)
         )
-        # Not the comparison alone: two versions of the suite have the same one.
-        group = stable_id((_apart(self._typical.records[0]), self._typical.comparison))
+        group = _group(self._typical.records[0], self._typical.comparison)
         shared = {"group": group, **_question(self._panel, self._typical)}
         standing, anchors, best = self._standing(), self._to_anchors(), self._to_best()
         lines = [
