@@ -110,9 +110,11 @@ def opened(name: str, folder: Path = FOLDER) -> Iterator[Results]:
 
 
 def _extract(archive: tarfile.TarFile, place: str) -> None:
-    """Raises TarError for what no packed results folder holds: too much, or a way out of its folder."""
+    """Raises TarError for what no packed results folder holds: too much, a link, a way out of its folder."""
     left = LARGEST
     for member in archive:
+        if not (member.isreg() or member.isdir()):
+            raise tarfile.TarError(f"{member.name} is no file")
         left -= tarfile.BLOCKSIZE + member.size
         if left < 0:
             raise tarfile.TarError(f"it holds more than {LARGEST:,} bytes")

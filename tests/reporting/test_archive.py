@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import tarfile
 from pathlib import Path
 
 import numpy as np
@@ -70,6 +71,25 @@ def test_a_missing_or_damaged_archive_is_one_line(tmp_path: Path) -> None:
     for name in ("bad", "none"):
         with pytest.raises(UserError, match=rf"{name}\.tar\.xz can't be read"), opened(name, tmp_path):
             pass
+
+
+@pytest.mark.parametrize(
+    "kind", [tarfile.LNKTYPE, tarfile.SYMTYPE, tarfile.FIFOTYPE], ids=["hard", "soft", "pipe"]
+)
+def test_an_archive_of_anything_but_files_is_one_line(tmp_path: Path, kind: bytes) -> None:
+    member = tarfile.TarInfo("runs/some/record.json")
+    member.type, member.linkname = kind, "elsewhere"
+    with tarfile.open(tmp_path / "bad.tar.xz", "w:xz") as archive:
+        archive.addfile(member)
+    with pytest.raises(UserError, match=r"record\.json is no file"), opened("bad", tmp_path):
+        pass
+
+
+def test_an_archive_writes_nothing_outside_of_its_folder(tmp_path: Path) -> None:
+    with tarfile.open(tmp_path / "bad.tar.xz", "w:xz") as archive:
+        archive.addfile(tarfile.TarInfo("../out.json"))
+    with pytest.raises(UserError, match="can't be read"), opened("bad", tmp_path):
+        pass
 
 
 def test_commands_stand_once_in_the_order_of_their_first_run() -> None:

@@ -38,7 +38,7 @@ class Known:
     sources: list[Source]
     version: str = ""
     new_data: Collection[str] = ()
-    _labels: dict[str, np.ndarray] = field(default_factory=dict)
+    _labels: dict[str, np.ndarray] = field(default_factory=dict, init=False, repr=False)
 
     @cached_property
     def runs(self) -> dict[str, tuple[str, Record]]:
@@ -114,11 +114,11 @@ def _origin(record: Record, known: Known) -> Iterator[str]:
         yield f"it is of version {version} of the suite, unknown here: {', '.join(sorted(known.versions))}"
     fingerprints = known.fingerprints.get(_dataset(record), set())
     if told.data_fingerprint not in fingerprints and record.run.dataset not in known.new_data:
-        ours = f"known is {' or '.join(sorted(fingerprints))}" if fingerprints else "none of it is known"
+        known_is = f"known is {' or '.join(sorted(fingerprints))}" if fingerprints else "none of it is known"
         name = " ".join(filter(None, (record.run.dataset, record.condition.fold)))
         yield (
-            f"its data {name} has the fingerprint {told.data_fingerprint or '(none)'}, {ours}: run it on "
-            f"that data, or say --new-data {record.run.dataset}"
+            f"its data {name} has the fingerprint {told.data_fingerprint or '(none)'}, {known_is}: "
+            f"if other data is meant, say --new-data {record.run.dataset}"
         )
     if record.status == "finished" and not record.teacher.checksum:
         yield "it names no checksum of its teacher: run it again"
