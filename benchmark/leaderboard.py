@@ -6,15 +6,15 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 from typing import Any, cast
 
 import tyro
 
+import benchmark
 from benchmark.arguments import parsed
 from benchmark.errors import UserError
-from benchmark.program import INSTALLED
 from benchmark.reporting import archive
 from benchmark.reporting.documents import DOCS, page
 from benchmark.reporting.leaderboard.checks import Known, complaints
@@ -110,7 +110,7 @@ def _opened(path: Path, stack: ExitStack) -> Results:
 
 def _version() -> str:
     try:
-        return version(INSTALLED)
+        return benchmark.__version__
     except PackageNotFoundError:
         return ""
 

@@ -109,7 +109,7 @@ def _origin(record: Record, known: Known) -> Iterator[str]:
         yield "it names no commit: run it from a checkout of the suite"
     version = suite_version(record)
     if not version:
-        yield "it names no version of the suite: install that (pip install -e .), and run it again"
+        yield "it names no version of the suite: run it again with this one"
     elif version not in known.versions:
         yield f"it is of version {version} of the suite, unknown here: {', '.join(sorted(known.versions))}"
     fingerprints = known.fingerprints.get(_dataset(record), set())
