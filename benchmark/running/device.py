@@ -48,9 +48,11 @@ def make_fabric(device: str, precision: str, devices: int = 1, nodes: int = 1) -
         repeat_exactly()
     bf16 = CPUBfloat16() if kind == "cpu" else MixedPrecision("bf16-mixed", kind)
     plugins: list[Any] = [bf16] if precision == "bf16" else []
-    if devices * nodes == 1:
-        return Fabric(accelerator=kind, devices=1 if kind == "cpu" else [int(number or 0)], plugins=plugins)
+    # Named, so that what a scheduler's variables say is not heeded: the settings say it.
     environment = TorchElasticEnvironment() if launching.by_torchrun() else LightningEnvironment()
+    if devices * nodes == 1:
+        chosen = 1 if kind == "cpu" else [int(number or 0)]
+        return Fabric(accelerator=kind, devices=chosen, plugins=[environment, *plugins])
     patience = PLANNING if nodes > 1 or launching.by_torchrun() else MEETING
     return Fabric(
         accelerator=kind,

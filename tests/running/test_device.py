@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 from torch import nn
@@ -55,3 +57,12 @@ def test_float32_computes_everything_in_float32():
 def test_a_device_that_is_not_there_is_a_message(device):
     with pytest.raises(UserError, match=f"--device {device}: .*give"):
         make_fabric(device, "32")
+
+
+@pytest.mark.filterwarnings("error")
+def test_what_slurm_says_of_tasks_is_not_heeded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "srun").touch(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    assert make_fabric("cpu", "32").world_size == 1
+    monkeypatch.setenv("SLURM_NTASKS", "2")
+    assert make_fabric("cpu", "32").world_size == 1
