@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 from dataclasses import replace
@@ -15,6 +16,18 @@ from benchmark.settings import Settings, arguments_of
 
 NOTICE_SECONDS = 120
 """How long before its end a job is told of it: enough to end a step and write snapshots."""
+SCRIPT = """#!/bin/bash
+{options}
+cd {here}
+# srun does not take this over from the job.
+if [ -n "$SLURM_CPUS_PER_TASK" ]; then export SRUN_CPUS_PER_TASK="$SLURM_CPUS_PER_TASK"; fi
+srun {command} --shard "$SLURM_ARRAY_TASK_ID/{jobs}"
+code=$?
+# It was told of its end and has written snapshots: another job goes on from there. (Queued again, this one
+# would not be told of its end a second time.)
+if [ "$code" -eq {interrupted} ]; then sbatch --array="$SLURM_ARRAY_TASK_ID" {script}; fi
+exit "$code"
+"""
 
 
 def write_array(settings: Settings) -> Path:
@@ -27,18 +40,23 @@ def write_array(settings: Settings) -> Path:
         f"--job-name=wcord-{settings.folder.name}",
         f"--array=1-{settings.jobs}",
         f"--output={folder.resolve()}/%A_%a.out",
+        "--open-mode=append",
         f"--signal=TERM@{NOTICE_SECONDS}",
         "--requeue",
         *(f"--{option.removeprefix('--')}" for option in settings.slurm),
     ]
-    lines = [
-        "#!/bin/bash",
-        *(f"#SBATCH {option}" for option in options),
-        f"cd {shlex.quote(str(Path.cwd()))}",
-        f'srun {shlex.join(command)} --shard "$SLURM_ARRAY_TASK_ID/{settings.jobs}"',
-    ]
+    header = "\n".join(f"#SBATCH {shlex.quote(option)}" for option in options)
     script = folder / "array.sh"
-    script.write_text("\n".join(lines) + "\n")
+    script.write_text(
+        SCRIPT.format(
+            options=header,
+            here=shlex.quote(str(Path.cwd())),
+            command=shlex.join(command),
+            jobs=settings.jobs,
+            interrupted=128 + signal.SIGTERM,
+            script=shlex.quote(str(script.resolve())),
+        )
+    )
     script.chmod(0o755)
     return script
 

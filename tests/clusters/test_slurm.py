@@ -1,0 +1,114 @@
+"""Slurm itself: an array's jobs run the grid, and what is interrupted goes on in another job."""
+
+from __future__ import annotations
+
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.clusters import slurm
+from tests.command import numbers, records, run
+
+ROOT = Path(__file__).resolve().parents[2]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900), pytest.mark.xdist_group("slurm")]
+STUDY = (
+    *("--datasets", "shapes", "--pairs", "conv2d_16-conv2d_8", "--train-samples", "256", "--device", "cpu"),
+    *("--teacher-samples", "64", "--teacher-epochs", "1"),
+)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def controller() -> Iterator[None]:
+    """Commands find a Slurm: that of this machine, or one that is started for the tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("OMP_NUM_THREADS", "1")  # as here
+        patch.chdir(ROOT)
+        if slurm.answers():
+            yield
+        elif slurm.programs() is None:
+            pytest.skip("no Slurm: this machine is no node of one, and lacks slurmctld, slurmd or munged")
+        else:
+            with tempfile.TemporaryDirectory(prefix="slurm-") as folder, slurm.one_node(Path(folder)) as file:
+                patch.setenv("SLURM_CONF", str(file))
+                yield
+
+
+def grid(results: Path, *arguments: str, report: bool = False) -> None:
+    names = ("scratch", "kd")
+    assert run(results, *STUDY, *arguments, baselines=names, task="compression", report=report) == 0
+
+
+def submitted(results: Path, capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    """The number of the array; its jobs stay on this node, which has the folder."""
+    capsys.readouterr()
+    grid(results, *arguments, "--executor", "slurm", "--slurm", f"nodelist={slurm.node()}", "time=30")
+    lines = capsys.readouterr().out.splitlines()
+    (line,) = (line for line in lines if line.startswith("Submitted batch job "))
+    return line.split()[-1]
+
+
+def states() -> list[str]:
+    """Of the jobs that are not over; those that go on where an array's stopped have numbers of their own."""
+    asked = ["squeue", "--noheader", "--array", "--me", "--name=wcord-t", "--format=%T"]
+    return subprocess.run(asked, capture_output=True, text=True, check=True).stdout.split()
+
+
+def wait(until: Callable[[], bool]) -> None:
+    while not until():  # the test's own limit ends it
+        time.sleep(0.2)
+
+
+def printed(results: Path) -> str:
+    return "".join(file.read_text() for file in (results / "t" / "slurm").glob("*.out"))
+
+
+def same(results: Path, others: Path) -> None:
+    found, expected = records(results), records(others)
+    assert found.keys() == expected.keys(), printed(results)
+    for slug, record in found.items():
+        assert numbers(record) == numbers(expected[slug])
+        assert record.files == expected[slug].files, "weights, arrays and history, to the byte"
+        assert record.provenance.threads == expected[slug].provenance.threads
+    assert not list(results.rglob("*.lock"))
+
+
+def test_the_jobs_of_an_array_leave_the_records_of_one_process(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ("--seeds", "0", "1", "--epochs", "2")
+    grid(tmp_path / "one", *arguments)
+    results = tmp_path / "with a space"
+    job = submitted(results, capsys, *arguments, "--jobs", "2")
+    wait(lambda: not states())
+    same(results, tmp_path / "one")
+    assert printed(results).count("epoch 1/1 ") == 1, "the teacher was trained more than once"
+    assert {file.name for file in (results / "t" / "slurm").glob("*.out")} == {f"{job}_1.out", f"{job}_2.out"}
+    grid(results, "--report-only", report=True)
+    assert (results / "t" / "tables" / "compression.txt").exists()
+
+
+@pytest.mark.parametrize("interruption", ["told of its end", "preempted"])
+def test_what_an_interrupted_job_was_at_goes_on_in_another(
+    interruption: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`--signal` tells a job's steps of its end as scancel does here; who preempts a job, requeues it."""
+    arguments = ("--seeds", "0", "--epochs", "30", "--snapshot-minutes", "0")
+    grid(tmp_path / "one", *arguments)
+    results = tmp_path / "slurm"
+    job = submitted(results, capsys, *arguments, "--jobs", "1")
+    histories = results / "t" / "runs"
+    wait(lambda: any(len(f.read_text().splitlines()) > 2 for f in histories.glob("*/history.jsonl")))
+    interrupt = {
+        "told of its end": ["scancel", "--signal=TERM", f"{job}_1"],
+        "preempted": ["scontrol", "requeue", f"{job}_1"],
+    }[interruption]
+    subprocess.run(interrupt, check=True)
+    wait(lambda: not states())
+    same(results, tmp_path / "one")
+    told = printed(results)
+    assert told.count("epoch 1/30 ") == 1, "it started over, in spite of its snapshots"
+    assert ("interrupted; finished runs" in told) or interruption == "preempted"
