@@ -58,9 +58,9 @@ def train(settings: Settings, console: Console) -> list[str]:
     from benchmark.running.followers import together
     from benchmark.running.ledger import Ledger
     from benchmark.running.local import make_executor
-    from benchmark.running.sharding import shard
+    from benchmark.running.sharding import own_first, shard
     from benchmark.running.store import check_writable
-    from benchmark.running.tuning import Tuner
+    from benchmark.running.tuning import chosen_settings
     from benchmark.training.materials import Workbench
 
     with make_display(console) as display:
@@ -69,16 +69,18 @@ def train(settings: Settings, console: Console) -> list[str]:
         check_writable(settings.folder)
         plan = make_plan(settings, registry, display.say, workbench.load)
         cohorts = plan.cohorts
+        ledger = Ledger(settings.folder, registry)
         with together(settings, executor.fabric):
+            performer = _elsewhere(settings, ledger, display) or executor
             if plan.tuning:
-                chosen = Tuner(settings.folder, executor).tune(plan.tuning)
+                performer.execute(own_first(plan.tuning, *settings.shard_of()))
+                chosen = chosen_settings(plan.tuning, ledger)
                 cohorts = tuple(tuned(cohort, chosen) for cohort in cohorts)
-            elsewhere = _executor(settings, Ledger(settings.folder, registry), display)
-            (elsewhere or executor).execute(shard(cohorts, *settings.shard_of()))
-        return executor.failures + (elsewhere.failures if elsewhere else [])
+            performer.execute(shard(cohorts, *settings.shard_of()))
+        return performer.failures
 
 
-def _executor(settings: Settings, ledger: Ledger, display: PlainDisplay) -> RayExecutor | WorkerPool | None:
+def _elsewhere(settings: Settings, ledger: Ledger, display: PlainDisplay) -> RayExecutor | WorkerPool | None:
     """Who executes a grid outside of this process; None where nobody is asked to."""
     if settings.executor == "ray":
         from benchmark.clusters.ray_cluster import RayExecutor

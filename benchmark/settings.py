@@ -100,8 +100,7 @@ class Settings:
     device: str = "auto"
     """auto, cpu, cuda, or cuda:N."""
     jobs: int = 1
-    """Processes that train cohorts side by side; cores and GPUs are shared out among them. Trials of tuning
-    stay in one."""
+    """Processes that train cohorts side by side; cores and GPUs are shared out among them."""
     devices: int = 1
     """GPUs (with --device cpu: processes) of a machine that train every cohort together, each a share of
     every batch. torchrun tells it by itself."""
@@ -281,11 +280,6 @@ class Settings:
                 raise UserError(f"{flag(name)} goes with --executor {executor}: give both")
         if self.shard and self.executor != "local":
             raise UserError(f"--shard is a part of a grid, and --executor {self.executor} divides it itself")
-        if self.tune and self.executor == "ray":
-            raise UserError(
-                "--executor ray runs no trials: tune with --executor local, then give the chosen settings "
-                "(results/NAME/tuned/*.yaml) as --config"
-            )
         self._check_processes()
         if self.download and self.data_dir is None:
             raise UserError("--download needs a folder to put the data in: give --data-dir DIR")

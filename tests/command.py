@@ -41,3 +41,21 @@ def records(results: Path) -> dict[str, Record]:
 def numbers(record: Record) -> tuple[Results, Teacher]:
     """What the law of the cohort speaks of: the results of a record, not its measurements."""
     return record.results, record.teacher
+
+
+def trials(results: Path) -> dict[str, Record]:
+    """Trial name -> its record; with few labels those of the companion with all labels stay out."""
+    found = {}
+    for file in sorted((results / "t" / "trials").glob("*/record.json")):
+        record = benchmark_records.read_record(file)
+        assert record is not None
+        assert record.trial is not None
+        found.setdefault(record.condition.label_fraction, {})[
+            f"{record.run.baseline} {record.trial.number}"
+        ] = record
+    return found[min(found)]
+
+
+def outcome(record: Record) -> tuple:
+    """What of a trial must not depend on company, interruption or hidden labels."""
+    return record.status, record.trial, record.results, record.hyperparameters

@@ -66,7 +66,6 @@ def test_a_shard_is_a_number_out_of_so_many(shard: str) -> None:
         ("--slurm partition=gpu", "--executor slurm"),
         ("--ray-address auto", "--executor ray"),
         ("--shard 1/2 --executor ray", "divides it itself"),
-        ("--tune 4 --executor ray", "--executor local"),
         ("--devices 2 --jobs 2", "give one of them"),
         ("--devices 2 --executor ray", "leave out --devices"),
         ("--devices 2 --device cuda:1", "give cuda"),

@@ -29,8 +29,7 @@ def print_plan(settings: Settings, console: Console) -> None:
     pending = {id(cohort): {run.name for run in ledger.pending(cohort)} for cohort in plan.cohorts}
     for line in (_cohorts if settings.verbose else _sums)(plan, pending):
         say(line)
-    for line in (*ledger.problems, *ledger.outdated()):
-        say(line)
+    ledger.tell(say)
     for line in plan.missing:
         say(f"missing: {line}")
     if plan.tuning:

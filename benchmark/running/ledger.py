@@ -1,64 +1,110 @@
-"""What of a plan is recorded in a results folder already."""
+"""What of a plan is recorded in a results folder already, and who is at the rest."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from benchmark import records
 from benchmark.planning.specs import CohortSpec, RunSpec
 from benchmark.plugins import Registry
+from benchmark.running.locks import Claim, locked, sweep
 from benchmark.running.store import RunFolder
 
 
 class Ledger:
-    """What of a plan is recorded in a results folder already.
-
-    problems   a line for each damaged record; the run counts as not recorded
-    """
+    """What of a plan is recorded in a results folder already. A damaged record counts as none."""
 
     def __init__(self, folder: Path, registry: Registry):
         self.folder, self._registry = folder, registry
-        self.problems: list[str] = []
-        self._outdated: dict[str, set[str]] = {}
+        self._damaged: list[str] = []
+        self._told: set[str] = set()
+        self._outdated: dict[tuple[str, Path], set[str]] = {}
 
-    def pending(self, cohort: CohortSpec) -> tuple[RunSpec, ...]:
-        """The runs of a cohort that have no valid record, or one of a failure: these are tried again."""
-        return tuple(run for run in cohort.runs if self._record(run) in (None, "failed"))
+    def pending(self, cohort: CohortSpec, failed: bool = True) -> tuple[RunSpec, ...]:
+        """The runs of a cohort that have no valid record, or (where `failed` ones are tried again) one of a
+        failure; beside such a trial all trials of its baseline, with which it is halved."""
+        missing = {
+            run.name
+            for run in cohort.runs
+            if (record := self.record(run)) is None or (failed and record.status == "failed")
+        }
+        halved = {run.baseline for run in cohort.runs if run.tuning == "trial" and run.name in missing}
+        return tuple(
+            run
+            for run in cohort.runs
+            if run.name in missing or (run.tuning == "trial" and run.baseline in halved)
+        )
 
-    def ended(self, run: RunSpec) -> bool:
-        """Whether a run has a valid record, be it one of a failure."""
-        return self._record(run) is not None
-
-    def run_folder(self, run: RunSpec) -> RunFolder:
-        """Where a run's files stand."""
-        return RunFolder(self.folder / "runs" / run.slug)
-
-    def outdated(self) -> list[str]:
-        """A line for each baseline of which records were made with other code; they stay as they are."""
-        return [
-            f"{name}: {len(runs)} of the records found were made with other code of this baseline; "
-            f"delete their folders in {self.folder / 'runs'} to repeat them"
-            for name, runs in self._outdated.items()
-        ]
-
-    def _record(self, run: RunSpec) -> records.Status | None:
-        """The status of a run's record; None where it has none that is valid."""
+    def record(self, run: RunSpec) -> records.Record | None:
+        """A run's record; None where it has none that is valid."""
         if not run.id:
             return None
         folder = self.run_folder(run)
         try:
             record = records.read_record(folder.record)
         except records.CorruptRecord as problem:
-            self.problems.append(f"{problem}; this run is repeated")
+            self._damaged.append(f"{problem}; this run is repeated")
             return None
         if record is None or record.id != run.id:
             return None
         if record.status != "failed" and record.provenance.code_checksum != code_checksum(
             run, self._registry
         ):
-            self._outdated.setdefault(run.baseline, set()).add(run.slug)
+            self._outdated.setdefault((run.baseline, folder.path.parent), set()).add(run.slug)
         folder.tidy()
-        return record.status
+        return record
+
+    def run_folder(self, run: RunSpec) -> RunFolder:
+        """Where a run's files stand."""
+        return RunFolder(self.folder / ("trials" if run.tuning == "trial" else "runs") / run.slug)
+
+    def claimed(self, runs: Iterable[RunSpec], claim: Claim) -> tuple[RunSpec, ...]:
+        """Those of the runs that no other command is at; from now on this one is."""
+        free = (
+            group
+            for group in kept_together(runs)
+            if all(claim.take(self.run_folder(run).lock) for run in group)
+        )
+        return tuple(run for group in free for run in group)
+
+    def awaited(
+        self, cohort: CohortSpec, runs: Iterable[RunSpec], say: Callable[[str], None]
+    ) -> tuple[RunSpec, ...]:
+        """Waits for the command that is at some runs of a cohort; returns those of which it leaves no
+        record."""
+        for run in runs:
+            with locked(self.run_folder(run).lock, say, run.slug):
+                pass
+        names = {run.name for run in runs}
+        return tuple(run for run in self.pending(cohort, failed=False) if run.name in names)
+
+    def tell(self, say: Callable[[str], None]) -> None:
+        """Says, once, which records are damaged, and how many of a baseline were made with other code of it:
+        those stay as they are."""
+        outdated = (
+            f"{name}: {len(runs)} of the records found were made with other code of this baseline; "
+            f"delete their folders in {folder} to repeat them"
+            for (name, folder), runs in self._outdated.items()
+        )
+        for line in (*self._damaged, *outdated):
+            if line not in self._told:
+                self._told.add(line)
+                say(line)
+
+    def sweep(self) -> None:
+        """Removes the lock files that commands which were killed have left."""
+        for kind in ("runs", "trials"):
+            sweep(self.folder / kind)
+
+
+def kept_together(runs: Iterable[RunSpec]) -> list[tuple[RunSpec, ...]]:
+    """The runs in groups of which one process trains each: those that train alike, and the trials of a
+    baseline, which are halved among themselves."""
+    groups: dict[str, list[RunSpec]] = {}
+    for run in runs:
+        groups.setdefault(run.baseline if run.tuning == "trial" else run.training_id, []).append(run)
+    return [tuple(group) for group in groups.values()]
 
 
 def code_checksum(run: RunSpec, registry: Registry) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from benchmark.planning.specs import CohortSpec, RunSpec
+from benchmark.running.ledger import kept_together
 from benchmark.running.local import Executor
 from benchmark.running.teachers import TeacherFailed
 
@@ -34,21 +35,22 @@ class Order:
             return f"teacher {self.cohort.teacher.architecture} on {self.cohort.data.dataset}"
         return self.cohort.title
 
+    def without(self, left: Sequence[RunSpec]) -> Order:
+        """The order as far as it was carried out."""
+        names = {run.name for run in left}
+        return replace(self, runs=tuple(run for run in self.runs if run.name not in names))
+
     def after_a_death(self) -> tuple[Order, ...]:
-        """What is tried next: the same once more, then its halves; nothing where a single run is to blame."""
+        """What is tried next: the same once more, then its halves; nothing where it can't be halved."""
         if self.attempt < ATTEMPTS:
             return (replace(self, attempt=self.attempt + 1),)
-        return (
-            tuple(Order(self.cohort, runs) for runs in parts_of(self.runs, 2)) if len(self.runs) > 1 else ()
-        )
+        parts = parts_of(self.runs, 2)
+        return tuple(Order(self.cohort, runs) for runs in parts) if len(parts) > 1 else ()
 
 
 def parts_of(runs: Sequence[RunSpec], count: int) -> list[tuple[RunSpec, ...]]:
-    """The runs in up to `count` parts of about one size; those that train alike stay together."""
-    alike: dict[str, list[RunSpec]] = {}
-    for run in runs:
-        alike.setdefault(run.training_id, []).append(run)
-    groups = list(alike.values())
+    """The runs in up to `count` parts of about one size; none parts what is `kept_together`."""
+    groups = kept_together(runs)
     count = min(count, len(groups))
     return [tuple(run for group in groups[k::count] for run in group) for k in range(count)]
 

@@ -22,3 +22,10 @@ def shard(cohorts: Sequence[CohortSpec], number: int, count: int) -> tuple[Cohor
         if least == number - 1:
             mine.append(replace(order.cohort, runs=order.runs))
     return tuple(mine)
+
+
+def own_first(cohorts: Sequence[CohortSpec], number: int, count: int) -> list[CohortSpec]:
+    """All shards of what every process needs whole, that of `number` first: who comes to a part that another
+    process is at takes the next one."""
+    numbers = ((number - 1 + k) % count + 1 for k in range(count))
+    return [cohort for each in numbers for cohort in shard(cohorts, each, count)]

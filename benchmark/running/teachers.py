@@ -38,6 +38,7 @@ class Teachers:
     """Keeps the teachers of one pair in memory, and every trained one in `folder` for all commands.
 
     snapshot_seconds   how long a training goes on between two snapshots
+    checkpoint         where the checkpoint that specs name stands on this machine
     """
 
     def __init__(
@@ -47,9 +48,10 @@ class Teachers:
         display: Callable[[str], Display],
         say: Callable[[str], None],
         snapshot_seconds: float,
+        checkpoint: Path | None = None,
     ):
         self._folder, self._fabric, self._display, self._say = folder, fabric, display, say
-        self._snapshot_seconds = snapshot_seconds
+        self._snapshot_seconds, self._checkpoint = snapshot_seconds, checkpoint
         self._ready: dict[str, Teacher] = {}
         self._failed: dict[str, TeacherFailed] = {}
         self._pair = ("", "")
@@ -115,7 +117,7 @@ class Teachers:
             calibrate(materials, network, self._fabric)
             return network, None
         if spec.checkpoint:
-            load_checkpoint(network, spec.checkpoint)
+            load_checkpoint(network, self._checkpoint or spec.checkpoint)
             return network, None
         folder = RunFolder(self._folder / spec.slug)
         told = f"teacher {spec.architecture} on {spec.dataset}"

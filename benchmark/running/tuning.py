@@ -26,16 +26,11 @@ from benchmark.planning.tuning import (
 from benchmark.records import (
     FIRM_VALIDATION,
     VALIDATION,
-    CorruptRecord,
-    Record,
     Results,
     Trial,
-    read_record,
 )
-from benchmark.running.local import Executor
-from benchmark.running.locks import locked
-from benchmark.running.store import RunFolder
-from benchmark.running.teachers import TeacherFailed
+from benchmark.running.companies import Trainer
+from benchmark.running.ledger import Ledger
 from benchmark.training.cohort import CohortTraining, Outcome
 from benchmark.training.loop import Position
 from benchmark.training.run_state import RunState
@@ -43,46 +38,33 @@ from benchmark.training.snapshots import Snapshots
 from benchmark.writing import write_whole
 
 
-class Tuner:
-    """Tunes into a results folder: a record for each trial in `trials/`, the chosen settings in `tuned/`."""
+def chosen_settings(cohorts: Sequence[CohortSpec], ledger: Ledger) -> Chosen:
+    """What is chosen among the trials that are recorded, by `tuning_key`; kept in `tuned/`, too."""
+    chosen: dict[str, Winner] = {}
+    for cohort in cohorts:
+        if own := _chosen(cohort, ledger):
+            _save(ledger.folder / "tuned", cohort, own)
+        chosen |= {tuning_key(run): choice for run, choice in own}
+    return chosen
 
-    def __init__(self, folder: Path, executor: Executor):
-        self._folder, self._executor = folder, executor
 
-    def tune(self, cohorts: Sequence[CohortSpec]) -> Chosen:
-        """Runs every trial that has no record; returns what is chosen, by `tuning_key`."""
-        chosen: dict[str, Winner] = {}
-        for cohort in cohorts:
-            trials = _Trials(self._folder / "trials", cohort, self._executor)
-            try:
-                with locked(trials.lock, self._executor.say, f"the trials of {cohort.title}"):
-                    ended = trials.run()
-            except TeacherFailed:
-                continue  # told of when the cohort's own runs want that teacher
-            own = _chosen(cohort, ended)
-            if own:
-                self._save(cohort, own)
-            chosen |= {tuning_key(run): choice for run, choice in own}
-        return chosen
-
-    def _save(self, cohort: CohortSpec, chosen: list[tuple[RunSpec, Winner]]) -> None:
-        """The chosen settings as a file that --config takes; every value is written out."""
-        folder = self._folder / "tuned"
-        folder.mkdir(parents=True, exist_ok=True)
-        first = chosen[0][1][0]
-        lines = [
-            f"# {cohort.title}: the best of {first.trials} trials per baseline on {first.num_validation} "
-            "validation samples",
-            *(["# so few that the choice is mostly noise"] if first.num_validation < FIRM_VALIDATION else []),
-        ]
-        lines += [
-            f"# {run.baseline}: trial {choice.number}, {_shown(choice.score)}"
-            f" (default {_shown(choice.default_score)})"
-            for run, (choice, _) in chosen
-        ]
-        content = {"set": {run.baseline: dict(values) for run, (_, values) in chosen}}
-        text = "\n".join(lines) + "\n" + yaml.safe_dump(content, sort_keys=False)
-        write_whole(folder / f"{_file_name(cohort)}.yaml", text.encode())
+def _save(folder: Path, cohort: CohortSpec, chosen: list[tuple[RunSpec, Winner]]) -> None:
+    """The chosen settings as a file that --config takes; every value is written out."""
+    folder.mkdir(parents=True, exist_ok=True)
+    first = chosen[0][1][0]
+    lines = [
+        f"# {cohort.title}: the best of {first.trials} trials per baseline on {first.num_validation} "
+        "validation samples",
+        *(["# so few that the choice is mostly noise"] if first.num_validation < FIRM_VALIDATION else []),
+    ]
+    lines += [
+        f"# {run.baseline}: trial {choice.number}, {_shown(choice.score)}"
+        f" (default {_shown(choice.default_score)})"
+        for run, (choice, _) in chosen
+    ]
+    content = {"set": {run.baseline: dict(values) for run, (_, values) in chosen}}
+    text = "\n".join(lines) + "\n" + yaml.safe_dump(content, sort_keys=False)
+    write_whole(folder / f"{_file_name(cohort)}.yaml", text.encode())
 
 
 def _shown(score: float | None) -> str:
@@ -97,61 +79,64 @@ def _file_name(cohort: CohortSpec) -> str:
     return plain_name("-".join(filter(None, words)))
 
 
-def _chosen(cohort: CohortSpec, ended: Mapping[str, Record]) -> list[tuple[RunSpec, Winner]]:
+def _chosen(cohort: CohortSpec, ledger: Ledger) -> list[tuple[RunSpec, Winner]]:
     """For each baseline of which a trial got to the end: the chosen trial, and how it was chosen."""
     found = []
-    for name in dict.fromkeys(run.baseline for run in cohort.runs):
-        own = [run for run in cohort.runs if run.baseline == name]
-        selection = choose(ended[run.name] for run in own if run.name in ended)
-        if selection is not None:
+    for own in _by_baseline(cohort):
+        ended = [record for run in own if (record := ledger.record(run)) is not None]
+        if ended and (selection := choose(ended)) is not None:
             best = next(run for run in own if run.trial == selection.number)
             found.append((best, (selection, best.hyperparameters)))
     return found
 
 
-class _Trials:
-    """The trials of one cohort: trained from rung to rung, recorded as they end."""
+def _by_baseline(cohort: CohortSpec) -> list[list[RunSpec]]:
+    names = dict.fromkeys(run.baseline for run in cohort.runs)
+    return [[run for run in cohort.runs if run.baseline == name] for name in names]
 
-    def __init__(self, folder: Path, cohort: CohortSpec, executor: Executor):
-        self._cohort, self._executor = cohort, executor
-        self._runs = {run.name: run for run in cohort.runs}
-        self._folders = {run.name: RunFolder(folder / run.slug) for run in cohort.runs}
-        self.lock = folder / f"{_file_name(cohort)}-seed{cohort.seed}.lock"
-        self._ended: dict[str, Record] = {}
+
+class Trials:
+    """The trials of one cohort: trained from rung to rung, recorded as they end.
+
+    They are all trials of each of its baselines; those of another baseline, wherever they train, make no
+    difference.
+    """
+
+    def __init__(self, cohort: CohortSpec, ledger: Ledger, trainer: Trainer):
+        self._cohort, self._trainer = cohort, trainer
+        self._folders = {run.name: ledger.run_folder(run) for run in cohort.runs}
+        found = {run.name: ledger.record(run) for run in cohort.runs}
+        # A failure is tried again.
+        self._ended = {name: each for name, each in found.items() if each and each.status != "failed"}
         self._higher_is_better = True
 
-    def run(self) -> Mapping[str, Record]:
-        """A record for every trial, by name. Trials of other settings have other folders."""
-        for name, run in self._runs.items():
-            if (record := self._recorded(run)) is not None:
-                self._ended[name] = record
-        going = tuple(run for name, run in self._runs.items() if name not in self._ended)
-        if going:
-            companies = list(self._executor.companies(self._cohort, going, self._folders))
-            self._higher_is_better = companies[0][0].evaluation.higher_is_better
-            epochs = self._cohort.recipe.epochs
-            for rung, halt in enumerate((*rungs(epochs), epochs), start=1):
-                for training, snapshots in companies:
-                    self._advance(training, snapshots, halt)
-                if halt < epochs:
-                    self._halve(rung, halt, [training for training, _ in companies])
-                for training, _ in companies:
-                    self._record_ended(training)
-        return self._ended
+    def run(self) -> None:
+        """Leaves a record of every trial that has none. Raises TeacherFailed."""
+        going = tuple(run for run in self._cohort.runs if run.name not in self._ended)
+        companies = list(self._trainer.companies(self._cohort, going, self._folders))
+        self._higher_is_better = companies[0][0].evaluation.higher_is_better
+        epochs = self._cohort.recipe.epochs
+        for rung, halt in enumerate((*rungs(epochs), epochs), start=1):
+            for training, snapshots in companies:
+                self._advance(training, snapshots, halt)
+            if halt < epochs:
+                self._halve(rung, halt, [training for training, _ in companies])
+            for training, _ in companies:
+                self._record_ended(training)
 
     def _advance(self, training: CohortTraining, snapshots: Snapshots, halt: int) -> None:
         if training.epochs_done >= halt:
             return
         going = sum(state.status == "training" for state in training.states)
         title = f"{self._cohort.title}: {going} trials, to epoch {halt}"
-        training.advance(halt, self._executor.display(title), self._log, snapshots, self._summary)
+        training.advance(halt, self._trainer.display(title), self._log, snapshots, self._summary)
         # At a rung everyone has a snapshot of it: a command that is stopped while it halves goes on alike.
         snapshots.keep(Position(halt, 0), [state for state in training.states if state.status == "training"])
 
     def _summary(self, states: Sequence[RunState]) -> str:
         """The best of each baseline's trials at the last epoch, of how many."""
         words = []
-        for own in self._by_baseline():
+        for own in _by_baseline(self._cohort):
             names = {run.name for run in own}
             going = [state for state in states if state.name in names]
             last = [score for state in going for score in validation_of(state.history)[-1:]]
@@ -169,7 +154,7 @@ class _Trials:
         histories = {name: record.trial.validation for name, record in self._ended.items() if record.trial}
         states = {state.name: state for training in companies for state in training.states}
         histories |= {name: validation_of(state.history) for name, state in states.items()}
-        for own in self._by_baseline():
+        for own in _by_baseline(self._cohort):
             at_rung = {
                 run.name: Contestant(run.trial, histories[run.name][halt - 1])
                 for run in own
@@ -181,10 +166,6 @@ class _Trials:
                 state = states.get(name)
                 if contestant.number not in going and state is not None and state.status == "training":
                     state.retire("stopped", f"not among the better half after {halt} epochs")
-
-    def _by_baseline(self) -> list[list[RunSpec]]:
-        names = dict.fromkeys(run.baseline for run in self._cohort.runs)
-        return [[run for run in self._cohort.runs if run.baseline == name] for name in names]
 
     def _record_ended(self, training: CohortTraining) -> None:
         """Writes the records of the trials that have ended since the last time."""
@@ -206,17 +187,8 @@ class _Trials:
             name, folder = outcome.run.name, self._folders[outcome.run.name]
             if name not in self._ended:
                 outcome.trial = Trial(outcome.run.trial, validation_of(outcome.history))
-                with self._executor.kept_in(folder, outcome.run):
-                    self._ended[name] = self._executor.write(training, outcome, folder)
-
-    def _recorded(self, run: RunSpec) -> Record | None:
-        """A trial's record; None where it has none that is whole, or one of a failure: it is tried again."""
-        try:
-            record = read_record(self._folders[run.name].record)
-        except CorruptRecord as problem:
-            self._executor.say(f"{problem}; this trial is repeated")
-            return None
-        return record if record is not None and record.id == run.id and record.status != "failed" else None
+                with self._trainer.kept_in(folder, outcome.run):
+                    self._ended[name] = self._trainer.write(training, outcome, folder)
 
 
 def validation_of(history: Sequence[Mapping[str, Any]]) -> tuple[float | None, ...]:

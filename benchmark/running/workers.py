@@ -27,7 +27,6 @@ from benchmark.planning.specs import CohortSpec, RunSpec
 from benchmark.running.display import PlainDisplay, RemoteDisplay
 from benchmark.running.ledger import Ledger
 from benchmark.running.local import make_executor, without_teacher
-from benchmark.running.locks import sweep
 from benchmark.running.orders import ATTEMPTS, Done, Order, balanced, carry_out
 from benchmark.running.teachers import is_kept
 from benchmark.settings import Settings
@@ -106,8 +105,7 @@ class WorkerPool:
         """Trains every run without a record; the first order that can't be carried out ends the command."""
         total = sum(len(cohort.runs) for cohort in cohorts)
         found = [(cohort, self._ledger.pending(cohort)) for cohort in cohorts]
-        for line in (*self._ledger.problems, *self._ledger.outdated()):
-            self._display.say(line)
+        self._ledger.tell(self._display.say)
         pending = [(cohort, runs) for cohort, runs in found if runs]
         done = total - sum(len(runs) for _, runs in pending)
         self._display.grid(done, total)
@@ -122,7 +120,7 @@ class WorkerPool:
             for worker in self._workers:
                 worker.process.join(PATIENCE)
                 worker.process.kill()
-        sweep(self._ledger.folder / "runs")
+        self._ledger.sweep()
 
     def _carried_out(self, pending: list[tuple[CohortSpec, tuple[RunSpec, ...]]]) -> Iterator[Order]:
         """Every order, as it is done: teachers first, each before whoever learns from it."""
@@ -186,7 +184,7 @@ class WorkerPool:
             ready(order.cohort.teacher.id, None)
         if done.left:
             orders.append(Order(order.cohort, done.left, patient=True))
-        return replace(order, runs=tuple(run for run in order.runs if run not in done.left))
+        return order.without(done.left)
 
     def _lose_teacher(self, order: Order, failure: str, orders: deque[Order]) -> None:
         """Takes back what was to learn from a teacher that can't be had."""

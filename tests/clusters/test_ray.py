@@ -3,44 +3,74 @@
 from __future__ import annotations
 
 import builtins
-import threading
-import time
-from collections.abc import Iterator
+import shutil
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from benchmark.clusters import ray_cluster
-from benchmark.clusters.ray_cluster import packed, unpack
-from tests.command import numbers, records, run
+from benchmark.clusters.ray_tasks import packed, unpack
+from benchmark.running.display import PlainDisplay
+from tests.command import numbers, outcome, records, run, trials
 
 ray = pytest.importorskip("ray")
 from ray.cluster_utils import Cluster  # noqa: E402 - where Ray is there
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(500), pytest.mark.xdist_group("ray")]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900), pytest.mark.xdist_group("ray")]
 NAMES = ("scratch", "kd", "crd")
 ARGUMENTS = (
     *("--datasets", "shapes", "--pairs", "conv2d_16-conv2d_8", "--train-samples", "256"),
-    *("--teacher-samples", "64", "--teacher-epochs", "1", "--seeds", "0", "1", "2"),
+    *("--teacher-samples", "64", "--teacher-epochs", "1"),
 )
+SEEDS = ("--seeds", "0", "1", "2")
+BARE = {"include_dashboard": False, "include_log_monitor": False, "no_monitor": True}
+"""What a node does without: each is a process that takes seconds to start."""
+TUNE = ("--tune", "4", "--seeds", "0")
 
 
 @pytest.fixture(scope="module")
 def started() -> Iterator[Cluster]:
     """A head without cores; starting one takes longer than all that is done on it."""
-    made = Cluster(initialize_head=True, head_node_args={"num_cpus": 0})
+    made = patient(lambda: Cluster(initialize_head=True, head_node_args={"num_cpus": 0, **BARE}))
     yield made
     ray.shutdown()
     made.shutdown()
+
+
+def patient(start: Callable[[], Any]) -> Any:
+    """Ray gives a node 30 seconds to start, which is too little where others have the cores."""
+    for _ in range(4):
+        try:
+            return start()
+        except Exception as error:
+            if "timed out during startup" not in str(error):
+                raise
+    return start()
 
 
 @pytest.fixture
 def cluster(started: Cluster) -> Cluster:
     """That head and two nodes with one core each, whatever became of those of the test before."""
     while len(started.worker_nodes) < 2:
-        started.add_node(num_cpus=1)
+        patient(lambda: started.add_node(num_cpus=1, include_log_monitor=False))
     started.wait_for_nodes()
     return started
+
+
+@pytest.fixture(params=["shared", "apart"])
+def folders(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Whether nodes share the results folder. Those of a test do; they are told that they don't."""
+    if request.param == "apart":
+        apart(monkeypatch)
+    return request.param
+
+
+def apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ray_cluster, "seen_by_all", lambda ray, folder: nullcontext())
 
 
 def same(results: Path, others: Path) -> None:
@@ -52,36 +82,97 @@ def same(results: Path, others: Path) -> None:
         assert (results / "t" / "runs" / slug / "weights.safetensors").exists()
 
 
-def grid(results: Path, cluster: Cluster | None = None, epochs: int = 2) -> int:
-    more = () if cluster is None else ("--executor", "ray", "--jobs", "2", "--ray-address", cluster.address)
-    return run(results, *ARGUMENTS, "--epochs", str(epochs), *more, baselines=NAMES, task="compression")
+def on(cluster: Cluster) -> tuple[str, ...]:
+    return ("--executor", "ray", "--jobs", "2", "--ray-address", cluster.address)
+
+
+def grid(results: Path, *arguments: str, epochs: int = 2) -> int:
+    arguments = arguments if "--seeds" in arguments else (*SEEDS, *arguments)
+    given = (*ARGUMENTS, "--epochs", str(epochs), *arguments)
+    return run(results, *given, baselines=NAMES, task="compression")
 
 
 def test_with_a_node_killed_midway_the_records_are_those_of_one_process(
-    cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    folders: str, cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """The second node goes when students have been told to be in their third epoch."""
     assert grid(tmp_path / "one", epochs=12) == 0
-    killed = threading.Event()
-    elsewhere = ray_cluster.RayExecutor._tell
+    told: list[tuple[str, str]] = []
+    killed: list[str] = []
 
-    def kill_once(executor, board):
-        """The second node goes when a student's first epochs have been told."""
-        elsewhere(executor, board)
-        if not killed.is_set() and (tmp_path / "ray" / "teachers").is_dir():
-            time.sleep(1.0)
+    def kill_once(display: PlainDisplay, title: str, line: str) -> None:
+        told.append((title, line.split()[1]))
+        if line.startswith("epoch 3/12") and not killed:
+            killed.append(title)
             cluster.remove_node(next(iter(cluster.worker_nodes)), allow_graceful=False)
-            killed.set()
 
-    monkeypatch.setattr(ray_cluster.RayExecutor, "_tell", kill_once)
-    assert grid(tmp_path / "ray", cluster, epochs=12) == 0
-    assert killed.is_set()
+    monkeypatch.setattr(PlainDisplay, "elsewhere", kill_once)
+    assert grid(tmp_path / "ray", *on(cluster), "--snapshot-minutes", "0", epochs=12) == 0
+    assert killed
     same(tmp_path / "ray", tmp_path / "one")
+    if folders == "shared":
+        begun = Counter(title for title, epoch in told if epoch == "1/12")
+        assert set(begun.values()) == {1}, "a training started over, in spite of its snapshots"
     assert not list((tmp_path / "ray").glob(".ray-*"))
     assert not list((tmp_path / "ray").rglob("*.lock"))
 
 
-def test_what_was_stored_when_the_command_died_is_not_trained_again(
+def test_trials_of_tuning_choose_what_they_choose_in_one_process(
+    folders: str, cluster: Cluster, tmp_path: Path
+) -> None:
+    assert grid(tmp_path / "one", *TUNE, epochs=4) == 0
+    assert grid(tmp_path / "ray", *TUNE, *on(cluster), epochs=4) == 0
+    found, expected = trials(tmp_path / "ray"), trials(tmp_path / "one")
+    assert found.keys() == expected.keys()
+    assert len(found) == 4 * len(NAMES)
+    for name, record in found.items():
+        assert outcome(record) == outcome(expected[name])
+        assert record.files == expected[name].files
+    chosen = [(tmp_path / which / "t" / "tuned").glob("*.yaml") for which in ("ray", "one")]
+    assert [file.read_text() for file in chosen[0]] == [file.read_text() for file in chosen[1]]
+    same(tmp_path / "ray", tmp_path / "one")
+    assert not list((tmp_path / "ray").rglob("*.lock"))
+
+
+def test_a_trial_that_lost_its_record_is_halved_with_those_that_are_recorded(
     cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    apart(monkeypatch)
+    assert grid(tmp_path, *TUNE, epochs=4) == 0
+    before = trials(tmp_path)
+    (folder,) = (tmp_path / "t" / "trials").glob("*-trial_2_kd-*")
+    shutil.rmtree(folder)
+    assert grid(tmp_path, *TUNE, *on(cluster), epochs=4) == 0
+    after = trials(tmp_path)
+    again = [name for name, record in after.items() if record.provenance != before[name].provenance]
+    assert again == ["kd 2"]
+    assert {name: outcome(each) for name, each in after.items()} == {
+        name: outcome(each) for name, each in before.items()
+    }
+
+
+def test_a_checkpoint_that_the_command_alone_has_goes_along(
+    cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Tasks start in another folder, where the name of the file names nothing."""
+    assert grid(tmp_path / "teacher", "--seeds", "0", epochs=1) == 0
+    (weights,) = (tmp_path / "teacher" / "teachers").glob("*/weights.safetensors")
+    shutil.copy(weights, tmp_path / "given.safetensors")
+    monkeypatch.chdir(tmp_path)
+    given = (*ARGUMENTS[:6], "--seeds", "0", "1", "--epochs", "1")
+    given += ("--teacher-checkpoint", "given.safetensors")
+    for where, arguments in (("one", ()), ("ray", on(cluster))):
+        assert run(Path(where), *given, *arguments, baselines=NAMES, task="compression") == 0
+    same(tmp_path / "ray", tmp_path / "one")
+    for file in (tmp_path / "one" / "t" / "runs").glob("*/config.json"):
+        assert (tmp_path / "ray" / file.relative_to(tmp_path / "one")).read_text() == file.read_text()
+    assert {each.condition.teacher_checkpoint for each in records(tmp_path / "ray").values()} == {
+        "given.safetensors"
+    }
+
+
+def test_what_was_stored_when_the_command_died_is_not_trained_again(
+    folders: str, cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert grid(tmp_path / "one") == 0
     stored = ray_cluster.RayExecutor._stored
@@ -96,10 +187,12 @@ def test_what_was_stored_when_the_command_died_is_not_trained_again(
 
     with monkeypatch.context() as patch:
         patch.setattr(ray_cluster.RayExecutor, "_stored", dies)
-        assert grid(tmp_path / "ray", cluster) == 130
+        assert grid(tmp_path / "ray", *on(cluster)) == 130
     before = {slug: record.provenance.finished for slug, record in records(tmp_path / "ray").items()}
-    assert sorted(before) == sorted(kept)
-    assert grid(tmp_path / "ray", cluster) == 0
+    assert set(before) >= set(kept)
+    if folders == "apart":
+        assert sorted(before) == sorted(kept)
+    assert grid(tmp_path / "ray", *on(cluster)) == 0
     same(tmp_path / "ray", tmp_path / "one")
     for slug, finished in before.items():
         assert records(tmp_path / "ray")[slug].provenance.finished == finished
@@ -122,8 +215,8 @@ def test_a_plugin_goes_along_and_its_failure_comes_back(
     )
     own = builtins.print
     code = run(
-        tmp_path, *ARGUMENTS, "--epochs", "1", "--plugin", str(plugin), "--executor", "ray", "--jobs", "2",
-        "--ray-address", cluster.address, baselines=("kd", "shipped", "breaks"), task="compression",
+        tmp_path, *ARGUMENTS, *SEEDS, "--epochs", "1", "--plugin", str(plugin), *on(cluster),
+        baselines=("kd", "shipped", "breaks"), task="compression",
     )  # fmt: skip
     assert code == 1
     assert builtins.print is own, "Ray has put its own in place of Python's"
@@ -151,9 +244,9 @@ def test_nothing_in_a_parcel_gets_out_of_its_place(tmp_path: Path) -> None:
 
     (tmp_path / "a" / "b").mkdir(parents=True)
     (tmp_path / "a" / "b" / "c.txt").write_text("kept")
-    unpack(packed(tmp_path / "a"), tmp_path / "there")
+    unpack(packed(tmp_path, tmp_path / "a" / "b", tmp_path / "nowhere"), tmp_path / "there")
     assert (tmp_path / "there" / "a" / "b" / "c.txt").read_text() == "kept"
-    assert packed(tmp_path / "nowhere") == b""
+    assert packed(tmp_path, tmp_path / "nowhere") == b""
     stream = io.BytesIO()
     with tarfile.open(fileobj=stream, mode="w") as archive:
         entry = tarfile.TarInfo("../out.txt")

@@ -12,9 +12,9 @@ import pytest
 
 from benchmark.planning.grid import make_plan
 from benchmark.plugins import Registry
-from benchmark.running.sharding import shard
+from benchmark.running.sharding import own_first, shard
 from benchmark.settings import parse
-from tests.command import numbers, records, run
+from tests.command import numbers, outcome, records, run, trials
 
 ROOT = Path(__file__).resolve().parents[2]
 SMALL = (
@@ -59,6 +59,32 @@ def test_shards_one_after_another_leave_what_the_whole_command_leaves(tmp_path: 
     assert whole.keys() == parts.keys()
     for slug, record in parts.items():
         assert numbers(record) == numbers(whole[slug])
+
+
+def test_shards_share_out_trials_and_choose_alike(tmp_path: Path) -> None:
+    """The first one has nobody beside it and runs all of them; each begins with its own."""
+    tune = ("--tune", "4", "--epochs", "4", "--validation", "0.3", "--seeds", "0", "1")
+    names = ("scratch", "kd")
+    assert run(tmp_path / "whole", *tune, baselines=names) == 0
+    for number in (2, 1):
+        assert run(tmp_path / "parts", *tune, "--shard", f"{number}/2", baselines=names) == 0
+    whole, parts = records(tmp_path / "whole"), records(tmp_path / "parts")
+    assert {slug: numbers(record) for slug, record in parts.items()} == {
+        slug: numbers(record) for slug, record in whole.items()
+    }
+    assert {name: outcome(each) for name, each in trials(tmp_path / "parts").items()} == {
+        name: outcome(each) for name, each in trials(tmp_path / "whole").items()
+    }
+
+
+def test_what_all_shards_need_is_begun_at_different_ends(tmp_path: Path, registry: Registry) -> None:
+    settings = parse(
+        [*SMALL[:8], "--results-dir", str(tmp_path), "--tune", "4", "--baselines", "scratch", "kd"]
+    )
+    cohorts = make_plan(settings, registry).tuning
+    orders = [own_first(cohorts, number, 2) for number in (1, 2)]
+    baselines = [[{run.baseline for run in cohort.runs} for cohort in order] for order in orders]
+    assert baselines == [[{"scratch"}, {"kd"}], [{"kd"}, {"scratch"}]]
 
 
 @pytest.mark.slow

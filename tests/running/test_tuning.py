@@ -13,34 +13,16 @@ from safetensors.torch import load_file
 from benchmark import Distiller, baseline
 from benchmark.data.split_settings import SplitSettings
 from benchmark.data.splits import splits_of
-from benchmark.records import VALIDATION, Record, read_record
+from benchmark.records import VALIDATION, Record
 from benchmark.reporting import compare
-from benchmark.running import tuning
+from benchmark.running import store, tuning
 from benchmark.training import artifacts
 from benchmark.training import teacher as teachers
-from tests.command import records, run
+from tests.command import outcome, records, run, trials
 from tests.tiny_task import TinyTask, tiny_data
 
 NAMES = ("scratch", "kd", "fitnet")
 TUNE = ("--tune", "4", "--epochs", "8", "--validation", "0.3")
-
-
-def trials(results: Path) -> dict[str, Record]:
-    """Trial name -> its record; with few labels those of the companion with all labels stay out."""
-    found = {}
-    for file in sorted((results / "t" / "trials").glob("*/record.json")):
-        record = read_record(file)
-        assert record is not None
-        assert record.trial is not None
-        found.setdefault(record.condition.label_fraction, {})[
-            f"{record.run.baseline} {record.trial.number}"
-        ] = record
-    return found[min(found)]
-
-
-def outcome(record: Record) -> tuple:
-    """What of a trial must not depend on company, interruption or hidden labels."""
-    return record.status, record.trial, record.results, record.hyperparameters
 
 
 def tuned(results: Path) -> dict[str, Record]:
@@ -147,7 +129,7 @@ def test_a_stopped_command_goes_on_and_chooses_alike(
     whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, epochs_before: int
 ) -> None:
     """Killed in the middle of the third trial's epoch, before and after rungs; snapshots at every epoch."""
-    log, seen = tuning._Trials._log, []
+    log, seen = tuning.Trials._log, []
 
     def killed(self, trial, epoch):
         seen.append(epoch["epoch"])
@@ -155,9 +137,9 @@ def test_a_stopped_command_goes_on_and_chooses_alike(
             raise KeyboardInterrupt
         log(self, trial, epoch)
 
-    monkeypatch.setattr(tuning._Trials, "_log", killed)
+    monkeypatch.setattr(tuning.Trials, "_log", killed)
     assert run(tmp_path, *TUNE, "--seeds", "0", "--snapshot-minutes", "0", baselines=NAMES) == 130
-    monkeypatch.setattr(tuning._Trials, "_log", log)
+    monkeypatch.setattr(tuning.Trials, "_log", log)
     assert run(tmp_path, *TUNE, "--seeds", "0", baselines=NAMES) == 0
     found = trials(tmp_path)
     assert found.keys() == trials(whole).keys()
@@ -171,7 +153,7 @@ def test_a_command_that_is_stopped_while_it_records_goes_on_alike(
     whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Killed with some of the stopped trials recorded and others not: the same half goes on."""
-    finish, count = tuning.RunFolder.finish, 0
+    finish, count = store.RunFolder.finish, 0
 
     def killed(self, record):
         nonlocal count
@@ -180,9 +162,9 @@ def test_a_command_that_is_stopped_while_it_records_goes_on_alike(
             raise KeyboardInterrupt
         finish(self, record)
 
-    monkeypatch.setattr(tuning.RunFolder, "finish", killed)
+    monkeypatch.setattr(store.RunFolder, "finish", killed)
     assert run(tmp_path, *TUNE, "--seeds", "0", baselines=NAMES) == 130
-    monkeypatch.setattr(tuning.RunFolder, "finish", finish)
+    monkeypatch.setattr(store.RunFolder, "finish", finish)
     assert run(tmp_path, *TUNE, "--seeds", "0", baselines=NAMES) == 0
     for name, record in trials(tmp_path).items():
         assert outcome(record) == outcome(trials(whole)[name])
@@ -317,13 +299,11 @@ def test_no_trial_opens_the_test_split(tmp_path: Path, monkeypatch: pytest.Monke
 
     for module in (corrupted, evaluation):
         monkeypatch.setattr(module, "open_test", _spy(module.open_test, opened))
-    stop = tuning.Tuner.tune
 
-    def then_stop(self, cohorts):
-        stop(self, cohorts)
+    def stop(cohorts, ledger):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(tuning.Tuner, "tune", then_stop)
+    monkeypatch.setattr(tuning, "chosen_settings", stop)
     arguments = ("--tune", "2", "--epochs", "2", "--corruptions")
     assert run(tmp_path, *arguments, baselines=("scratch", "kd")) == 130
     assert len(opened) == 2  # for the teacher: its batch and its labels, and its scores

@@ -20,7 +20,7 @@ from benchmark.running.local import make_executor
 from benchmark.running.orders import Order, balanced, parts_of
 from benchmark.running.workers import WorkerPool, device_of
 from benchmark.settings import parse
-from tests.command import numbers, records, run
+from tests.command import numbers, outcome, records, run, trials
 
 ROOT = Path(__file__).resolve().parents[2]
 SMALL = [
@@ -72,6 +72,15 @@ def test_runs_that_train_alike_stay_together(cohorts) -> None:
     assert sum(map(len, parts)) == 2 * len(runs)
     where = [{run.training_id for run in part} for part in parts]
     assert all(not one & other for k, one in enumerate(where) for other in where[:k])
+
+
+def test_an_order_that_can_not_be_halved_is_given_up(cohorts) -> None:
+    run = cohorts[0].runs[0]
+    twins = (run, replace(run, tuning="tuned"))
+    trials = tuple(replace(run, tuning="trial", trial=number) for number in range(4))
+    for runs in (twins, trials):
+        assert parts_of(runs, 2) == [runs]
+        assert Order(replace(cohorts[0], runs=runs), runs, attempt=2).after_a_death() == ()
 
 
 def test_an_order_is_tried_twice_then_halved_until_one_run_is_left(cohorts) -> None:
@@ -130,6 +139,23 @@ def test_two_processes_leave_the_records_of_one(tmp_path: Path) -> None:
     again = command(tmp_path / "2", *arguments, "--jobs", "2")
     assert "[9/9 runs]" in again.stdout
     assert "epoch" not in again.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_two_processes_tune_as_one_does(tmp_path: Path) -> None:
+    arguments = ("--baselines", "scratch", "kd", "fitnet", "--seeds", "0", "--epochs", "4", "--tune", "4")
+    for jobs in ("1", "2"):
+        done = command(tmp_path / jobs, *arguments, "--validation", "0.3", "--jobs", jobs)
+        assert done.returncode == 0, done.stderr
+    one, two = trials(tmp_path / "1"), trials(tmp_path / "2")
+    assert {name: outcome(each) for name, each in two.items()} == {
+        name: outcome(each) for name, each in one.items()
+    }
+    assert len({each.measurements.cohort_size for each in two.values()}) == 2, "they trained in one process"
+    assert {slug: numbers(record) for slug, record in records(tmp_path / "2").items()} == {
+        slug: numbers(record) for slug, record in records(tmp_path / "1").items()
+    }
 
 
 @pytest.mark.slow
