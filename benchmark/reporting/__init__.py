@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from benchmark.reporting.results import Results
+    from benchmark.reporting.comparisons import compare as compare
+    from benchmark.reporting.figures import draw as draw
+    from benchmark.reporting.frame import tidy_frame as tidy_frame
+    from benchmark.reporting.pairs import wide_frame as wide_frame
+    from benchmark.reporting.results import Results as Results
+    from benchmark.reporting.results import history_frame as history_frame
+    from benchmark.reporting.results import load_records as load_records
 
 _HOMES = {
     "Results": "benchmark.reporting.results",
