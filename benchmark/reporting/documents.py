@@ -1,9 +1,10 @@
 """The pages whose numbers come from records: `python -m benchmark.reporting.documents` writes them anew.
 
 A page `docs/NAME.md` of that kind is made of its template `docs/NAME.md.j2`, in which `experiment("NAME")` is
-the archive `results/reference/NAME.tar.xz`, `sheet("NAME")` the lines of `results/reference/NAME.csv`, and
-`measured("NAME")` what the speed command left in `results/reference/speed/NAME.json`; `leaderboard()` is what
-`results/leaderboard.parquet` holds.
+the archive `results/reference/NAME.tar.xz`, `sheet("NAME")` the lines of `results/reference/NAME.csv`,
+`measured("NAME")` what the speed command left in `results/reference/speed/NAME.json`, `leaderboard()` what
+`results/leaderboard.parquet` holds, and `papers` the lists of papers' tables and figures in
+`results/reported/`.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from benchmark.reporting.differences import differences
 from benchmark.reporting.leaderboard.page import read_leaderboard
 from benchmark.reporting.measured import Measured, pipe_table
 from benchmark.reporting.output import make_folder
+from benchmark.reporting.papers import ALL, load_papers
 from benchmark.reporting.results import Results
 from benchmark.reporting.rows import PairBlock, ResultRow
 from benchmark.reporting.tables import METHOD, Column, difference_columns, task_tables
@@ -216,6 +218,7 @@ def page(name: str, **further: Any) -> str:
         "sheet": sheet,
         "measured": lambda name: Measured.read(archive.FOLDER / "speed" / f"{name}.json"),
         "leaderboard": read_leaderboard,
+        "papers": load_papers([ALL]),
         "pipe_table": pipe_table,
         **further,
     }

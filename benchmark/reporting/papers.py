@@ -50,6 +50,11 @@ class Item:
         """`table_1`: the stem of its files."""
         return "".join(c if c.isalnum() else "_" for c in self.number.lower())
 
+    @property
+    def runs(self) -> int:
+        """How many runs it is made of."""
+        return len(self.pairs) * len(self.baselines) * len(self.seeds) * len(list(self.settings()))
+
     def settings(self) -> Iterator[dict[str, Any]]:
         """Every combination of the values that vary."""
         for values in product(*self.vary.values()):
