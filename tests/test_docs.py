@@ -9,25 +9,11 @@ from typing import Any
 import pytest
 import torch
 
-from tests.command import records, run
-
 ROOT = Path(__file__).resolve().parent.parent
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/adding_a_baseline.md"])
-def test_the_example_of_a_baseline_trains(page: str, tmp_path: Path) -> None:
-    blocks = re.findall(r"```python\n(.*?)```", (ROOT / page).read_text(), re.DOTALL)
-    (example,) = (block for block in blocks if "@baseline" in block)
-    (name,) = re.findall(r'@baseline\("(\w+)"', example)
-    file = tmp_path / f"{name}.py"
-    file.write_text(example)
-    assert run(tmp_path, "--plugin", str(file), baselines=(name,)) == 0
-    (record,) = records(tmp_path).values()
-    assert record.status == "finished"
-
-
 def test_every_link_of_the_documentation_leads_somewhere() -> None:
-    for page in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]:
+    for page in [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("docs/api/*.md")]:
         for target in re.findall(r"\]\((?!https?:)([^)#]+)\)", page.read_text()):
             assert (page.parent / target).exists(), f"{page.name} links to {target}"
 
