@@ -5,15 +5,22 @@ WORKERS ?= 2
 VENV := .venv
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test faults gpu catalogue documents format clean
+.PHONY: setup demo test docs faults gpu catalogue documents format clean
 
 demo: $(INSTALLED)
 	$(VENV)/bin/python run_all.py --tasks cross_modal --jobs $(WORKERS)
+
+# The environment alone.
+setup: $(INSTALLED)
 
 test: $(INSTALLED)
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/ruff check .
 	OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -n $(WORKERS) --dist loadgroup
+
+# The site, in site/: open site/index.html. Its search needs a server: python -m http.server -d site
+docs: $(INSTALLED)
+	$(VENV)/bin/mkdocs build --strict
 
 # A grid of three tasks, killed 50 times at random moments: minutes.
 faults: $(INSTALLED)
@@ -37,7 +44,7 @@ format: $(INSTALLED)
 	$(VENV)/bin/ruff check --fix .
 
 clean:
-	rm -rf $(VENV)
+	rm -rf $(VENV) site
 
 # Versions come from constraints.txt: the ones that the tests are run with.
 $(INSTALLED): pyproject.toml setup.py constraints.txt
