@@ -159,6 +159,9 @@ def carried_out(words: list[str], seconds: float) -> Done:
     """Python with these words, its output passed on. When its time is over it is interrupted, as by Ctrl-C,
     and killed where it does not end by itself."""
     began, last = time.monotonic(), deque[str](maxlen=LINES)
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        # As a shell has it for what runs in the background; what is started would ignore it, too.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     process = subprocess.Popen(
         [sys.executable, *words],
         cwd=ROOT,

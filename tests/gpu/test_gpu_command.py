@@ -48,7 +48,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_a_part_that_fails_says_so_and_the_others_run(report: dict[str, Any]) -> None:
     parts = report["parts"]
     assert [(name, part["outcome"]) for name, part in parts.items()] == [
@@ -62,7 +62,7 @@ def test_a_part_that_fails_says_so_and_the_others_run(report: dict[str, Any]) ->
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_the_file_holds_machine_table_and_scores(report: dict[str, Any]) -> None:
     assert report["machine"]["versions"]["torch"] == str(torch.__version__)
     assert report["machine"]["device"] == "cpu"
@@ -112,9 +112,9 @@ def test_a_part_whose_time_is_over_is_interrupted_and_keeps_its_last_lines() -> 
         "import time\nprint('begun', flush=True)\ntry:\n    time.sleep(60)\nexcept KeyboardInterrupt:\n"
         "    print('ended')\n    raise SystemExit(130) from None"
     )
-    done = carried_out(["-c", waits], 1.5)
+    done = carried_out(["-c", waits], 4.0)
     assert (done.code, done.out_of_time, done.last_lines) == (130, True, ["begun", "ended"])
-    assert 1.5 <= done.seconds < 15
+    assert 4 <= done.seconds < 30
 
 
 def test_what_was_stopped_leaves_what_it_had(tmp_path: Path) -> None:
