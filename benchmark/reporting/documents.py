@@ -1,7 +1,8 @@
 """The pages whose numbers come from records: `python -m benchmark.reporting.documents` writes them anew.
 
 A page `docs/NAME.md` of that kind is made of its template `docs/NAME.md.j2`, in which `experiment("NAME")` is
-the archive `results/reference/NAME.tar.xz`, `sheet("NAME")` the lines of `results/reference/NAME.csv`,
+the archive `results/reference/NAME.tar.xz`, `sheet("NAME")` the lines of `results/reference/NAME.csv` and
+`printed("NAME")` those that a command printed into `results/reference/NAME.txt`,
 `measured("NAME")` what the speed command left in `results/reference/speed/NAME.json`, `leaderboard()` what
 `results/leaderboard.parquet` holds, and `papers` the lists of papers' tables and figures in
 `results/reported/`.
@@ -216,6 +217,7 @@ def page(name: str, **further: Any) -> str:
     )
     environment.globals |= {
         "sheet": sheet,
+        "printed": printed,
         "measured": lambda name: Measured.read(archive.FOLDER / "speed" / f"{name}.json"),
         "leaderboard": read_leaderboard,
         "papers": load_papers([ALL]),
@@ -229,6 +231,11 @@ def sheet(name: str) -> list[dict[str, str]]:
     """The lines of a CSV file of `results/reference/`."""
     with (archive.FOLDER / f"{name}.csv").open(encoding="utf-8", newline="") as file:
         return list(csv.DictReader(file))
+
+
+def printed(name: str) -> list[str]:
+    """The lines of a text file of `results/reference/`."""
+    return (archive.FOLDER / f"{name}.txt").read_text(encoding="utf-8").splitlines()
 
 
 def main() -> None:
