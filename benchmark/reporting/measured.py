@@ -51,7 +51,10 @@ class Measured:
     def steps(self) -> str:
         """The runs of the cohort: own step in it, alone, and as a plain loop; then the sums."""
         cohort, others = self.content["cohort"], [self.content[part] for part in ("alone", "plain")]
-        rows = [("data", _median(cohort["data_ms"])), ("teacher pass", _median(cohort["teacher_ms"]))]
+        rows: list[tuple[str, ...]] = [
+            ("data", _median(cohort["data_ms"])),
+            ("teacher pass", _median(cohort["teacher_ms"])),
+        ]
         for run, its in cohort["runs"].items():
             rows.append((run, _median(its["own_ms"]), *(_median(each[run]["wall_ms"]) for each in others)))
         sums = (sum(its["wall_ms"]["median"] for its in each.values()) for each in others)
