@@ -17,7 +17,7 @@ def command(*arguments: object, cwd: Path, fails: bool = False, path: Path | Non
     """
     environment = {"PATH": "/usr/bin:/bin", "OMP_NUM_THREADS": "1", "HOME": str(cwd), "COLUMNS": "200"}
     done = subprocess.run(
-        list(map(str, arguments)), cwd=cwd, capture_output=True, text=True, timeout=200,
+        list(map(str, arguments)), cwd=cwd, capture_output=True, text=True, timeout=400,
         env=environment | ({} if path is None else {"PYTHONPATH": str(path)}),
     )  # fmt: skip
     assert (done.returncode != 0) is fails, done.stdout + done.stderr

@@ -15,7 +15,7 @@ from benchmark.contracts import Shapes
 from benchmark.records import read_record, read_teacher_record
 from tests.packaging.commands import command
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300), pytest.mark.xdist_group("wheel")]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900), pytest.mark.xdist_group("wheel")]
 
 PACKAGE = "wcord_bench_example"
 NAMES = ("--tasks", "far_field", "--baselines", "annealing_kd")

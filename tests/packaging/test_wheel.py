@@ -27,7 +27,7 @@ GRID = (
     ),
 )
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300), pytest.mark.xdist_group("wheel")]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900), pytest.mark.xdist_group("wheel")]
 
 
 def test_it_holds_one_package_and_its_data(wheel: Path) -> None:
