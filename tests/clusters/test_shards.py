@@ -116,7 +116,15 @@ def test_an_array_for_slurm_is_written_submitted_and_runs_the_grid(tmp_path: Pat
         (tools / name).chmod(0o755)
     command = [sys.executable, "run_all.py", *SMALL, "--results-dir", str(tmp_path)]
     slurm = ["--executor", "slurm", "--jobs", "2", "--slurm", "partition=gpu", "time=1:00:00"]
-    written = subprocess.run([*command, *slurm], cwd=ROOT, capture_output=True, text=True, timeout=120)
+    without = [part for part in os.environ["PATH"].split(os.pathsep) if not (Path(part) / "sbatch").exists()]
+    written = subprocess.run(
+        [*command, *slurm],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env=os.environ | {"PATH": os.pathsep.join(without)},
+    )
     assert written.returncode == 0, written.stderr
     script = (tmp_path / "t" / "slurm" / "array.sh").read_text()
     for line in ("--array=1-2", "--partition=gpu", "--time=1:00:00", "--requeue", "--signal=TERM@120"):

@@ -14,6 +14,7 @@ import yaml
 
 from benchmark import Data, Request, Task, UserError, plugins
 from benchmark.arguments import flag, parsed
+from benchmark.leaderboard import Add
 from benchmark.merge import Merge
 from benchmark.planning.grid import make_plan
 from benchmark.reporting.papers import load_papers
@@ -40,6 +41,8 @@ NOT_RUN = {
 RUN_AS = {"python": "run", "yaml": "read below", "toml": "compared below", "bibtex": "compared below"}
 """What becomes of blocks that are no commands; Python is run by tests/docs/test_examples.py."""
 
+KINDS = (Settings, Speed, Everything, Add)
+"""What the programs take."""
 OTHER_FLAGS = {"--help", "--into", "--shutdown-timeout"}
 """Of every program, of `benchmark.merge`, and of torchrun."""
 
@@ -146,7 +149,7 @@ def test_every_block_of_a_page_is_of_a_kind_that_is_checked(page: str) -> None:
 
 @pytest.mark.parametrize("page", pages())
 def test_every_flag_among_the_words_is_one(page: str) -> None:
-    known = {flag(each.name) for kind in (Settings, Speed, Everything) for each in dataclasses.fields(kind)}
+    known = {flag(each.name) for kind in KINDS for each in dataclasses.fields(kind)}
     known |= {flag(f"no_{each.name}") for each in dataclasses.fields(Settings)} | OTHER_FLAGS
     flags = [words.split() for words in words_of(page) if words.startswith("--")]
     named = {word.partition("=")[0] for words in flags for word in words if re.match(r"--\w", word)}
