@@ -1,7 +1,6 @@
 """The page in a headless Chromium; skipped where there is none (Debian: `apt-get install chromium`)."""
 
 import re
-import shutil
 from pathlib import Path
 
 import pytest
@@ -14,7 +13,6 @@ from benchmark.reporting.results import Results
 from benchmark.reporting.tables import task_tables
 from tests.reporting.fake_records import all_records, altered, make_record, write_run
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 WIDTHS, THEMES = (390, 1440), ("light", "dark")
 
 CHECKS = (Path(__file__).parent / "page_checks.js").read_text(encoding="utf-8")
@@ -23,17 +21,6 @@ CHECKS = (Path(__file__).parent / "page_checks.js").read_text(encoding="utf-8")
 def check(page, name):
     """The faults that a function of `page_checks.js` finds."""
     return page.evaluate(f"() => {{ {CHECKS}\nreturn {name}(); }}")
-
-
-@pytest.fixture(scope="module")
-def chromium():
-    driver = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    if CHROMIUM is None:
-        pytest.skip("no Chromium on this machine: apt-get install chromium")
-    with driver.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield browser
-        browser.close()
 
 
 def long_records():
