@@ -201,7 +201,8 @@ class Documents:
             return known[name]
 
         names = sorted(file.name.removesuffix(ENDING) for file in DOCS.glob(f"*{ENDING}"))
-        pages = {DOCS / name: page(name, experiment=experiment) for name in names}
+        papers = load_papers([ALL])
+        pages = {DOCS / name: page(name, experiment=experiment, papers=papers) for name in names}
         pictures = {name: drawing for each in known.values() for name, drawing in each.pictures.items()}
         return cls(pages, pictures)
 
@@ -220,7 +221,6 @@ def page(name: str, **further: Any) -> str:
         "printed": printed,
         "measured": lambda name: Measured.read(archive.FOLDER / "speed" / f"{name}.json"),
         "leaderboard": read_leaderboard,
-        "papers": load_papers([ALL]),
         "pipe_table": pipe_table,
         **further,
     }
