@@ -13,11 +13,14 @@ import torch
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
+from benchmark.graphs import in_one_launch
+
 LEAST = -87.0
 """Exponent of the smallest entry of a plan, 2e-38: what is below is no normal float32, and its exponential
 takes a CPU a hundred times as long."""
 
 
+@in_one_launch
 @torch.no_grad()
 def ipot(cost: Tensor, beta: float = 0.1, steps: int = 50) -> Tensor:
     """The optimal coupling by inexact proximal point steps, one scaling each (IPOT, Xie et al. 2018).
@@ -43,6 +46,7 @@ def ipot(cost: Tensor, beta: float = 0.1, steps: int = 50) -> Tensor:
         return _with_uniform_marginals(a * plan * b.mT)
 
 
+@in_one_launch
 @torch.no_grad()
 def sinkhorn(cost: Tensor, regularisation: float = 0.05, steps: int = 100) -> Tensor:
     """The coupling exp((f_i + g_j - C_ij) / regularisation), entropically regularised (Cuturi 2013).

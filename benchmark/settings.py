@@ -126,6 +126,9 @@ class Settings:
     fuse: bool = False
     """Compute the students of a cohort, which are alike, in one pass: faster where launches bind (small
     networks on a GPU). Last digits then depend on who trains beside."""
+    graphs: bool = False
+    """Launch passes over networks, and transport plans, as CUDA graphs: faster where launches bind. Last
+    digits may differ from those without."""
     set: tuple[str, ...] = ()
     """Overrides: BASELINE.HYPERPARAMETER=VALUE, recipe.FIELD=VALUE, teacher_recipe.FIELD=VALUE."""
     config: Path | None = None
@@ -296,6 +299,9 @@ class Settings:
             raise UserError(
                 "--batch-norm sync: torch synchronises batch norms on CUDA devices alone: give rank"
             )
+        if self.graphs and (self.fuse or self.ranks > 1):
+            other = "--fuse" if self.fuse else "--devices and --nodes"
+            raise UserError(f"--graphs goes without {other}: leave one out")
         if self.ranks == 1:
             return
         if self.executor == "ray":

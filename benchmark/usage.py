@@ -55,6 +55,7 @@ GROUPS = {
         "snapshot_minutes",
         "precision",
         "fuse",
+        "graphs",
     ),
     "Instead of training": ("list", "dry_run", "estimate", "verbose", "report_only", "figures"),
     "From a file": ("config",),

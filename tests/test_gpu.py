@@ -8,7 +8,7 @@ from __future__ import annotations
 import copy
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,6 +16,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from baselines._transport import ipot, sinkhorn
+from benchmark import graphs
 from benchmark.contracts import Activations, Distiller
 from benchmark.plugins import Registry
 from benchmark.ranks import Fabric
@@ -218,15 +220,52 @@ def test_learners_keep_on_the_device_what_is_counted(registry: Registry) -> None
     assert held - held_by_one == pytest.approx(counted - counted_for_one, rel=0.05)
 
 
+def test_passes_launched_as_graphs_learn_what_plain_ones_do(tmp_path: Path) -> None:
+    names = ("scratch", "kd", "fitnet", "crd", "wcord", "simkd", "ft")
+    for folder, more in (("plain", ()), ("graphs", ("--graphs",))):
+        options = ["--seeds", "0", "--device", "cuda", "--epochs", "1", *more]
+        assert run(tmp_path / folder, *options, baselines=names) == 0
+    for slug, record in records(tmp_path / "graphs").items():
+        assert record.measurements.graphed
+        plain, graphed = (weights(tmp_path / folder, slug) for folder in ("plain", "graphs"))
+        for key, value in plain.items():
+            torch.testing.assert_close(graphed[key], value, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("precision", ["32", "bf16"])
+def test_by_graphs_every_baseline_trains_and_company_changes_nothing(tmp_path: Path, precision: str) -> None:
+    options = ["--seeds", "0", "--epochs", "2", "--teacher-epochs", "2", "--train-samples", "320", "--graphs"]
+    options += ["--set", "semckd.weight=10", "cat_kd.weight=1", "--device", "cuda", "--precision", precision]
+    assert run(tmp_path / "all", *options, baselines=("all",), task="compression") == 0
+    found = records(tmp_path / "all")
+    assert not unfinished(found)
+    assert sum(record.measurements.graphed for record in found.values()) > len(NAMES) // 2
+    assert run(tmp_path / "one", *options, baselines=("wcord",), task="compression") == 0
+    ((slug, alone),) = records(tmp_path / "one").items()
+    assert alone.measurements.graphed
+    assert numbers(alone) == numbers(found[slug])
+
+
+@pytest.mark.parametrize("solver", [ipot, sinkhorn])
+def test_a_plan_by_a_graph_is_the_plan(solver: Callable[[torch.Tensor], torch.Tensor]) -> None:
+    torch.manual_seed(0)
+    costs = [torch.rand(64, 64, device="cuda") for _ in range(3)]
+    plain = [solver(cost) for cost in costs]
+    with graphs.wanted(True):
+        graphed = [solver(cost) for cost in costs]
+    assert all(map(torch.equal, graphed, plain))
+
+
+def weights(results: Path, slug: str) -> dict[str, torch.Tensor]:
+    return load_file(results / "t" / "runs" / slug / "weights.safetensors")
+
+
 def test_students_in_one_pass_learn_what_each_learns_apart(tmp_path: Path) -> None:
     names = ("scratch", "kd", "fitnet", "crd", "wcord")
     for folder, more in (("apart", ()), ("together", ("--fuse",))):
         assert run(tmp_path / folder, "--device", "cuda", "--epochs", "1", *more, baselines=names) == 0
     for slug, record in records(tmp_path / "together").items():
         assert record.measurements.fused == len(names)
-        apart, together = (
-            load_file(tmp_path / folder / "t" / "runs" / slug / "weights.safetensors")
-            for folder in ("apart", "together")
-        )
+        apart, together = (weights(tmp_path / folder, slug) for folder in ("apart", "together"))
         for key, value in apart.items():
             torch.testing.assert_close(together[key], value, rtol=1e-3, atol=1e-4)

@@ -22,6 +22,7 @@ LAYERS = [
         "checksums",
         "errors",
         "interruption",
+        "graphs",
         "launching",
         "migration",
         "program",
@@ -71,6 +72,7 @@ PLUGINS_MAY_IMPORT = (
     "benchmark.data.readers",
     "benchmark.data.tar_shards",
     "benchmark.errors",
+    "benchmark.graphs",
     "benchmark.models",
 )
 

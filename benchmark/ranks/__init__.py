@@ -102,8 +102,9 @@ ALONE = Ranks()
 
 
 class Fabric(lightning_fabric.Fabric):
-    """What a command computes on: device and precision, the ranks that it shares the work with, and whether
-    one pass may compute several students (`fuse`)."""
+    """What a command computes on: device and precision, the ranks that it shares the work with, whether one
+    pass may compute several students (`fuse`), and whether passes are launched as CUDA graphs (`graphs`)."""
 
     ranks: Ranks = ALONE
     fuse: bool = False
+    graphs: bool = False

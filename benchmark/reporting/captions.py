@@ -122,6 +122,7 @@ def provenance_warnings(records: Iterable[Record]) -> list[str]:
     records = list(records)
     known = [record.provenance for record in records]
     fused = sum(record.measurements.fused > 1 for record in records)
+    graphed = sum(record.measurements.graphed for record in records)
     commits = sorted({provenance.commit[:8] for provenance in known if provenance.commit})
     dirty = sum(provenance.clean is False for provenance in known)
     devices = sorted({provenance.device for provenance in known if provenance.device})
@@ -143,5 +144,10 @@ def provenance_warnings(records: Iterable[Record]) -> list[str]:
         sentences.append(
             f"{fused} of {len(known)} students were computed together with others (--fuse); last digits may"
             " differ."
+        )
+    if graphed:
+        sentences.append(
+            f"Passes over {graphed} of {len(known)} students were launched as CUDA graphs (--graphs); last"
+            " digits may differ."
         )
     return sentences

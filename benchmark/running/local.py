@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
-from benchmark.errors import disk_full_told
+from benchmark.errors import UserError, disk_full_told
 from benchmark.planning.grid import storage_of
 from benchmark.planning.specs import CohortSpec, RunSpec
 from benchmark.plugins import Registry
@@ -135,7 +135,10 @@ def make_executor(
 ) -> Executor:
     """The executor of a command in this process; `workbench` may hold a dataset already."""
     fabric = make_fabric(settings.device, settings.precision, *settings.processes)
-    fabric.fuse, seconds = settings.fuse, 60 * settings.snapshot_minutes
+    if settings.graphs and fabric.device.type != "cuda":
+        raise UserError(f"--graphs is for a CUDA device, and this is a {fabric.device.type}: leave it out")
+    fabric.fuse, fabric.graphs = settings.fuse, settings.graphs
+    seconds = 60 * settings.snapshot_minutes
     teachers = Teachers(
         settings.results_dir / "teachers",
         fabric,

@@ -35,7 +35,7 @@ def report_of(speed: Speed, registry: Registry, fabric: Fabric, say: Callable[[s
         for axis, sizes in axes.items():
             report.grown[axis] = grow(axis, sizes, speed, registry, fabric, tell)
         return report
-    if {"cohort", "alone", "plain", "fused"} & set(speed.measure):
+    if {"cohort", "alone", "plain", "fused", "graphs"} & set(speed.measure):
         report.trainings = measure(speed, registry, fabric, tell)
     if "floor" in speed.measure:
         done = report.trainings

@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
 
 import torch
 
@@ -18,9 +20,10 @@ from benchmark.ranks import WHOLE, Fabric, Share
 from benchmark.speed.materials import make_materials
 from benchmark.speed.parts import StepParts, parts_of, watched
 from benchmark.speed.plain import PlainLoop, why_no_plain_loop
-from benchmark.speed.settings import Speed
+from benchmark.speed.settings import Part, Speed
 from benchmark.training.cohort import CohortTraining
 from benchmark.training.fused import Fusing
+from benchmark.training.graphed import Graphs
 from benchmark.training.loop import DATA_PASS, TEACHER_PASS, Loop, of_view
 from benchmark.training.materials import Materials
 from benchmark.training.stopwatch import Stopwatch
@@ -130,18 +133,31 @@ class Bench:
 
         Raises UserError where the students can't be computed so.
         """
+        fusing = Fusing()
+        return self._time_as(runs, steps, "fused", fusing.refused, fusing=fusing)
+
+    def time_graphed(self, runs: tuple[RunSpec, ...], steps: int) -> float:
+        """Milliseconds per step of `runs` whose passes are launched as CUDA graphs, after steps that nobody
+        times. Raises UserError where they can't be."""
+        graphs = Graphs()
+        teacher = partial(graphs, self.teacher.network)
+        return self._time_as(runs, steps, "graphs", graphs.refused, teacher=teacher, graphs=graphs)
+
+    def _time_as(
+        self, runs: tuple[RunSpec, ...], steps: int, part: Part, refused: Callable[[], list[str]], **ways: Any
+    ) -> float:
         training, wall = self.training(runs), 0.0
         for number in (WARM_UP, steps):
-            stream, fusing = FirstSteps(training.stream, number), Fusing()
+            stream = FirstSteps(training.stream, number)
             for state in training.states:
                 state.status = "training"
             wait(self.fabric)
             began = time.perf_counter()
-            Loop(self.fabric, stream, 1, training.taught, fusing=fusing).run(training.states)
+            Loop(self.fabric, stream, 1, **{"teacher": training.taught, **ways}).run(training.states)
             wait(self.fabric)
             wall = 1000 * (time.perf_counter() - began) / stream.steps_per_epoch
-            if reasons := fusing.refused():
-                raise UserError(f"--measure fused: {reasons[0]}: leave it out for this pair")
+            if reasons := refused():
+                raise UserError(f"--measure {part}: {reasons[0]}: leave it out for this pair")
         return wall
 
     def time_plainly(self, run: RunSpec, steps: int, workers: int) -> float:
@@ -170,6 +186,7 @@ class Trainings:
 
     alone, plain   run -> its timings, or milliseconds per step as a plain loop
     fused          milliseconds per step of the cohort with one pass for its students
+    graphed        the same with passes launched as CUDA graphs
     """
 
     bench: Bench
@@ -178,6 +195,7 @@ class Trainings:
     alone: dict[str, list[Timing]]
     plain: dict[str, list[float]]
     fused: list[float] = field(default_factory=list)
+    graphed: list[float] = field(default_factory=list)
 
 
 def make_bench(speed: Speed, registry: Registry, fabric: Fabric) -> Bench:
@@ -208,6 +226,8 @@ def measure(
                 done.plain.setdefault(run.name, []).append(taken)
         if "fused" in speed.measure:
             done.fused.append(bench.time_fused(runs, speed.steps))
+        if "graphs" in speed.measure:
+            done.graphed.append(bench.time_graphed(runs, speed.steps))
         if "cohort" in speed.measure:
             done.together.append(bench.time(runs, speed.steps))
     timings = [*done.together, *(timing for each in done.alone.values() for timing in each)]

@@ -51,11 +51,12 @@ def content(report: Report) -> dict[str, Any]:
         found["cohort"] = _timed(report.together, report.batch_size)
     if report.alone:
         found["alone"] = {name: _timed(each, report.batch_size) for name, each in report.alone.items()}
-    if report.fused is not None:
-        found["fused"] = {
-            "wall_ms": report.fused.plain(),
-            **_rate(report.fused, len(report.runs), report.batch_size),
-        }
+    for name, taken in (("fused", report.fused), ("graphs", report.graphed)):
+        if taken is not None:
+            found[name] = {
+                "wall_ms": taken.plain(),
+                **_rate(taken, len(report.runs), report.batch_size),
+            }
     if report.plain:
         found["plain"] = {
             name: {"wall_ms": each.plain(), **_rate(each, 1, report.batch_size)}

@@ -50,6 +50,11 @@ class Report:
         return Spread(tuple(self.trainings.fused)) if self.trainings and self.trainings.fused else None
 
     @property
+    def graphed(self) -> Spread | None:
+        """The cohort with its passes launched as CUDA graphs."""
+        return Spread(tuple(self.trainings.graphed)) if self.trainings and self.trainings.graphed else None
+
+    @property
     def runs(self) -> list[str]:
         """The names of those that were timed."""
         return [] if self.trainings is None else [run.name for run in self.trainings.runs]
@@ -75,6 +80,8 @@ class Report:
                 found["cohort/plain"] = wall / total(plain.values())
             if self.fused is not None:
                 found["fused/cohort"] = self.fused / wall
+            if self.graphed is not None:
+                found["graphs/cohort"] = self.graphed / wall
             if self.floor is not None:
                 found["cohort/floor"] = wall.median / self.floor_ms(together[0])
         if one_by_one is not None and self._every_run_is(plain):

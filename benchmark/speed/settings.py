@@ -12,7 +12,7 @@ from benchmark.arguments import flag
 from benchmark.errors import UserError, unknown
 from benchmark.settings import Precision
 
-Part = Literal["cohort", "alone", "plain", "fused", "floor", "comparisons"]
+Part = Literal["cohort", "alone", "plain", "fused", "graphs", "floor", "comparisons"]
 Axis = Literal["baselines", "batch", "classes", "bank", "image"]
 
 AXES: dict[Axis, tuple[int, ...]] = {
@@ -62,9 +62,9 @@ class Speed:
     """32: float32; bf16: bfloat16 autocast."""
     measure: tuple[Part, ...] = ("cohort", "alone", "plain", "floor", "comparisons")
     """cohort: all runs on one teacher pass; alone: each by itself; plain: each as a plain PyTorch loop on
-    real images; fused: the cohort with one pass for all of its students (run_all.py --fuse); floor: the
-    arithmetic at the rate of a matrix product; comparisons: parts that baselines share beside other code for
-    the same."""
+    real images; fused: the cohort with one pass for all of its students (run_all.py --fuse); graphs: the
+    cohort with its passes launched as CUDA graphs (run_all.py --graphs); floor: the arithmetic at the rate of
+    a matrix product; comparisons: parts that baselines share beside other code for the same."""
     grow: tuple[str, ...] = ()
     """Instead: how the cohort's step grows with baselines, batch, classes, bank or image, as AXIS or
     AXIS=VALUE,VALUE."""

@@ -21,6 +21,7 @@ RATIOS = {
     "alone/plain": "runs one by one / plain loops one by one",
     "overhead": "engine overhead: what the cohort's time is above that of its parts",
     "fused/cohort": "cohort with one pass for its students / cohort",
+    "graphs/cohort": "cohort with its passes launched as CUDA graphs / cohort",
     "cohort/floor": "cohort / arithmetic floor",
     "memory_gib": "peak memory of the cohort, GiB",
 }
@@ -29,7 +30,7 @@ RATIOS = {
 
 def show(report: Report, console: Console) -> None:
     """Prints every table of what was measured, and the ratios."""
-    if report.together or report.alone or report.plain or report.fused:
+    if report.together or report.alone or report.plain or report.fused or report.graphed:
         console.print(_steps(report))
     if report.together or report.alone:
         console.print(_parts(report))
@@ -88,6 +89,8 @@ def _steps(report: Report) -> Table:
         table.add_row("cohort", str(spread(together, lambda t: t.wall)), "", "", *_memory(report, memory))
     if report.fused is not None:
         table.add_row("cohort, one pass", str(report.fused), "", "", *_memory(report, ""))
+    if report.graphed is not None:
+        table.add_row("cohort, graphs", str(report.graphed), "", "", *_memory(report, ""))
     return table
 
 

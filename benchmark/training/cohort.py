@@ -33,6 +33,7 @@ from benchmark.seeds import RandomStream, derive
 from benchmark.training.artifacts import KEPT_EMBEDDINGS, Artifacts
 from benchmark.training.composition import build_distiller, has_diagnostics, predicts_with_network
 from benchmark.training.fused import Fusing
+from benchmark.training.graphed import Graphs
 from benchmark.training.learner import Learner, describe
 from benchmark.training.loop import (
     DATA_PASS,
@@ -107,6 +108,7 @@ class CohortTraining:
         self.epochs_done = first.epoch
         self._watch = Stopwatch(fabric.device)
         self._fusing = Fusing() if fabric.fuse else None
+        self._graphs = Graphs() if fabric.graphs else None
         self._registry, self._say = registry, say
         data = materials.data
         self.probing = Probing(data, materials.splits.train, materials.targets, fabric, memory, say)
@@ -180,12 +182,16 @@ class CohortTraining:
             keeper,
             summarise,
             self._fusing,
+            self._graphs,
         )
         loop.run(self.states, self._watch)
         if self._fusing is not None and self._say is not None:
             for reason in self._fusing.refused():
                 student = self.materials.spec.student.architecture
                 self._say(f"--fuse: each {student} is computed by itself: {reason}")
+        if self._graphs is not None and self._say is not None:
+            for reason in self._graphs.refused():
+                self._say(f"--graphs: launched kernel by kernel: {reason}")
         self.epochs_done = max(self.epochs_done, epochs if until is None else min(until, epochs))
 
     @property
@@ -204,7 +210,7 @@ class CohortTraining:
     def release(self) -> None:
         """Lets go of the learners, which are no longer wanted; those that are left take their place."""
         self.fabric.ranks.tell("release", self._number)
-        self.states, self.snapshots, self._fusing = [], {}, None
+        self.states, self.snapshots, self._fusing, self._graphs = [], {}, None, None
         self.taught = self.teacher.network
         if self.left:
             gc.collect()  # hooks of a network may refer to it
@@ -213,7 +219,7 @@ class CohortTraining:
         """The teacher in training: asked once where what it sees of a sample never changes."""
         network, data, samples = self.teacher.network, self.materials.data, self._samples
         if not self.stream.still(network.modalities):
-            return network
+            return network if self._graphs is None else partial(self._graphs, network)
         return Remembered(
             network,
             lambda: in_order(data, samples, network.modalities, self.fabric.device, self.stream.batch_size),
@@ -417,4 +423,5 @@ class CohortTraining:
             peak_memory_mb=peak_memory_mb(self.fabric.device),
             cohort_size=len(self.states),
             fused=state.fused,
+            graphed=self._graphs is not None and self._graphs.serves(state.learner.network),
         )

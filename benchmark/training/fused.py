@@ -81,7 +81,7 @@ class Fusing:
     def _looked_for(self, networks: Sequence[Network], batch: Batch) -> list[tuple[list[int], Fused]]:
         alike: dict[object, list[int]] = {}
         for number, network in enumerate(networks):
-            alike.setdefault(_kind(network), []).append(number)
+            alike.setdefault(kind_of(network), []).append(number)
         found = []
         for kind, numbers in alike.items():
             some = [networks[number] for number in numbers]
@@ -113,7 +113,8 @@ def disagreement(networks: Sequence[Network], batch: Batch) -> str:
     return ""
 
 
-def _kind(network: Network) -> object:
+def kind_of(network: Network) -> object:
+    """Equal for networks that are alike but for their weights and statistics."""
     shapes = tuple((name, tuple(x.shape)) for name, x in network.state_dict().items())
     return type(network), network.modalities, shapes
 

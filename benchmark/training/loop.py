@@ -9,7 +9,7 @@ from typing import NamedTuple, Protocol
 
 import torch
 
-from benchmark import interruption
+from benchmark import graphs, interruption
 from benchmark.contracts import Activations, Batch, Progress
 from benchmark.contracts.distiller import SecondView
 from benchmark.data.batches import Step
@@ -17,6 +17,7 @@ from benchmark.errors import RanksApart
 from benchmark.ranks import Fabric, Share
 from benchmark.ranks.gathering import tensors_of
 from benchmark.training.fused import Fused, Fusing
+from benchmark.training.graphed import Graphs
 from benchmark.training.learner import Learner
 from benchmark.training.run_state import RunState, guard
 from benchmark.training.stopwatch import Stopwatch
@@ -95,6 +96,7 @@ class Loop:
     keep       keeps the runs that go on, when that is due and when the process is asked to stop
     summarise  says in a line where the runs stand, for the display
     fusing     finds students that one pass can compute; None: each is computed by itself
+    graphs     launches passes as CUDA graphs; None: kernel by kernel
     """
 
     fabric: Fabric
@@ -109,6 +111,7 @@ class Loop:
     keep: Keeper | None = None
     summarise: Callable[[Sequence[RunState]], str] = lambda states: summary(states)
     fusing: Fusing | None = None
+    graphs: Graphs | None = None
 
     def run(self, states: Iterable[RunState], watch: Stopwatch | None = None) -> Stopwatch:
         """Trains everyone in lockstep; returns what the shared passes and each run (by name) cost.
@@ -121,7 +124,7 @@ class Loop:
         last = self.epochs if self.until is None else min(self.until, self.epochs)
         for state in states:
             state.learner.train()
-        with interruption.between_steps():
+        with interruption.between_steps(), graphs.wanted(self.graphs is not None):
             for epoch in range(self.first.epoch, last):
                 active = [state for state in states if state.status == "training"]
                 if not active:
@@ -276,8 +279,12 @@ class _Turn:
     def step(self, state: RunState) -> None:
         """The whole step of one learner."""
         second, seen = self.shared.views.get(state.learner.second_view, (None, self.shared.seen))
-        batch, whole = self.shared.batch, self.shared.whole
-        self._take(state, partial(state.step, self.loop.fabric, seen, batch, self.progress, second, whole))
+        batch, whole, learner = self.shared.batch, self.shared.whole, state.learner
+        show = partial(learner.shown, batch, second)
+        # A graph has room for what is shown of one view.
+        if self.loop.graphs is not None and second is None:
+            show = partial(self.loop.graphs, learner.network, batch)
+        self._take(state, partial(state.step, self.loop.fabric, seen, show, self.progress, whole))
 
     def step_together(self, states: list[RunState], fused: Fused) -> None:
         """The steps of learners whose students one pass computes: each has its own loss, and the gradients of

@@ -7,7 +7,6 @@ import math
 import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any, Literal
 
 import torch
@@ -92,13 +91,12 @@ class RunState:
         self,
         fabric: Fabric,
         teacher: Activations | None,
-        batch: Batch,
+        show: Callable[[], Activations],
         progress: Progress,
-        second: Batch | None,
         whole: Batch,
     ) -> None:
-        """One step on this rank's share of the `whole` batch, and on the second view that it asks for."""
-        self.learn(fabric, teacher, partial(self.learner.shown, batch, second), progress, whole)
+        """One step: gradients as in `learn`, then the weights move."""
+        self.learn(fabric, teacher, show, progress, whole)
         self.update(fabric)
 
     def learn(

@@ -22,6 +22,7 @@ from benchmark.planning.specs import TeacherSpec
 from benchmark.ranks import Fabric
 from benchmark.seeds import RandomStream, derive
 from benchmark.training.checkpoint import checksum
+from benchmark.training.graphed import Graphs
 from benchmark.training.learner import Learner, describe
 from benchmark.training.loop import START, Display, Keeper, Loop, Position
 from benchmark.training.materials import Materials
@@ -82,6 +83,7 @@ class TeacherTraining:
             log=lambda state: log(state.history[-1]),
             first=first,
             keep=keeper,
+            graphs=Graphs() if self.fabric.graphs else None,
         )
         return loop.run([self.state]).seconds(self.state.name)
 

@@ -79,11 +79,11 @@ def counted(file: Path) -> dict[str, Any]:
 
 def speed(asked: Everything, folder: Path) -> Prepared:
     """The speed table; its own file is the content."""
-    file = folder / "speed.json"
+    file, graphs = folder / "speed.json", [] if asked.device == "cpu" else ["graphs"]
     return Prepared(
         [
             *("-m", "benchmark.speed", "--pair", asked.pair, "--dataset", asked.dataset, *asked.where),
-            *("--measure", "cohort", "alone", "fused", "floor", "--baselines", *asked.baselines),
+            *("--measure", "cohort", "alone", "fused", *graphs, "floor", "--baselines", *asked.baselines),
             *("--steps", str(asked.steps), "--repeats", str(asked.repeats)),
             *("--samples", str(asked.samples), "--json", str(file)),
         ],
@@ -94,12 +94,13 @@ def speed(asked: Everything, folder: Path) -> Prepared:
 
 def study(asked: Everything, folder: Path) -> Prepared:
     """A study, anew: teacher, cohort, test."""
+    graphs = [] if asked.device == "cpu" else ["--graphs"]
     return Prepared(
         [
             *("run_all.py", "--datasets", asked.dataset, "--pairs", asked.pair, *asked.where),
             *("--baselines", *asked.baselines, "--seeds", "0", "--epochs", str(asked.epochs)),
             *("--train-samples", str(asked.train_samples), "--teacher-epochs", str(asked.teacher_epochs)),
-            *("--teacher-samples", str(asked.teacher_samples), "--no-probes", "--no-report"),
+            *("--teacher-samples", str(asked.teacher_samples), "--no-probes", "--no-report", *graphs),
             *("--results-dir", str(folder), "--name", "gpu"),
         ],
         lambda: studied(folder / "gpu" / "runs", asked.epochs),
