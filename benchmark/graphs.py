@@ -56,10 +56,11 @@ def in_one_launch(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
             return function(x, *arguments, **more)
         autocast = torch.get_autocast_dtype("cuda") if torch.is_autocast_enabled("cuda") else None
         key = (x.device, x.dtype, tuple(x.shape), autocast, arguments, tuple(sorted(more.items())))
-        if key not in graphs:
-            place = torch.empty_like(x, requires_grad=False).copy_(x)
-            graphs[key] = place, captured(partial(function, *arguments, **more), (place,))
-        place, graph = graphs[key]
-        return graph(place.copy_(x)).clone()
+        with torch.no_grad():
+            if key not in graphs:
+                place = x.detach().clone()
+                graphs[key] = place, captured(partial(function, *arguments, **more), (place,))
+            place, graph = graphs[key]
+            return graph(place.copy_(x)).clone()
 
     return call

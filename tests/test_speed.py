@@ -220,6 +220,16 @@ def test_without_real_data_plain_loops_are_left_out_in_a_line(registry: Registry
     assert said == ["plain loops are left out: give --data-dir"]
 
 
+@pytest.mark.skipif(torch.cuda.is_available(), reason="a CUDA device is here")
+def test_without_cuda_graphs_are_left_out_in_a_line(registry: Registry) -> None:
+    said: list[str] = []
+    speed = dataclasses.replace(TINY, measure=("cohort", "graphs", "fused"))
+    done = measure(speed, registry, FABRIC, said.append)
+    assert (len(done.together), len(done.fused), done.graphed) == (speed.repeats, speed.repeats, [])
+    (line,) = said
+    assert line.startswith("graphs is left out: ")
+
+
 def test_every_run_is_a_plain_loop_on_real_data(registry: Registry, real: Speed) -> None:
     report = report_of(real, registry, FABRIC, ignored)
     assert report.plain.keys() == set(NAMES)

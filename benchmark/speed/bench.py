@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any
 
 import torch
 
@@ -20,7 +19,7 @@ from benchmark.ranks import WHOLE, Fabric, Share
 from benchmark.speed.materials import make_materials
 from benchmark.speed.parts import StepParts, parts_of, watched
 from benchmark.speed.plain import PlainLoop, why_no_plain_loop
-from benchmark.speed.settings import Part, Speed
+from benchmark.speed.settings import Speed, Way
 from benchmark.training.cohort import CohortTraining
 from benchmark.training.fused import Fusing
 from benchmark.training.graphed import Graphs
@@ -72,6 +71,10 @@ class FirstSteps:
 
     def steps(self, number: int, first: int = 0, share: Share = WHOLE) -> Iterator[Step]:
         return self._stream.steps(number, first, share)
+
+
+class Refused(Exception):
+    """Networks can't be computed in the way that was asked for."""
 
 
 @dataclass(frozen=True)
@@ -128,36 +131,27 @@ class Bench:
             unsound,
         )
 
-    def time_fused(self, runs: tuple[RunSpec, ...], steps: int) -> float:
-        """Milliseconds per step of `runs` whose students one pass computes, after steps that nobody times.
-
-        Raises UserError where the students can't be computed so.
-        """
-        fusing = Fusing()
-        return self._time_as(runs, steps, "fused", fusing.refused, fusing=fusing)
-
-    def time_graphed(self, runs: tuple[RunSpec, ...], steps: int) -> float:
-        """Milliseconds per step of `runs` whose passes are launched as CUDA graphs, after steps that nobody
-        times. Raises UserError where they can't be."""
-        graphs = Graphs()
-        teacher = partial(graphs, self.teacher.network)
-        return self._time_as(runs, steps, "graphs", graphs.refused, teacher=teacher, graphs=graphs)
-
-    def _time_as(
-        self, runs: tuple[RunSpec, ...], steps: int, part: Part, refused: Callable[[], list[str]], **ways: Any
-    ) -> float:
+    def time_as(self, way: Way, runs: tuple[RunSpec, ...], steps: int) -> float:
+        """Milliseconds per step of `runs` whose students one pass computes, or whose passes are launched as
+        CUDA graphs, after steps that nobody times. Raises Refused where they can't be."""
         training, wall = self.training(runs), 0.0
+        taken: Fusing | Graphs = Fusing() if way == "fused" else Graphs()
         for number in (WARM_UP, steps):
             stream = FirstSteps(training.stream, number)
             for state in training.states:
                 state.status = "training"
+            loop = Loop(self.fabric, stream, 1, training.taught)
+            if isinstance(taken, Graphs):
+                loop = replace(loop, teacher=partial(taken, self.teacher.network), graphs=taken)
+            else:
+                loop = replace(loop, fusing=taken)
             wait(self.fabric)
             began = time.perf_counter()
-            Loop(self.fabric, stream, 1, **{"teacher": training.taught, **ways}).run(training.states)
+            loop.run(training.states)
             wait(self.fabric)
             wall = 1000 * (time.perf_counter() - began) / stream.steps_per_epoch
-            if reasons := refused():
-                raise UserError(f"--measure {part}: {reasons[0]}: leave it out for this pair")
+            if reasons := taken.refused():
+                raise Refused(reasons[0])
         return wall
 
     def time_plainly(self, run: RunSpec, steps: int, workers: int) -> float:
@@ -216,7 +210,8 @@ def measure(
     bench = make_bench(speed, registry, fabric)
     runs = suited(bench, say)
     plainly = _plain_runs(speed, bench, runs, say)
-    done = Trainings(bench, runs, [], {}, {})
+    done, refused = Trainings(bench, runs, [], {}, {}), set[Way]()
+    ways: dict[Way, list[float]] = {"fused": done.fused, "graphs": done.graphed}
     for _ in range(speed.repeats):
         for run in runs:
             if "alone" in speed.measure:
@@ -224,10 +219,14 @@ def measure(
             if run in plainly:
                 taken = bench.time_plainly(run, speed.steps, speed.workers)
                 done.plain.setdefault(run.name, []).append(taken)
-        if "fused" in speed.measure:
-            done.fused.append(bench.time_fused(runs, speed.steps))
-        if "graphs" in speed.measure:
-            done.graphed.append(bench.time_graphed(runs, speed.steps))
+        for way, taken in ways.items():
+            if way not in speed.measure or way in refused:
+                continue
+            try:
+                taken.append(bench.time_as(way, runs, speed.steps))
+            except Refused as reason:
+                refused.add(way)
+                say(f"{way} is left out: {reason}")
         if "cohort" in speed.measure:
             done.together.append(bench.time(runs, speed.steps))
     timings = [*done.together, *(timing for each in done.alone.values() for timing in each)]

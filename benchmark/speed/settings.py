@@ -12,6 +12,8 @@ from benchmark.arguments import flag
 from benchmark.errors import UserError, unknown
 from benchmark.settings import Precision
 
+Way = Literal["fused", "graphs"]
+"""How the passes of a cohort may be computed otherwise."""
 Part = Literal["cohort", "alone", "plain", "fused", "graphs", "floor", "comparisons"]
 Axis = Literal["baselines", "batch", "classes", "bank", "image"]
 

@@ -27,6 +27,8 @@ class Fused:
         self._networks = list(networks)
         # Whatever hooks and caches a network has are this copy's; its weights are never used.
         self._template = copy.deepcopy(self._networks[0])
+        # On CUDA batch norms ask for the format of what vmap batches, and it knows of this one alone.
+        self._template.memory_format = torch.contiguous_format
 
     def __call__(self, batch: Batch) -> list[Activations]:
         """What each network shows of a batch; their statistics move on, and gradients reach their weights.
@@ -122,4 +124,4 @@ def kind_of(network: Network) -> object:
 def _stacked(networks: Sequence[nn.Module], members: str) -> dict[str, Tensor]:
     """Name -> the networks' parameters or buffers of that name, [S, ...]."""
     every = [dict(getattr(each, members)()) for each in networks]
-    return {name: torch.stack([each[name] for each in every]) for name in every[0]}
+    return {name: torch.stack([each[name].contiguous() for each in every]) for name in every[0]}

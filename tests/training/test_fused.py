@@ -93,7 +93,8 @@ NAMES = ("scratch", "kd", "fitnet", "crd", "wcord", "simkd", "ft")
 
 def test_a_cohort_learns_together_what_its_runs_learn_apart(tmp_path: Path) -> None:
     for name, more in (("apart", ()), ("together", ("--fuse",))):
-        assert run(tmp_path / name, "--epochs", "2", *more, baselines=NAMES) == 0
+        # On the CPU: a GPU's TF32 has ten bits of a product (tests/test_gpu.py does the same without it).
+        assert run(tmp_path / name, "--epochs", "2", "--device", "cpu", *more, baselines=NAMES) == 0
     apart, together = records(tmp_path / "apart"), records(tmp_path / "together")
     assert apart.keys() == together.keys()
     for slug, record in together.items():
