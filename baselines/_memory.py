@@ -191,7 +191,7 @@ class MemoryBank(nn.Module):
             old = self.bank(side)[index].float()
             moved = self.momentum * old + (1 - self.momentum) * value.detach().float()[last]
             rows[side] = F.normalize(moved, dim=1) if normalize else moved
-        self._unwritten = index, rows
+        self._unwritten = index.clone(), rows  # a view would keep the rows of all negatives
         # The backward pass of this step's scores needs the old rows: then it waits until somebody reads.
         if not self._loan.open:
             self._write()

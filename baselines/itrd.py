@@ -48,7 +48,7 @@ def _centred_unit(values: Tensor) -> Tensor:
 
 def _purity(gram: Tensor) -> Tensor:
     """The sum of squares of a matrix over its trace; 0 where the trace is."""
-    return (gram / gram.trace().clamp(min=EPSILON)).square().sum()
+    return (gram / gram.diagonal().sum().clamp(min=EPSILON)).square().sum()
 
 
 @baseline("itrd", title="ITRD", paper="Miles et al., BMVC 2022", arxiv="2112.00459")

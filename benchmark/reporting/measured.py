@@ -28,6 +28,10 @@ class Measured:
         except (OSError, ValueError) as error:
             raise UserError(f"{file} can't be read ({error}): make it with benchmark.speed --json") from error
 
+    def part(self, name: str) -> Measured:
+        """The report of a part of `make gpu`."""
+        return Measured(f"{self.name}, {name}", self.content["parts"][name]["report"])
+
     @property
     def command(self) -> str:
         """The command that made it."""
@@ -49,8 +53,10 @@ class Measured:
         return f"{ratios[name]:.{decimals}f}"
 
     def steps(self) -> str:
-        """The runs of the cohort: own step in it, alone, and as a plain loop; then the sums."""
-        cohort, others = self.content["cohort"], [self.content[part] for part in ("alone", "plain")]
+        """The runs of the cohort: own step in it, alone, and as a plain loop where that was timed; then sums."""
+        titles = {"alone": "alone", "plain": "plain loop"}
+        cohort, measured = self.content["cohort"], [part for part in titles if self.content.get(part)]
+        others = [self.content[part] for part in measured]
         rows: list[tuple[str, ...]] = [
             ("data", _median(cohort["data_ms"])),
             ("teacher pass", _median(cohort["teacher_ms"])),
@@ -59,7 +65,12 @@ class Measured:
             rows.append((run, _median(its["own_ms"]), *(_median(each[run]["wall_ms"]) for each in others)))
         sums = (sum(its["wall_ms"]["median"] for its in each.values()) for each in others)
         rows.append(("all", _median(cohort["wall_ms"]), *(f"{one_by_one:.1f}" for one_by_one in sums)))
-        return pipe_table(rows, ("", "in the cohort", "alone", "plain loop"))
+        rows += [
+            (f"all, {title}", _median(self.content[way]["wall_ms"]))
+            for way, title in (("fused", "students in one pass"), ("graphs", "by graphs"))
+            if way in self.content
+        ]
+        return pipe_table(rows, ("", "in the cohort", *(titles[part] for part in measured)))
 
     def compared(self) -> str:
         """The comparisons with other code."""
