@@ -53,7 +53,7 @@ class Measured:
         return f"{ratios[name]:.{decimals}f}"
 
     def steps(self) -> str:
-        """The runs of the cohort: own step in it, alone, and as a plain loop where that was timed; then sums."""
+        """The runs of the cohort: own step in it, alone, and as a plain loop if that was timed; then sums."""
         titles = {"alone": "alone", "plain": "plain loop"}
         cohort, measured = self.content["cohort"], [part for part in titles if self.content.get(part)]
         others = [self.content[part] for part in measured]
