@@ -192,7 +192,7 @@ def test_every_baseline_says_what_it_is(name):
     baseline = REGISTRY.baseline(name)
     assert baseline.distiller.__doc__
     assert baseline.title
-    assert baseline.paper or baseline.role != "method"
+    assert baseline.paper or baseline.role != "method", 'name its paper, or say paper="ours"'
 
 
 def _applies(name: str, pair) -> bool:
