@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from baselines._projection import LipschitzEmbed
+from baselines._projection import LipschitzEmbed, by_decomposition, by_squaring
 from baselines.crd import CRD
 from baselines.gckt import GCKT
 from baselines.lckt import LCKT, cosine_cost, coupling_diagnostics, transport_loss
@@ -142,6 +142,22 @@ def test_the_weight_of_gckt_goes_with_its_temperature_and_the_dual_form_has_none
     assert loss(temperature=0.035)[0] == pytest.approx(0.4)
     dual = [loss(objective="dual", temperature=each)[1] for each in (0.035, 0.07)]
     assert dual[0] == pytest.approx(dual[1], rel=1e-5)
+
+
+@pytest.mark.parametrize("noise", [0.0, 1e-6, 1e-3, 1.0], ids=["all equal", "nearly", "close", "apart"])
+@pytest.mark.parametrize("solve", [by_decomposition, by_squaring])
+def test_both_solvers_give_the_largest_singular_value(solve, noise):
+    torch.manual_seed(0)
+    weight = torch.nn.init.orthogonal_(torch.empty(64, 128)) + noise * torch.randn(64, 128)
+    leading = solve(weight @ weight.T)
+    assert leading.norm().item() == pytest.approx(1, abs=1e-5)
+    expected = torch.linalg.matrix_norm(weight.double(), 2).item()
+    assert (leading @ weight).norm().item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_of_no_matrix_the_power_stays_finite():
+    assert torch.isfinite(by_squaring(torch.zeros(4, 4))).all()
+    assert torch.isfinite(by_squaring(torch.full((4, 4), 1e30))).all()
 
 
 @pytest.mark.parametrize("shape", [(5, 9), (9, 5), (7, 7)])

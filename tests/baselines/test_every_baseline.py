@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from baselines import _projection
 from benchmark import Activations, NotApplicable
 from benchmark.contracts import Choice, Distiller, Range
 from tests.baselines.tiny import (
@@ -88,6 +89,7 @@ def test_a_step_asks_the_device_for_nothing_but_where_that_is_said(name, pair, m
         return (label[..., None] == torch.arange(classes)).long()
 
     monkeypatch.setattr(torch.nn.functional, "one_hot", one_hot)
+    monkeypatch.setattr(_projection, "by_decomposition", _projection.by_squaring)  # as on a CUDA device
     distiller, teacher, student = built_or_skipped(name, pair), pair.teacher(), pair.student()
     with Waits() as waits:
         terms = all_terms(distiller, teacher, student)

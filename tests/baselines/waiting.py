@@ -15,6 +15,8 @@ READ = {
     aten._unique2,
     aten.unique_dim,
     aten.bincount,
+    aten.index_fill,  # of a trace's gradient, which is a tensor
+    aten.index_fill_,
     aten.repeat_interleave,
     aten.lift_fresh,
     aten._linalg_eigh,
@@ -24,10 +26,7 @@ READ = {
 (decompositions); and numbers of Python's that become a tensor, which is sent to the device."""
 
 WAITS = {
-    "gckt": "the largest singular value of its critic",
-    "gckt_dual": "as GCKT",
     "kdsvd": "singular vectors",
-    "wcord": "as GCKT, whose critic it has",
     "wkd_l": "which samples of a batch its rings of features have room for",
 }
 """Baseline -> what it asks of the device at every step."""
