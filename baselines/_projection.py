@@ -46,7 +46,8 @@ def by_decomposition(gram: Tensor) -> Tensor:
 def by_squaring(gram: Tensor) -> Tensor:
     """The same, nearly, for one without negative eigenvalues, by a high power of it.
 
-    Nothing is asked of the device. Where the largest eigenvalues are all but equal it is a unit vector of their eigenvectors.
+    Nothing is asked of the device. Where the largest eigenvalues are all but equal it is a unit vector in the
+    space of their eigenvectors.
     """
     power = gram
     for _ in range(SQUARINGS):
