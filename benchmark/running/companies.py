@@ -21,8 +21,9 @@ from benchmark.running.recording import make_record
 from benchmark.running.store import RunFolder
 from benchmark.running.teachers import Teachers
 from benchmark.training.checkpoint import save_weights
-from benchmark.training.cohort import CohortTraining, Outcome
+from benchmark.training.cohort import CohortTraining
 from benchmark.training.materials import Workbench
+from benchmark.training.outcomes import Outcome
 from benchmark.training.snapshots import Snapshot, Snapshots
 
 

@@ -19,8 +19,9 @@ from benchmark.running.store import RunFolder
 from benchmark.running.teachers import TeacherFailed, Teachers
 from benchmark.running.tuning import Trials
 from benchmark.settings import Settings
-from benchmark.training.cohort import CohortTraining, Outcome
+from benchmark.training.cohort import CohortTraining
 from benchmark.training.materials import Workbench
+from benchmark.training.outcomes import Outcome
 from benchmark.training.snapshots import Snapshots
 
 

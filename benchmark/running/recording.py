@@ -16,8 +16,8 @@ from benchmark.plugins import Registry
 from benchmark.ranks import Fabric
 from benchmark.running.ledger import code_checksum
 from benchmark.running.provenance import provenance
-from benchmark.training.cohort import Outcome
 from benchmark.training.materials import Materials
+from benchmark.training.outcomes import Outcome
 from benchmark.training.teacher import Teacher
 
 

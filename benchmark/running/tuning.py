@@ -31,8 +31,9 @@ from benchmark.records import (
 )
 from benchmark.running.companies import Trainer
 from benchmark.running.ledger import Ledger
-from benchmark.training.cohort import CohortTraining, Outcome
+from benchmark.training.cohort import CohortTraining
 from benchmark.training.loop import Position
+from benchmark.training.outcomes import Outcome
 from benchmark.training.run_state import RunState
 from benchmark.training.snapshots import Snapshots
 from benchmark.writing import write_whole

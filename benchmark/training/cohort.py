@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import copy
 import gc
 import math
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from typing import Any
 
-import numpy as np
 import torch
 
 from benchmark import records
@@ -19,19 +15,15 @@ from benchmark.contracts import Context, NotApplicable
 from benchmark.data.batches import TrainStream, in_order
 from benchmark.data.views import views_of
 from benchmark.errors import RanksApart, UserError
-from benchmark.evaluation.corrupted import CorruptedTest
 from benchmark.evaluation.cost import peak_memory_mb
-from benchmark.evaluation.evaluation import Evaluation
-from benchmark.evaluation.predictor import Predictions
-from benchmark.evaluation.probing import Probing
 from benchmark.models import Network
 from benchmark.models.network import place
 from benchmark.planning.specs import RunSpec
 from benchmark.plugins import Registry
 from benchmark.ranks import Fabric
 from benchmark.seeds import RandomStream, derive
-from benchmark.training.artifacts import KEPT_EMBEDDINGS, Artifacts
-from benchmark.training.composition import build_distiller, has_diagnostics, predicts_with_network
+from benchmark.training.artifacts import Artifacts
+from benchmark.training.composition import build_distiller, has_diagnostics
 from benchmark.training.fused import Fusing
 from benchmark.training.graphed import Graphs
 from benchmark.training.learner import Learner, describe
@@ -49,32 +41,12 @@ from benchmark.training.loop import (
     summary,
 )
 from benchmark.training.materials import Materials
+from benchmark.training.outcomes import Examination, Outcome
 from benchmark.training.remembered import Remembered
 from benchmark.training.run_state import RunState, Status, describe_error, guard
 from benchmark.training.stages import run_stages
 from benchmark.training.stopwatch import Stopwatch
 from benchmark.training.teacher import Teacher
-
-
-@dataclass
-class Outcome:
-    """What became of a run; `reason` says why one that did not finish didn't (a traceback, for an error).
-
-    history   its epochs
-    learner   what was trained; None where nothing was
-    """
-
-    run: RunSpec
-    status: records.Status
-    reason: str = ""
-    results: records.Results = field(default_factory=records.Results)
-    teacher_probes: records.Probes = field(default_factory=dict)
-    teacher_corrupted: records.Corrupted = field(default_factory=dict)
-    measurements: records.Measurements = field(default_factory=records.Measurements)
-    arrays: dict[str, np.ndarray] = field(default_factory=dict)
-    history: Sequence[Mapping[str, Any]] = ()
-    trial: records.Trial | None = None
-    learner: Learner | None = None
 
 
 class CohortTraining:
@@ -110,25 +82,14 @@ class CohortTraining:
         self._fusing = Fusing() if fabric.fuse else None
         self._graphs = Graphs() if fabric.graphs else None
         self._registry, self._say = registry, say
-        data = materials.data
-        self.probing = Probing(data, materials.splits.train, materials.targets, fabric, memory, say)
-        self.evaluation = Evaluation(
-            data, materials.validation, materials.metrics, fabric, memory, fabric.ranks
-        )
-        self.corrupted = CorruptedTest(
-            data,
-            materials.metrics,
-            materials.spec.student.modalities,
-            materials.spec.corruptions,
-            fabric,
-            memory,
-        )
         seen = (*teacher.spec.modalities, *materials.spec.student.modalities)
         self._seen = tuple(dict.fromkeys(seen))
         self._samples = materials.train
         self.stream = self._stream("train")
-        self.artifacts = Artifacts(materials, self._samples, teacher, fabric, self._seen)
         self.batch = next(self.stream.epoch(0))
+        artifacts = Artifacts(materials, self._samples, teacher, fabric, self._seen)
+        self._examination = Examination(materials, teacher, fabric, artifacts, self.batch, memory, say)
+        self.evaluation = self._examination.evaluation
         self.taught = self._taught()
         self.unsuited: list[Outcome] = []
         self.runs: dict[str, RunSpec] = {}
@@ -265,7 +226,7 @@ class CohortTraining:
 
     def _look_at(self, state: RunState) -> None:
         """Numbers go into the history; the first epoch's arrays stay, to be seen beside those of the end."""
-        shown = self.artifacts.diagnostics(state)
+        shown = self._examination.artifacts.diagnostics(state)
         if measures := {name: float(value) for name, value in shown.items() if not value.ndim}:
             state.history[-1]["diagnostics"] = measures
         if len(state.history) == 1 and self.materials.spec.recipe.epochs > 1:
@@ -318,75 +279,10 @@ class CohortTraining:
         outcome = Outcome(self.runs[state.name], "failed", history=state.history, learner=state.learner)
         if state.status != "failed":
             outcome.measurements = self.measurements(state)
-            guard(state, lambda: self._evaluate(state, outcome))
+            guard(state, lambda: self._examination.examine(state, outcome))
         assert state.status != "training"
         outcome.status, outcome.reason = state.status, state.reason
         return outcome
-
-    def _evaluate(self, state: RunState, outcome: Outcome) -> None:
-        learner = state.learner
-        outcome.results = records.Results(**asdict(self.evaluation.cost(learner, self.batch)))
-        if state.status != "finished":
-            return
-        began = time.perf_counter()
-        predictions = self._test(state, outcome)
-        if not self.fabric.ranks.first:
-            return  # what follows is not divided
-        self._probe(learner.network, outcome)
-        self._test_corrupted(learner, outcome)
-        outcome.arrays = self.artifacts.arrays(state, predictions)
-        outcome.measurements = replace(
-            outcome.measurements,
-            latency_ms=self.evaluation.latency(self._predictor_name(outcome), learner, self.batch),
-            evaluation_s=time.perf_counter() - began,
-        )
-
-    def _predictor_name(self, outcome: Outcome) -> object:
-        """What a run predicts with: the pair's student, or the student with a head of the baseline's."""
-        assert outcome.learner is not None
-        plain = predicts_with_network(outcome.learner.distiller)
-        return (self.materials.spec.student, None if plain else outcome.run.id)
-
-    def _test(self, state: RunState, outcome: Outcome) -> Predictions:
-        """Opens the test split for the last weights and for the best on validation; the last ones stay."""
-        learner = state.learner
-        teacher_logits = self.teacher.test_logits if self.fabric.ranks.first else None
-        scores: dict[str, records.Scores] = {}
-        if "validation" in state.history[-1]:
-            scores[records.VALIDATION] = state.history[-1]["validation"]
-        last, predictions = self.evaluation.test(learner, teacher_logits, KEPT_EMBEDDINGS)
-        scores[records.LAST] = {**last}
-        best_epoch = None
-        if state.best is not None:
-            best_epoch = state.best.epoch
-            weights = copy.deepcopy(learner.deciding_weights())
-            learner.load_state_dict(state.best.weights, strict=False)
-            scores[records.BEST] = {**self.evaluation.test(learner, teacher_logits)[0]}
-            learner.load_state_dict(weights, strict=False)
-        outcome.results = replace(outcome.results, scores=scores, best_epoch=best_epoch)
-        return predictions
-
-    def _probe(self, network: Network, outcome: Outcome) -> None:
-        """Probes the student's features, and those of its teacher and of the untrained student: both ends."""
-        own = self.probing.scores(network)
-        if not own:
-            return
-        spec = self.materials.spec
-        untrained = (spec.student.architecture, spec.student.modalities, spec.seed)
-        outcome.results = replace(
-            outcome.results,
-            probes=own,
-            untrained_probes=self.probing.shared_scores(
-                untrained, self.materials.student_network(self.fabric.device)
-            ),
-        )
-        outcome.teacher_probes = self.probing.shared_scores(self.teacher.checksum, self.teacher.network)
-
-    def _test_corrupted(self, learner: Learner, outcome: Outcome) -> None:
-        """Tests the last weights, and the teacher, on corrupted samples: nothing where that is not wanted."""
-        outcome.results = replace(outcome.results, corrupted=self.corrupted.scores(learner))
-        teacher = self.teacher
-        outcome.teacher_corrupted = self.corrupted.shared_scores(teacher.checksum, teacher.network)
 
     def measurements(self, state: RunState) -> records.Measurements:
         """What a run has cost so far; common passes are shared by those that took part, epoch by epoch.
