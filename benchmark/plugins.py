@@ -125,24 +125,27 @@ def _refuse_duplicate(kind: str, name: str, file: Path, found: Baseline | Task |
     raise ValueError(f"{kind} {name!r} is registered twice: in {other} and in {file}")
 
 
-def load(plugin_files: tuple[Path, ...] = ()) -> Registry:
-    """Imports every plugin once and returns the registry. A plugin that can't be imported is a UserError."""
-    load_tasks()
+def load(plugin_files: tuple[Path, ...] = (), *, installed_too: bool = True) -> Registry:
+    """Imports every plugin once, those of other installed packages too, and returns the registry. A plugin
+    that can't be imported is a UserError."""
+    load_tasks(installed_too=installed_too)
     importlib.import_module("benchmark.contracts.distiller")  # torch: no plugin is to be blamed for its time
     for module in _modules("baselines"):
         _import(f"baselines.{module.stem}", module)
-    _load_installed(installed.BASELINES)
+    if installed_too:
+        _load_installed(installed.BASELINES)
     for file in plugin_files:
         _import_file(file)
     return registry
 
 
-def load_tasks() -> Registry:
+def load_tasks(*, installed_too: bool = True) -> Registry:
     """Imports the tasks alone, which needs no torch, and returns the registry."""
     _make_importable()
     for module in _modules("tasks"):
         _import(f"tasks.{module.stem}", module)
-    _load_installed(installed.TASKS)
+    if installed_too:
+        _load_installed(installed.TASKS)
     registry.headline = importlib.import_module("baselines").HEADLINE
     return registry
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmark import Activations, Context, Progress
+from benchmark import Activations, Context, Progress, plugins
 from benchmark.cli import main
 from benchmark.contracts import Shapes
 from benchmark.records import read_record, read_teacher_record
@@ -55,6 +55,14 @@ def test_beside_a_checkout(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     check_list(capsys.readouterr().out)
     assert main([*NAMES, *SMALL, "--results-dir", str(tmp_path)]) == 0
     check_run(tmp_path)
+
+
+@pytest.mark.usefixtures("beside")
+def test_what_is_generated_for_the_suite_knows_nothing_of_it() -> None:
+    alone = plugins.load(installed_too=False)
+    assert "annealing_kd" not in alone.baselines
+    assert "far_field" not in alone.tasks
+    assert "annealing_kd" in plugins.load().baselines
 
 
 def test_beside_an_installed_wheel(installed: Path, example: Path, tmp_path: Path) -> None:
