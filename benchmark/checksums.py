@@ -13,7 +13,9 @@ from io import BufferedReader
 from pathlib import Path
 from typing import Any
 
-ARRAYS, HISTORY, WEIGHTS = "arrays.npz", "history.jsonl", "weights.safetensors"
+ARRAYS, EMBEDDINGS = "arrays.npz", "embeddings.npz"
+HISTORY, WEIGHTS = "history.jsonl", "weights.safetensors"
+CHECKED = (ARRAYS, EMBEDDINGS, HISTORY, WEIGHTS)
 """The files of a run folder whose checksums its record holds."""
 
 Stamp = tuple[int, int, int, int]
@@ -38,7 +40,7 @@ def content_checksum(content: Mapping[str, Any]) -> str:
 def file_checksums(folder: Path) -> dict[str, str]:
     """Name -> checksum of those of a run's files that are there. Raises OSError."""
     found = {}
-    for name in (ARRAYS, HISTORY, WEIGHTS):
+    for name in CHECKED:
         try:
             with (folder / name).open("rb") as stream:
                 found[name] = hashlib.file_digest(stream, _blake2b).hexdigest()
@@ -49,7 +51,7 @@ def file_checksums(folder: Path) -> dict[str, str]:
 
 def check_files(folder: Path, recorded: Mapping[str, str] | None) -> None:
     """Raises AlteredFile where one of a run's files that are there is not the one that the run left."""
-    for file in (folder / name for name in (ARRAYS, HISTORY, WEIGHTS)):
+    for file in (folder / name for name in CHECKED):
         if file.exists() and (stream := open_checked(file, recorded)) is not None:
             stream.close()
 

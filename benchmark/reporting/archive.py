@@ -29,7 +29,7 @@ KEPT = (
     "trials/*/record.json",
     "tuned/*.yaml",
 )
-"""What an archive holds of a results folder; weights and logs are left."""
+"""What an archive holds of a results folder; weights, embeddings and logs are left."""
 
 LARGEST = 2**31
 """Bytes that an archive may unpack to: a stranger's megabyte may stand for any number of them."""

@@ -51,7 +51,7 @@ class Printed:
 
         Args:
             columns: what a column's title begins with (the first such); the method's name goes first.
-            condition: of the rows shown; the ends of the scale always are.
+            condition: of the rows shown; the ends of the scale are where theirs is no other.
         """
         shown = [METHOD, *map(self._column, columns)]
         rows = [row for row in self.rows(condition) if row.kind != "untrained"]
@@ -172,11 +172,8 @@ class Experiment:
 
 
 def _has(block: PairBlock, row: ResultRow, condition: dict[str, Any]) -> bool:
-    known = {"pair": block.pair, "dataset": block.dataset}
-    return all(
-        known[name] == value if name in known else not row.is_student or row.condition[name] == value
-        for name, value in condition.items()
-    )
+    known = {"pair": block.pair, "dataset": block.dataset} | row.condition
+    return all(known[name] == value for name, value in condition.items() if row.is_student or name in known)
 
 
 @dataclass

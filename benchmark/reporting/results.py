@@ -13,7 +13,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 import pandas as pd
 
-from benchmark.checksums import ARRAYS, HISTORY, AlteredFile, Stamp, open_checked
+from benchmark.checksums import ARRAYS, EMBEDDINGS, HISTORY, AlteredFile, Stamp, open_checked
 from benchmark.errors import unknown
 from benchmark.records import CorruptRecord, Record, read_record
 from benchmark.reporting.frame import RUN_KEYS, columns, distinct, tidy_frame
@@ -225,14 +225,22 @@ class Results:
         return COLOURS[self.looks[row.baseline].colour]
 
     def arrays(self, record: Record, *names: str) -> Mapping[str, np.ndarray]:
-        """Those of the named arrays that the run's `arrays.npz` holds; every one without a name.
+        """Those of the named arrays that the run left; every one without a name.
 
-        A broken file, and one that is not what the run left, is named in `problems` and counts as empty.
+        Archives have no `embeddings.npz`, and runs of before it have all of it in `arrays.npz`. A broken file,
+        and one that is not what the run left, is named in `problems` and counts as empty.
         """
         if self.folder is None:
             return {}
+        place = self.folder / "runs" / record.folder
+        found = self._content(record, place / ARRAYS, names)
+        if (names and found.keys() >= set(names)) or not (place / EMBEDDINGS).exists():
+            return found
+        return found | self._content(record, place / EMBEDDINGS, names)
+
+    def _content(self, record: Record, path: Path, names: tuple[str, ...]) -> dict[str, np.ndarray]:
         try:
-            stream = open_checked(self.folder / "runs" / record.folder / ARRAYS, record.files, self._checked)
+            stream = open_checked(path, record.files, self._checked)
             if stream is None:
                 return {}
             with stream, np.load(stream) as file:
@@ -241,8 +249,8 @@ class Results:
             problem = f"{record.folder}: {altered}"
         except Exception as error:  # whatever a damaged file makes the readers of zip and npy raise
             reason = " ".join(str(error).split()) or "empty"
-            problem = f"{record.folder}: {ARRAYS} can't be read ({reason})"
-        known = f"{record.folder}: {ARRAYS}"
+            problem = f"{record.folder}: {path.name} can't be read ({reason})"
+        known = f"{record.folder}: {path.name}"
         if not any(line.startswith(known) for line in self.problems):
             self.problems.append(problem)
         return {}

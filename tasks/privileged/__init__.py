@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from benchmark import Data, DatasetCard, Pair, Preset, Request, Target, Task, task
 from tasks.privileged import cards, pairs
@@ -17,6 +18,17 @@ class Privileged(Task):
 
     def pairs(self, dataset: str) -> dict[str, Pair]:
         return pairs.pairs(dataset)
+
+    def custom_pair(self, dataset: str, name: str) -> Pair | None:
+        """PAIR:TEACHER-STUDENT, one of the dataset's pairs with any two other architectures."""
+        from benchmark.models import is_architecture
+
+        pair, _, networks = name.partition(":")
+        teacher, dash, student = networks.partition("-")
+        known = self.pairs(dataset).get(pair)
+        if known is None or not (dash and is_architecture(teacher) and is_architecture(student)):
+            return None
+        return replace(known, teacher=teacher, student=student)
 
     def transfer(self, data: Data, request: Request) -> dict[str, Callable[[], Target]]:
         from tasks.privileged import transfer

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ import torch
 
 from benchmark import Data, Request, UserError
 from benchmark.models import build
-from tasks.privileged import cards, pairs, utd_mhad_files
+from tasks.privileged import Privileged, cards, pairs, utd_mhad_files
 
 FRAMES, READINGS = 6, 15
 REST = np.random.default_rng(0).normal(size=(20, 3)) * 0.3 + [0, 0, 2.8]
@@ -222,6 +223,14 @@ def test_networks_of_every_pair_take_their_modalities(tmp_path: Path) -> None:
             network = build(name, [data.modalities[each].shape for each in seen], len(data.classes)).eval()
             inputs = [data.train.modalities[each][:1].float() for each in seen]
             assert network.show(*inputs).logits.shape == (1, 27)
+
+
+def test_a_pair_takes_any_two_other_networks() -> None:
+    pair = Privileged().custom_pair("utd_mhad", "skeleton+depth-depth:timm:some-conv3d_4")
+    known = pairs.utd_mhad()["skeleton+depth-depth"]
+    assert pair == replace(known, teacher="timm:some", student="conv3d_4")
+    for name in ("skeleton+depth-depth:conv3d_4", "depth-depth:fusion_4-conv3d_4", "fusion_4-conv3d_4"):
+        assert Privileged().custom_pair("utd_mhad", name) is None
 
 
 @pytest.mark.real_data

@@ -14,9 +14,10 @@ from tests.command import numbers, records, run
 
 
 def arrays_of(results: Path, name: str) -> dict[str, np.ndarray]:
-    (file,) = (results / "t" / "runs").glob(f"*-{name}-seed0-*/arrays.npz")
-    with np.load(file) as content:
-        return dict(content)
+    (folder,) = (results / "t" / "runs").glob(f"*-{name}-seed0-*")
+    with np.load(folder / "arrays.npz") as content, np.load(folder / "embeddings.npz") as apart:
+        assert not content.keys() & apart.keys()
+        return dict(content) | dict(apart)
 
 
 @pytest.fixture(scope="module")
