@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from multiprocessing.context import BaseContext
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -62,25 +63,27 @@ def begun(results: Path, *arguments: str, launcher: tuple[str, ...] = ()) -> sub
     )  # fmt: skip
 
 
-def forked(forks: BaseContext, arguments: list[str], output: Path) -> BaseProcess:
-    """A command in a process and a session of its own that begins at once: an interpreter takes seconds.
+def forked(
+    forks: BaseContext, output: Path, function: Callable[..., int | None], *arguments: object
+) -> BaseProcess:
+    """A function in a process and a session of its own that begins at once: an interpreter takes seconds.
 
     forks    the fixture
     output   to which is added whatever it tells
     """
-    process = forks.Process(target=_command, args=(arguments, output))
+    process = forks.Process(target=_told, args=(output, function, arguments))
     process.start()
     return process
 
 
-def _command(arguments: list[str], output: Path) -> None:
+def _told(output: Path, function: Callable[..., int | None], arguments: tuple[object, ...]) -> None:
     os.setsid()
     with output.open("a") as stream:
         for descriptor in (1, 2):
             os.dup2(stream.fileno(), descriptor)
     at_once = SimpleNamespace(get_context=lambda method: multiprocessing.get_context("fork"))
     with mock.patch("benchmark.running.followers.multiprocessing", at_once):
-        raise SystemExit(main(arguments))
+        raise SystemExit(function(*arguments))
 
 
 def records(results: Path) -> dict[str, Record]:

@@ -69,6 +69,13 @@ def quick_workers(forks: BaseContext, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("benchmark.running.workers.multiprocessing", start)
 
 
+@pytest.fixture
+def few_shapes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The embedded shapes are fewer: thousands to draw and to test on take longer than tiny training."""
+    monkeypatch.setattr("tasks.compression.datasets.SHAPES_TRAIN", 720)
+    monkeypatch.setattr("tasks.compression.datasets.SHAPES_TEST", 240)
+
+
 @pytest.fixture(scope="session")
 def real_data() -> Path:
     """The folder of real sample data; the test is skipped where it is missing."""

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmark.cli import main
 from benchmark.planning.grid import make_plan
 from benchmark.plugins import Registry
 from benchmark.running.sharding import own_first, shard
@@ -97,7 +98,8 @@ def test_four_shards_at_once_train_each_run_and_each_teacher_once(tmp_path: Path
     results, output = tmp_path / "results", tmp_path / "told"
     grid = ("--baselines", "scratch", "kd", "--seeds", "0", "1", "2", "3", "--teacher-epochs", "1")
     shards = [
-        forked(forks, words(results, *grid, "--shard", f"{number}/4"), output) for number in (1, 2, 3, 4)
+        forked(forks, output, main, words(results, *grid, "--shard", f"{number}/4"))
+        for number in (1, 2, 3, 4)
     ]
     for each in shards:
         each.join(100)

@@ -164,7 +164,7 @@ def test_a_signal_to_the_whole_group_ends_a_step_in_order_and_it_goes_on(
     more = (*FOLDER, "--memory-gb", "0.0005", "--num-workers", "2", "--epochs", "8")
     line = arguments(tmp_path, "disk", *more, "--snapshot-minutes", "0")
     told, again = tmp_path / "told", tmp_path / "told again"
-    process = forked(forks, line, told)
+    process = forked(forks, told, main, line)
     while process.is_alive() and not (told.exists() and "epoch 2/8" in told.read_text()):
         time.sleep(0.02)
     assert process.pid is not None
@@ -172,7 +172,7 @@ def test_a_signal_to_the_whole_group_ends_a_step_in_order_and_it_goes_on(
     process.join(100)
     assert process.exitcode == 143, told.read_text()
     assert "Traceback" not in told.read_text()
-    process = forked(forks, line, again)
+    process = forked(forks, again, main, line)
     process.join(100)
     assert process.exitcode == 0, again.read_text()
     assert "epoch 1/8" not in again.read_text(), "it began anew"

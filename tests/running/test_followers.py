@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmark.cli import main
 from benchmark.records import Record
 from tests.command import begun, forked, numbers, records, run, words
 
@@ -67,7 +68,7 @@ def test_a_signal_to_either_process_ends_both_and_the_same_command_goes_on_to_th
 ) -> None:
     folder, output = tmp_path / "results", tmp_path / "told"
     command = words(folder, *SMALL, "--baselines", *NAMES, "--devices", "2")
-    process = forked(forks, [*command, "--snapshot-minutes", "0"], output)
+    process = forked(forks, output, main, [*command, "--snapshot-minutes", "0"])
     wait_for_snapshots(folder)
     assert process.pid is not None
     ((other, _),) = children_of(process.pid)
@@ -76,7 +77,7 @@ def test_a_signal_to_either_process_ends_both_and_the_same_command_goes_on_to_th
     assert process.exitcode == 143, output.read_text()
     assert not Path(f"/proc/{other}").exists()
     assert not records(folder)
-    again = forked(forks, command, output)
+    again = forked(forks, output, main, command)
     again.join(400)
     assert again.exitcode == 0, output.read_text()
     assert all_numbers(by_baseline(folder)) == all_numbers(two[1])

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmark.cli import main
 from benchmark.running import locks
 from benchmark.running.local import Executor
 from benchmark.running.locks import Claim, locked, owner, sweep
@@ -130,7 +131,7 @@ def test_what_another_command_is_at_is_left_to_it_and_then_taken_as_it_is(
 def test_two_whole_commands_at_once_train_each_run_once(tmp_path: Path, forks: BaseContext) -> None:
     results, output = tmp_path / "results", tmp_path / "told"
     grid = ("--baselines", "scratch", "kd", "--seeds", "0", "1", "2", "--teacher-epochs", "1")
-    commands = [forked(forks, words(results, *grid), output) for _ in range(2)]
+    commands = [forked(forks, output, main, words(results, *grid)) for _ in range(2)]
     for command in commands:
         command.join(100)
     told = output.read_text()

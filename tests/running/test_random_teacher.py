@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
 import torch
 from torch.nn import functional as F
 
@@ -18,10 +17,8 @@ from benchmark.training.teacher import evaluated
 
 
 def test_the_softened_answers_of_a_random_teacher_differ_between_samples(
-    tmp_path: Path, registry: Registry, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, registry: Registry, few_shapes: None
 ) -> None:
-    monkeypatch.setattr("tasks.compression.datasets.SHAPES_TRAIN", 600)
-    monkeypatch.setattr("tasks.compression.datasets.SHAPES_TEST", 240)
     command = (
         "--tasks compression --datasets shapes --pairs resnet20-resnet8 --train-samples 500 --seeds 0"
         f" --teacher-samples 500 --baselines random_teacher --no-probes --results-dir {tmp_path}"
