@@ -40,7 +40,11 @@ def load_plugins(settings: Settings) -> Registry:
     from benchmark import plugins
     from benchmark.planning.datasets import check_names
 
-    check_names(settings, plugins.load_tasks(), plugins.declared_baselines(settings.plugin))
+    registry = plugins.load_tasks()
+    known = {*registry.tasks, *(name for task in registry.tasks.values() for name in task.datasets())}
+    if settings.plugin and not known.issuperset((*settings.tasks, *settings.datasets)):
+        plugins.load(settings.plugin)  # a file may bring a task
+    check_names(settings, registry, plugins.declared_baselines(settings.plugin))
     return plugins.load(settings.plugin)
 
 

@@ -1,13 +1,28 @@
-"""Runs the command in this process on the tiny task, as a user would type it."""
+"""Runs the command on the tiny task, as a user would type it: in this process, or in one of its own."""
 
 from __future__ import annotations
 
+import multiprocessing
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from multiprocessing.context import BaseContext
+from multiprocessing.process import BaseProcess
 from pathlib import Path
+from types import SimpleNamespace
 from unittest import mock
 
 from benchmark import records as benchmark_records
 from benchmark.cli import main
 from benchmark.records import Record, Results, Teacher
+
+ROOT = Path(__file__).resolve().parent.parent
+TINY_TASK = str(ROOT / "tests" / "tiny_task.py")
+TINY = ("--tasks", "tiny_task", "--plugin", TINY_TASK, "--name", "t")
+"""The plugin tells a process of its own where the tiny task is."""
+BARE = ("--no-probes", "--no-report")
+"""Without what takes longer than tiny training."""
 
 
 def run(
@@ -29,6 +44,46 @@ def run(
         return main([*base, *arguments])
     with mock.patch("benchmark.cli._report"):
         return main([*base, *arguments])
+
+
+def words(results: Path, *arguments: str) -> list[str]:
+    """What follows `run_all.py` for the same in a process of its own."""
+    return [*TINY, *BARE, "--results-dir", str(results), *arguments]
+
+
+def begun(results: Path, *arguments: str, launcher: tuple[str, ...] = ()) -> subprocess.Popen[str]:
+    """The same in a process and a session of its own, as a user begins it; with one thread, as tests have.
+
+    launcher   what begins it in Python's place, `-m torch.distributed.run` and the like
+    """
+    return subprocess.Popen(
+        [sys.executable, *launcher, "run_all.py", *words(results, *arguments)],
+        cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+
+
+def forked(
+    forks: BaseContext, output: Path, function: Callable[..., int | None], *arguments: object
+) -> BaseProcess:
+    """A function in a process and a session of its own that begins at once: an interpreter takes seconds.
+
+    forks    the fixture
+    output   to which is added whatever it tells
+    """
+    process = forks.Process(target=_told, args=(output, function, arguments))
+    process.start()
+    return process
+
+
+def _told(output: Path, function: Callable[..., int | None], arguments: tuple[object, ...]) -> None:
+    os.setsid()
+    with output.open("a") as stream:
+        for descriptor in (1, 2):
+            os.dup2(stream.fileno(), descriptor)
+    at_once = SimpleNamespace(get_context=lambda method: multiprocessing.get_context("fork"))
+    with mock.patch("benchmark.running.followers.multiprocessing", at_once):
+        raise SystemExit(function(*arguments))
 
 
 def records(results: Path) -> dict[str, Record]:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import shutil
 from collections.abc import Iterator
+from multiprocessing.context import BaseContext
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -43,6 +46,34 @@ def restored_plugins(registry: plugins.Registry) -> Iterator[None]:
 @pytest.fixture(autouse=True)
 def seeded() -> None:
     torch.manual_seed(0)
+
+
+@pytest.fixture(scope="session")
+def forks() -> BaseContext:
+    """Processes that are forked from one with one thread, which has imported what workers need."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["benchmark.running.workers", "benchmark.running.followers"])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("OMP_NUM_THREADS", "1")
+        patch.chdir(ROOT)
+        first = context.Process(target=int)
+        first.start()
+        first.join()
+    return context
+
+
+@pytest.fixture
+def quick_workers(forks: BaseContext, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Workers of this process start at once; from the start of an interpreter it takes them seconds."""
+    start = SimpleNamespace(get_context=lambda method: forks)
+    monkeypatch.setattr("benchmark.running.workers.multiprocessing", start)
+
+
+@pytest.fixture
+def few_shapes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The embedded shapes are fewer: thousands to draw and to test on take longer than tiny training."""
+    monkeypatch.setattr("tasks.compression.datasets.SHAPES_TRAIN", 720)
+    monkeypatch.setattr("tasks.compression.datasets.SHAPES_TEST", 240)
 
 
 @pytest.fixture(scope="session")

@@ -70,9 +70,13 @@ def used_or_refused(use: Callable[[], Any], kind: str) -> bool:
 
 
 @pytest.fixture(autouse=True, scope="module")
-def built_in_plugins_once(registry: Registry) -> Iterator[None]:
-    """The built-in plugins are registered: that they are looked for again in each command is left out."""
+def built_in_plugins_once(registry: Registry, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """The built-in plugins are registered: that they are looked for again in each command is left out.
+
+    Folders of drawn names are made in a folder that is not the checkout.
+    """
     with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(tmp_path_factory.mktemp("here"))
         patch.setattr(plugins, "_modules", lambda package: [])
         patch.setattr(installed, "entry_points", lambda group: ())
         yield

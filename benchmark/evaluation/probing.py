@@ -13,7 +13,6 @@ from benchmark.data.batches import in_order
 from benchmark.data.splits import open_test, stratified_order
 from benchmark.errors import reason_of
 from benchmark.evaluation.predictor import evaluating
-from benchmark.evaluation.probes import Features, probe
 from benchmark.models import Network
 from benchmark.ranks import Fabric
 from benchmark.records import Probes
@@ -57,6 +56,8 @@ class Probing:
 
         The network is in eval mode meanwhile and gets no gradient. Empty where no probes are wanted.
         """
+        from benchmark.evaluation.probes import Features, probe  # scikit-learn, which not every command needs
+
         found: Probes = {}
         for name, question in self._questions().items():
             known = question.train.names & question.test.names

@@ -91,8 +91,10 @@ def shapes(num_samples: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     for start in range(0, num_samples, CHUNK):
         chunk = labels[start : start + CHUNK]
         scenes = np.stack([_scene(int(label), random) for label in chunk])
-        fine = scenes.reshape(len(chunk), SIDE, OVERSAMPLING, SIDE, OVERSAMPLING, 3)
-        coarse = fine.sum(axis=(2, 4), dtype=np.int32) // OVERSAMPLING**2
+        # Rows, then columns: over both axes at once NumPy takes three times as long for the same sums.
+        rows = scenes.reshape(len(chunk), SIDE, OVERSAMPLING, -1).sum(axis=2, dtype=np.uint16)
+        fine = rows.reshape(len(chunk), SIDE, SIDE, OVERSAMPLING, 3)
+        coarse = fine.sum(axis=3, dtype=np.int32) // OVERSAMPLING**2
         # A normal draw goes through platform-dependent logarithms; the sum of three uniform integers doesn't.
         noise = random.integers(-NOISE, NOISE + 1, (3, *coarse.shape), dtype=np.int32).sum(axis=0)
         images[start : start + CHUNK] = np.clip(coarse + noise, 0, 255).transpose(0, 3, 1, 2)

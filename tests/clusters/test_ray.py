@@ -6,30 +6,30 @@ import builtins
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import nullcontext
+from contextlib import ExitStack, nullcontext
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from benchmark.clusters import ray_cluster
+from benchmark.clusters.ray_connection import connected
 from benchmark.clusters.ray_tasks import packed, unpack
 from benchmark.running.display import PlainDisplay
-from tests.command import numbers, outcome, records, run, trials
+from benchmark.settings import parse
+from tests.command import TINY, TINY_TASK, numbers, outcome, records, run, trials
 
 ray = pytest.importorskip("ray")
 from ray.cluster_utils import Cluster  # noqa: E402 - where Ray is there
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900), pytest.mark.xdist_group("ray")]
 NAMES = ("scratch", "kd", "crd")
-ARGUMENTS = (
-    *("--datasets", "shapes", "--pairs", "conv2d_16-conv2d_8", "--train-samples", "256"),
-    *("--teacher-samples", "64", "--teacher-epochs", "1"),
-)
 SEEDS = ("--seeds", "0", "1", "2")
 BARE = {"include_dashboard": False, "include_log_monitor": False, "no_monitor": True}
 """What a node does without: each is a process that takes seconds to start."""
 TUNE = ("--tune", "4", "--seeds", "0")
+connections = ExitStack()
+"""The connection that tests share, where there is one."""
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +37,7 @@ def started() -> Iterator[Cluster]:
     """A head without cores; starting one takes longer than all that is done on it."""
     made = patient(lambda: Cluster(initialize_head=True, head_node_args={"num_cpus": 0, **BARE}))
     yield made
-    ray.shutdown()
+    connections.close()
     made.shutdown()
 
 
@@ -53,12 +53,22 @@ def patient(start: Callable[[], Any]) -> Any:
 
 
 @pytest.fixture
-def cluster(started: Cluster) -> Cluster:
+def nodes(started: Cluster) -> Cluster:
     """That head and two nodes with one core each, whatever became of those of the test before."""
     while len(started.worker_nodes) < 2:
+        # These nodes are one machine: one that joins unpacks our code where the others' processes have it.
+        connections.close()
         patient(lambda: started.add_node(num_cpus=1, include_log_monitor=False))
     started.wait_for_nodes()
     return started
+
+
+@pytest.fixture
+def cluster(nodes: Cluster) -> Cluster:
+    """The same, and connected already: processes of the nodes that have imported our code stay there."""
+    if not ray.is_initialized():
+        connections.enter_context(connected(ray, parse([*TINY, *on(nodes)])))
+    return nodes
 
 
 @pytest.fixture(params=["shared", "apart"])
@@ -88,33 +98,8 @@ def on(cluster: Cluster) -> tuple[str, ...]:
 
 def grid(results: Path, *arguments: str, epochs: int = 2) -> int:
     arguments = arguments if "--seeds" in arguments else (*SEEDS, *arguments)
-    given = (*ARGUMENTS, "--epochs", str(epochs), *arguments)
-    return run(results, *given, baselines=NAMES, task="compression")
-
-
-def test_with_a_node_killed_midway_the_records_are_those_of_one_process(
-    folders: str, cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The second node goes when students have been told to be in their third epoch."""
-    assert grid(tmp_path / "one", epochs=12) == 0
-    told: list[tuple[str, str]] = []
-    killed: list[str] = []
-
-    def kill_once(display: PlainDisplay, title: str, line: str) -> None:
-        told.append((title, line.split()[1]))
-        if line.startswith("epoch 3/12") and not killed:
-            killed.append(title)
-            cluster.remove_node(next(iter(cluster.worker_nodes)), allow_graceful=False)
-
-    monkeypatch.setattr(PlainDisplay, "elsewhere", kill_once)
-    assert grid(tmp_path / "ray", *on(cluster), "--snapshot-minutes", "0", epochs=12) == 0
-    assert killed
-    same(tmp_path / "ray", tmp_path / "one")
-    if folders == "shared":
-        begun = Counter(title for title, epoch in told if epoch == "1/12")
-        assert set(begun.values()) == {1}, "a training started over, in spite of its snapshots"
-    assert not list((tmp_path / "ray").glob(".ray-*"))
-    assert not list((tmp_path / "ray").rglob("*.lock"))
+    given = ("--plugin", TINY_TASK, "--teacher-epochs", "1", "--epochs", str(epochs), *arguments)
+    return run(results, *given, baselines=NAMES)
 
 
 def test_trials_of_tuning_choose_what_they_choose_in_one_process(
@@ -159,10 +144,9 @@ def test_a_checkpoint_that_the_command_alone_has_goes_along(
     (weights,) = (tmp_path / "teacher" / "teachers").glob("*/weights.safetensors")
     shutil.copy(weights, tmp_path / "given.safetensors")
     monkeypatch.chdir(tmp_path)
-    given = (*ARGUMENTS[:6], "--seeds", "0", "1", "--epochs", "1")
-    given += ("--teacher-checkpoint", "given.safetensors")
+    given = ("--plugin", TINY_TASK, "--seeds", "0", "1", "--teacher-checkpoint", "given.safetensors")
     for where, arguments in (("one", ()), ("ray", on(cluster))):
-        assert run(Path(where), *given, *arguments, baselines=NAMES, task="compression") == 0
+        assert run(Path(where), *given, *arguments, baselines=NAMES) == 0
     same(tmp_path / "ray", tmp_path / "one")
     for file in (tmp_path / "one" / "t" / "runs").glob("*/config.json"):
         assert (tmp_path / "ray" / file.relative_to(tmp_path / "one")).read_text() == file.read_text()
@@ -198,9 +182,36 @@ def test_what_was_stored_when_the_command_died_is_not_trained_again(
         assert records(tmp_path / "ray")[slug].provenance.finished == finished
 
 
-def test_a_plugin_goes_along_and_its_failure_comes_back(
-    cluster: Cluster, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_with_a_node_killed_midway_the_records_are_those_of_one_process(
+    folders: str, cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """The second node goes when students have been told to be in their third epoch."""
+    two = ("--seeds", "0", "1")
+    assert grid(tmp_path / "one", *two, epochs=12) == 0
+    told: list[tuple[str, str]] = []
+    killed: list[str] = []
+
+    def kill_once(display: PlainDisplay, title: str, line: str) -> None:
+        told.append((title, line.split()[1]))
+        if line.startswith("epoch 3/12") and not killed:
+            killed.append(title)
+            cluster.remove_node(next(iter(cluster.worker_nodes)), allow_graceful=False)
+
+    monkeypatch.setattr(PlainDisplay, "elsewhere", kill_once)
+    assert grid(tmp_path / "ray", *two, *on(cluster), "--snapshot-minutes", "0", epochs=12) == 0
+    assert killed
+    same(tmp_path / "ray", tmp_path / "one")
+    if folders == "shared":
+        begun = Counter(title for title, epoch in told if epoch == "1/12")
+        assert set(begun.values()) == {1}, "a training started over, in spite of its snapshots"
+    assert not list((tmp_path / "ray").glob(".ray-*"))
+    assert not list((tmp_path / "ray").rglob("*.lock"))
+
+
+def test_a_plugin_goes_along_and_its_failure_comes_back(
+    nodes: Cluster, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    connections.close()  # the command connects by itself
     plugin = tmp_path / "shipped.py"
     plugin.write_text(
         "from benchmark import Distiller, baseline\n\n\n"
@@ -215,8 +226,8 @@ def test_a_plugin_goes_along_and_its_failure_comes_back(
     )
     own = builtins.print
     code = run(
-        tmp_path, *ARGUMENTS, *SEEDS, "--epochs", "1", "--plugin", str(plugin), *on(cluster),
-        baselines=("kd", "shipped", "breaks"), task="compression",
+        tmp_path, *SEEDS, "--epochs", "1", "--plugin", TINY_TASK, str(plugin), *on(nodes),
+        baselines=("kd", "shipped", "breaks"),
     )  # fmt: skip
     assert code == 1
     assert builtins.print is own, "Ray has put its own in place of Python's"
@@ -227,7 +238,7 @@ def test_a_plugin_goes_along_and_its_failure_comes_back(
     assert len(found) == 9
     (record, *_) = (each for each in records(tmp_path).values() if each.run.baseline == "shipped")
     assert record.provenance.threads == 1
-    assert len(list((tmp_path / "teachers").glob("shapes-conv2d_16-*/record.json"))) == 1
+    assert len(list((tmp_path / "teachers").glob("stripes-tiny_big-*/record.json"))) == 1
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1:1", "nowhere", "ray://127.0.0.1:1"])

@@ -3,25 +3,32 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 from collections import Counter
+from multiprocessing.context import BaseContext
 from pathlib import Path
 
 import pytest
 
+from benchmark.cli import main
 from benchmark.planning.grid import make_plan
 from benchmark.plugins import Registry
 from benchmark.running.sharding import own_first, shard
 from benchmark.settings import parse
-from tests.command import numbers, outcome, records, run, trials
-
-ROOT = Path(__file__).resolve().parents[2]
-SMALL = (
-    *("--tasks", "compression", "--datasets", "shapes", "--pairs", "conv2d_16-conv2d_8", "--name", "t"),
-    *("--train-samples", "64", "--teacher-samples", "64", "--epochs", "2", "--teacher-epochs", "1"),
-    *("--no-probes", "--baselines", "scratch", "kd", "--seeds", "0", "1", "2", "3"),
+from tests.command import (
+    BARE,
+    ROOT,
+    TINY,
+    TINY_TASK,
+    forked,
+    numbers,
+    outcome,
+    records,
+    run,
+    trials,
+    words,
 )
+
+SETTINGS = [*TINY, *BARE]
 SBATCH = """#!/bin/bash
 # Runs the array's jobs one after another on this machine, as Slurm would somewhere.
 for i in $(seq 1 "$(sed -n 's/.*--array=1-//p' "$1")"); do SLURM_ARRAY_TASK_ID=$i bash "$1" || exit 1; done
@@ -33,7 +40,7 @@ echo "Submitted batch job 7"
 def test_every_run_is_in_one_shard_and_shards_are_alike(
     count: int, tmp_path: Path, registry: Registry
 ) -> None:
-    settings = parse([*SMALL[:8], "--results-dir", str(tmp_path), "--seeds", "0", "1", "2", "3", "4"])
+    settings = parse([*SETTINGS, "--results-dir", str(tmp_path), "--seeds", "0", "1", "2", "3", "4"])
     cohorts = make_plan(settings, registry).cohorts
     shards = [
         [each.slug for part in shard(cohorts, k + 1, count) for each in part.runs] for k in range(count)
@@ -79,7 +86,7 @@ def test_shards_share_out_trials_and_choose_alike(tmp_path: Path) -> None:
 
 def test_what_all_shards_need_is_begun_at_different_ends(tmp_path: Path, registry: Registry) -> None:
     settings = parse(
-        [*SMALL[:8], "--results-dir", str(tmp_path), "--tune", "4", "--baselines", "scratch", "kd"]
+        [*SETTINGS, "--results-dir", str(tmp_path), "--tune", "4", "--baselines", "scratch", "kd"]
     )
     cohorts = make_plan(settings, registry).tuning
     orders = [own_first(cohorts, number, 2) for number in (1, 2)]
@@ -87,56 +94,49 @@ def test_what_all_shards_need_is_begun_at_different_ends(tmp_path: Path, registr
     assert baselines == [[{"scratch"}, {"kd"}], [{"kd"}, {"scratch"}]]
 
 
-@pytest.mark.slow
-@pytest.mark.timeout(400)
-def test_four_shards_at_once_train_each_run_and_each_teacher_once(tmp_path: Path) -> None:
+def test_four_shards_at_once_train_each_run_and_each_teacher_once(tmp_path: Path, forks: BaseContext) -> None:
+    results, output = tmp_path / "results", tmp_path / "told"
+    grid = ("--baselines", "scratch", "kd", "--seeds", "0", "1", "2", "3", "--teacher-epochs", "1")
     shards = [
-        subprocess.Popen(
-            [sys.executable, "run_all.py", *SMALL, "--results-dir", str(tmp_path), "--shard", f"{number}/4"],
-            cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-        )
+        forked(forks, output, main, words(results, *grid, "--shard", f"{number}/4"))
         for number in (1, 2, 3, 4)
-    ]  # fmt: skip
-    told = [each.communicate(timeout=380)[0] for each in shards]
-    assert [each.returncode for each in shards] == [0] * 4, told
-    assert len(records(tmp_path)) == 8
-    assert "".join(told).count("epoch 1/1") == 1, "the teacher was trained more than once"
-    for history in (tmp_path / "t" / "runs").glob("*/history.jsonl"):
+    ]
+    for each in shards:
+        each.join(100)
+    told = output.read_text()
+    assert [each.exitcode for each in shards] == [0] * 4, told
+    assert len(records(results)) == 8
+    assert told.count("epoch 1/1") == 1, "the teacher was trained more than once"
+    for history in (results / "t" / "runs").glob("*/history.jsonl"):
         assert len(history.read_text().splitlines()) == 2
-    assert not list(tmp_path.rglob("*.lock"))
+    assert not list(results.rglob("*.lock"))
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
-def test_an_array_for_slurm_is_written_submitted_and_runs_the_grid(tmp_path: Path) -> None:
+def test_an_array_for_slurm_is_written_submitted_and_runs_the_grid(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(ROOT)
     tools = tmp_path / "bin"
     tools.mkdir()
     for name, text in (("sbatch", SBATCH), ("srun", '#!/bin/bash\nexec "$@"\n')):
         (tools / name).write_text(text)
         (tools / name).chmod(0o755)
-    command = [sys.executable, "run_all.py", *SMALL, "--results-dir", str(tmp_path)]
-    slurm = ["--executor", "slurm", "--jobs", "2", "--slurm", "partition=gpu", "time=1:00:00"]
-    without = [part for part in os.environ["PATH"].split(os.pathsep) if not (Path(part) / "sbatch").exists()]
-    written = subprocess.run(
-        [*command, *slurm],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        env=os.environ | {"PATH": os.pathsep.join(without)},
-    )
-    assert written.returncode == 0, written.stderr
+    names, jobs = ("scratch", "kd"), ("--plugin", TINY_TASK, "--seeds", "0", "1", "--jobs", "2")
+    slurm = (*jobs, "--executor", "slurm", "--slurm", "partition=gpu", "time=1:00:00")
+    path = os.environ["PATH"].split(os.pathsep)
+    without = [part for part in path if not (Path(part) / "sbatch").exists()]
+    monkeypatch.setenv("PATH", os.pathsep.join(without))
+    assert run(tmp_path, *slurm, baselines=names) == 0
     script = (tmp_path / "t" / "slurm" / "array.sh").read_text()
     for line in ("--array=1-2", "--partition=gpu", "--time=1:00:00", "--requeue", "--signal=TERM@120"):
         assert f"#SBATCH {line}\n" in script
-    assert "array.sh is written: hand it to sbatch" in written.stdout.replace("\n", " ")
-    path = {"PATH": f"{tools}{os.pathsep}{os.environ['PATH']}"}
-    done = subprocess.run(
-        [*command, *slurm], cwd=ROOT, capture_output=True, text=True, timeout=280, env=os.environ | path
-    )
-    assert done.returncode == 0, done.stderr
-    assert "Submitted batch job 7" in done.stdout
-    assert len(records(tmp_path)) == 8
+    assert "array.sh is written: hand it to sbatch" in capsys.readouterr().out.replace("\n", " ")
+    monkeypatch.setenv("PATH", os.pathsep.join([str(tools), *path]))
+    assert run(tmp_path, *slurm, baselines=names) == 0
+    assert "Submitted batch job 7" in capsys.readouterr().out
+    assert len(records(tmp_path)) == 4
 
 
 def test_what_sbatch_refuses_is_told_in_one_line(tmp_path: Path, monkeypatch, capsys) -> None:

@@ -11,14 +11,10 @@ from pathlib import Path
 import pytest
 
 from tests.clusters import slurm
-from tests.command import numbers, records, run
+from tests.command import ROOT, TINY_TASK, numbers, records, run
 
-ROOT = Path(__file__).resolve().parents[2]
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900), pytest.mark.xdist_group("slurm")]
-STUDY = (
-    *("--datasets", "shapes", "--pairs", "conv2d_16-conv2d_8", "--train-samples", "256", "--device", "cpu"),
-    *("--teacher-samples", "64", "--teacher-epochs", "1"),
-)
+STUDY = ("--plugin", TINY_TASK, "--teacher-epochs", "1", "--device", "cpu")
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -39,7 +35,7 @@ def controller() -> Iterator[None]:
 
 def grid(results: Path, *arguments: str, report: bool = False) -> None:
     names = ("scratch", "kd")
-    assert run(results, *STUDY, *arguments, baselines=names, task="compression", report=report) == 0
+    assert run(results, *STUDY, *arguments, baselines=names, report=report) == 0
 
 
 def submitted(results: Path, capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
@@ -88,7 +84,7 @@ def test_the_jobs_of_an_array_leave_the_records_of_one_process(
     assert printed(results).count("epoch 1/1 ") == 1, "the teacher was trained more than once"
     assert {file.name for file in (results / "t" / "slurm").glob("*.out")} == {f"{job}_1.out", f"{job}_2.out"}
     grid(results, "--report-only", report=True)
-    assert (results / "t" / "tables" / "compression.txt").exists()
+    assert (results / "t" / "tables" / "tiny_task.txt").exists()
 
 
 @pytest.mark.parametrize("interruption", ["told of its end", "preempted"])

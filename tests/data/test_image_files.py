@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
+import time
 from dataclasses import replace
+from multiprocessing.context import BaseContext
 from pathlib import Path
 
 import cv2
@@ -21,8 +21,8 @@ from benchmark.data.batches import TrainStream, in_order
 from benchmark.data.feed import read_all
 from benchmark.records import read_record
 from tasks.compression.cards import cards
+from tests.command import forked
 
-ROOT = Path(__file__).resolve().parents[2]
 CPU = torch.device("cpu")
 NOTHING = 1e-9
 """Gigabytes: no image fits."""
@@ -147,9 +147,8 @@ FOLDER = ("--datasets", "image_folder", "--pairs", "conv2d_8-conv2d_4", "--basel
 
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_a_command_whose_images_stay_on_disk_leaves_the_records_of_one_in_memory(
-    jobs: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    jobs: int, tmp_path: Path, quick_workers: None
 ) -> None:
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")  # in every process, however many they are
     write_tree(tmp_path / "image_folder", train=20)
     on_disk = ("--memory-gb", str(NOTHING), "--num-workers", "2", "--jobs", str(jobs))
     assert command(tmp_path, "memory", *FOLDER) == 0
@@ -157,30 +156,27 @@ def test_a_command_whose_images_stay_on_disk_leaves_the_records_of_one_in_memory
     same(tmp_path / "disk", tmp_path / "memory")
 
 
-@pytest.mark.slow
-@pytest.mark.timeout(240)
-def test_a_signal_to_the_whole_group_ends_a_step_in_order_and_it_goes_on(tmp_path: Path) -> None:
+def test_a_signal_to_the_whole_group_ends_a_step_in_order_and_it_goes_on(
+    tmp_path: Path, forks: BaseContext
+) -> None:
     write_tree(tmp_path / "image_folder", train=60)
     # Less than the images take, 590 kB, and more than the learners keep: they train together.
     more = (*FOLDER, "--memory-gb", "0.0005", "--num-workers", "2", "--epochs", "8")
-    line = [sys.executable, "run_all.py", *arguments(tmp_path, "disk", *more, "--snapshot-minutes", "0")]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    process = subprocess.Popen(
-        line, cwd=ROOT, env=environment, start_new_session=True, text=True,
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-    )  # fmt: skip
-    assert process.stdout is not None
-    for told in process.stdout:
-        if "epoch 2/8" in told:
-            os.killpg(process.pid, signal.SIGTERM)
-            break
-    _, error = process.communicate(timeout=100)
-    assert process.returncode == 143, error
-    assert "Traceback" not in error
-    done = subprocess.run(line, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=200)
-    assert done.returncode == 0, done.stderr
-    assert "epoch 1/8" not in done.stdout, "it began anew"
-    assert "epoch 8/8" in done.stdout
+    line = arguments(tmp_path, "disk", *more, "--snapshot-minutes", "0")
+    told, again = tmp_path / "told", tmp_path / "told again"
+    process = forked(forks, told, main, line)
+    while process.is_alive() and not (told.exists() and "epoch 2/8" in told.read_text()):
+        time.sleep(0.02)
+    assert process.pid is not None
+    os.killpg(process.pid, signal.SIGTERM)
+    process.join(100)
+    assert process.exitcode == 143, told.read_text()
+    assert "Traceback" not in told.read_text()
+    process = forked(forks, again, main, line)
+    process.join(100)
+    assert process.exitcode == 0, again.read_text()
+    assert "epoch 1/8" not in again.read_text(), "it began anew"
+    assert "epoch 8/8" in again.read_text()
     assert command(tmp_path, "memory", *FOLDER, "--epochs", "8") == 0
     same(tmp_path / "disk", tmp_path / "memory")
 

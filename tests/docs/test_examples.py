@@ -119,7 +119,9 @@ def test_the_frames_shown_come_from_a_results_folder(tmp_path: Path, monkeypatch
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
-def test_the_tutorial_leads_to_its_figures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_tutorial_leads_to_its_figures(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, few_shapes: None
+) -> None:
     page = "docs/tutorial.md"
     written(page, tmp_path)
     monkeypatch.chdir(tmp_path)

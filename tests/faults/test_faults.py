@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.command import TINY
 from tests.faults.__main__ import compare, run
 
-FEW = ("--datasets", "shapes", "--seeds", "0")
+FEW = (*TINY, "--seeds", "0", "--epochs", "20")
 
 
 @pytest.mark.slow

@@ -18,7 +18,9 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.mark.parametrize("pair", ["conv2d_8-my_net", "my_net-conv2d_4"])
-def test_the_documented_file_trains_as_student_and_as_teacher(pair: str, tmp_path: Path) -> None:
+def test_the_documented_file_trains_as_student_and_as_teacher(
+    pair: str, tmp_path: Path, few_shapes: None
+) -> None:
     page = (ROOT / "docs" / "adding_an_architecture.md").read_text()
     (example,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
     file = tmp_path / "my_net.py"

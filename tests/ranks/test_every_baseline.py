@@ -1,18 +1,16 @@
 """Every registered baseline on two ranks: losses and weights of one process with the same batches.
 
-Run as a module it does so, and prints what is wrong: ranks are forked from a process that has done nothing
-else, as autograd's threads don't survive a fork.
+Ranks are forked from a process that has done nothing else, as autograd's threads don't survive a fork.
 """
 
 from __future__ import annotations
 
 import copy
-import subprocess
-import sys
 import tempfile
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from multiprocessing.context import BaseContext
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -32,9 +30,9 @@ from benchmark.training.learner import Learner
 from benchmark.training.loop import START, Position
 from benchmark.training.materials import Materials, Workbench
 from benchmark.training.teacher import Teacher
+from tests.command import forked
 from tests.ranks.processes import in_ranks
 
-ROOT = Path(__file__).resolve().parents[2]
 BATCH = 15  # one rank has 8 samples of it, the other 7
 COMPOSED = ("crd+kd", "simkd+kd")
 ROUNDING = {"float64": 1e-9, "float32": 1e-5}
@@ -47,13 +45,14 @@ MAGNIFIED = {"dist": 1e-3, "pkt": 1e-3, "semckd": 1e-3}
 @pytest.mark.timeout(400)
 @pytest.mark.parametrize("precision", ROUNDING)
 def test_every_baseline_trains_on_two_ranks_as_in_one_process_and_goes_on_from_a_snapshot(
-    precision: str,
+    precision: str, forks: BaseContext, tmp_path: Path
 ) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", __name__, precision], cwd=ROOT, capture_output=True, text=True, timeout=390
-    )
-    assert (done.returncode, done.stdout.splitlines()[1:]) == (0, []), done.stdout + done.stderr
-    assert int(done.stdout.split()[0]) > 50, done.stdout  # so many were compared
+    output = tmp_path / "told"
+    process = forked(forks, output, main, precision)
+    process.join(390)
+    told = output.read_text()
+    assert (process.exitcode, told.splitlines()[1:]) == (0, []), told
+    assert int(told.split()[0]) > 50, told  # so many were compared
 
 
 def materials_of(folder: Path, registry: Registry, names: list[str], student: str) -> Materials:
@@ -184,13 +183,13 @@ def in_float64() -> None:
     torch.float32, torch.Tensor.float = torch.float64, torch.Tensor.double
 
 
-def main() -> None:
+def main(precision: str) -> None:
+    """Prints how many baselines were compared, and a line for whatever is wrong."""
     torch.set_num_threads(1)
     registry = load()
     import tests.tiny_task  # noqa: F401 - registers itself
 
-    precision, *given = sys.argv[1:]
-    names = given or [
+    names = [
         *(name for name, each in registry.baselines.items() if each.distiller.learns_from == "trained"),
         *COMPOSED,
     ]
@@ -207,7 +206,3 @@ def main() -> None:
         answers = in_ranks(Path(place), work)
     print(len(materials.spec.runs))
     print(*(line for wrong in answers for line in wrong), sep="\n", end="")
-
-
-if __name__ == "__main__":
-    main()

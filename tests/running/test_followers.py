@@ -4,71 +4,35 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 import time
+from multiprocessing.context import BaseContext
 from pathlib import Path
 
 import pytest
 
+from benchmark.cli import main
 from benchmark.records import Record
-from tests.command import numbers, records
+from tests.command import begun, forked, numbers, records, run, words
 
-ROOT = Path(__file__).resolve().parents[2]
-PLAIN = """
-from torch import nn
-from benchmark import Activations
-from benchmark.models import Network, architecture
-
-class Plain(Network):
-    '''No batch norm: what it shows of a sample does not depend on the others.'''
-
-    def __init__(self, channels, classes):
-        super().__init__()
-        self.stem, self.stage = nn.Conv2d(channels, 8, 3, 2, 1), nn.Conv2d(8, 16, 3, 2, 1)
-        self.classifier = nn.Linear(16, classes)
-
-    def show(self, x):
-        first = self.stem(x).relu()
-        second = self.stage(first).relu()
-        embedding = second.mean((2, 3))
-        return Activations(self.classifier(embedding), embedding, (first, second))
-
-    @property
-    def head(self):
-        return self.classifier
-
-architecture("plain")(lambda shapes, classes: Plain(shapes[0][0], classes))
-"""
 SMALL = [
-    *("--tasks", "compression", "--datasets", "shapes", "--pairs", "plain-plain", "--name", "t"),
-    *("--train-samples", "64", "--teacher-samples", "64", "--epochs", "3", "--teacher-epochs", "2"),
-    *("--batch-size", "15", "--seeds", "0", "--baselines", "scratch", "kd", "crd"),
-    *("--no-probes", "--no-report", "--device", "cpu"),
+    *("--pairs", "tiny_plain-tiny_plain", "--epochs", "20", "--teacher-epochs", "2", "--batch-size", "15"),
+    *("--train-samples", "64", "--teacher-samples", "64", "--seeds", "0", "--device", "cpu"),
 ]
-
-
+"""No batch norm: what a network shows of a sample does not depend on the others."""
+NAMES = ("scratch", "kd", "crd")
 TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
 """What torchrun is, with a port of its own."""
 
 
-def begun(folder: Path, *arguments: str, launcher: tuple[str, ...] = ()) -> subprocess.Popen[str]:
-    """The command, in a session of its own."""
-    plugin = folder.parent / "plain.py"
-    plugin.write_text(PLAIN)
-    words = [*SMALL, "--plugin", str(plugin), "--results-dir", str(folder), *arguments]
-    return subprocess.Popen(
-        [sys.executable, *launcher, "run_all.py", *words],
-        cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
-        env=os.environ | {"OMP_NUM_THREADS": "1", "TORCH_ELASTIC_SHUTDOWN_TIMEOUT": "200"},
-    )  # fmt: skip
-
-
 def done(folder: Path, *arguments: str, launcher: tuple[str, ...] = ()) -> dict[str, Record]:
     """The records of a command that has come to its end, by baseline."""
-    process = begun(folder, *arguments, launcher=launcher)
+    process = begun(folder, *SMALL, "--baselines", *NAMES, *arguments, launcher=launcher)
     told = process.communicate(timeout=400)
     assert process.returncode == 0, told
+    return by_baseline(folder)
+
+
+def by_baseline(folder: Path) -> dict[str, Record]:
     return {record.run.baseline: record for record in records(folder).values()}
 
 
@@ -85,7 +49,8 @@ def test_two_processes_leave_one_set_of_records_with_the_numbers_of_one(
     tmp_path: Path, two: tuple[Path, dict[str, Record]]
 ) -> None:
     folder, ours = two
-    alone = done(tmp_path / "results")
+    assert run(tmp_path / "results", *SMALL, baselines=NAMES) == 0
+    alone = by_baseline(tmp_path / "results")
     assert len([*(folder / "t" / "runs").iterdir()]) == len(alone) == len(ours) == 3
     for name, record in ours.items():
         assert (record.status, record.condition.batch_parts, record.provenance.ranks) == ("finished", 2, 2)
@@ -99,26 +64,34 @@ def test_two_processes_leave_one_set_of_records_with_the_numbers_of_one(
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("signalled", ["first", "other"])
 def test_a_signal_to_either_process_ends_both_and_the_same_command_goes_on_to_the_same_numbers(
-    signalled: str, tmp_path: Path, two: tuple[Path, dict[str, Record]]
+    signalled: str, tmp_path: Path, forks: BaseContext, two: tuple[Path, dict[str, Record]]
 ) -> None:
-    folder = tmp_path / "results"
-    process = begun(folder, "--devices", "2", "--snapshot-minutes", "0")
+    folder, output = tmp_path / "results", tmp_path / "told"
+    command = words(folder, *SMALL, "--baselines", *NAMES, "--devices", "2")
+    process = forked(forks, output, main, [*command, "--snapshot-minutes", "0"])
     wait_for_snapshots(folder)
-    other = next(each for each in children_of(process.pid) if "spawn_main" in each[1])[0]
+    assert process.pid is not None
+    ((other, _),) = children_of(process.pid)
     os.kill(process.pid if signalled == "first" else other, signal.SIGTERM)
-    assert process.wait(200) == 143
+    process.join(200)
+    assert process.exitcode == 143, output.read_text()
     assert not Path(f"/proc/{other}").exists()
     assert not records(folder)
-    assert all_numbers(done(folder, "--devices", "2")) == all_numbers(two[1])
+    again = forked(forks, output, main, command)
+    again.join(400)
+    assert again.exitcode == 0, output.read_text()
+    assert all_numbers(by_baseline(folder)) == all_numbers(two[1])
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_torchrun_leaves_the_records_of_two_processes_and_a_signal_to_it_ends_them_in_order(
-    tmp_path: Path, two: tuple[Path, dict[str, Record]]
+    tmp_path: Path, two: tuple[Path, dict[str, Record]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("TORCH_ELASTIC_SHUTDOWN_TIMEOUT", "200")
     folder = tmp_path / "results"
-    process = begun(folder, "--snapshot-minutes", "0", launcher=TORCHRUN)
+    arguments = (*SMALL, "--baselines", *NAMES, "--snapshot-minutes", "0")
+    process = begun(folder, *arguments, launcher=TORCHRUN)
     wait_for_snapshots(folder)
     workers = [number for number, words in children_of(process.pid) if "run_all.py" in words]
     assert len(workers) == 2

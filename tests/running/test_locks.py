@@ -7,14 +7,16 @@ import sys
 import threading
 import time
 from collections import Counter
+from multiprocessing.context import BaseContext
 from pathlib import Path
 
 import pytest
 
+from benchmark.cli import main
 from benchmark.running import locks
 from benchmark.running.local import Executor
 from benchmark.running.locks import Claim, locked, owner, sweep
-from tests.command import records, run
+from tests.command import forked, records, run, words
 
 HOLD = """
 import sys, time
@@ -126,32 +128,21 @@ def test_what_another_command_is_at_is_left_to_it_and_then_taken_as_it_is(
     assert not list(runs.glob("*.lock"))
 
 
-@pytest.mark.slow
-@pytest.mark.timeout(400)
-def test_two_whole_commands_at_once_train_each_run_once(tmp_path: Path) -> None:
-    root = Path(__file__).resolve().parents[2]
-    small = [
-        *("--tasks", "compression", "--datasets", "shapes", "--pairs", "conv2d_16-conv2d_8", "--name", "t"),
-        *("--train-samples", "64", "--teacher-samples", "64", "--epochs", "2", "--teacher-epochs", "1"),
-        *("--no-probes", "--no-report", "--baselines", "scratch", "kd", "--seeds", "0", "1", "2"),
-    ]
-    commands = [
-        subprocess.Popen(
-            [sys.executable, "run_all.py", *small, "--results-dir", str(tmp_path)],
-            cwd=root, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-        )
-        for _ in range(2)
-    ]  # fmt: skip
-    told = [command.communicate(timeout=350)[0] for command in commands]
-    assert [command.returncode for command in commands] == [0, 0], told
-    assert len(records(tmp_path)) == 6
+def test_two_whole_commands_at_once_train_each_run_once(tmp_path: Path, forks: BaseContext) -> None:
+    results, output = tmp_path / "results", tmp_path / "told"
+    grid = ("--baselines", "scratch", "kd", "--seeds", "0", "1", "2", "--teacher-epochs", "1")
+    commands = [forked(forks, output, main, words(results, *grid)) for _ in range(2)]
+    for command in commands:
+        command.join(100)
+    told = output.read_text()
+    assert [command.exitcode for command in commands] == [0, 0], told
+    assert len(records(results)) == 6
     epochs = Counter(
         (file.parent.name, line.count('"epoch"'))
-        for file in (tmp_path / "t" / "runs").glob("*/history.jsonl")
+        for file in (results / "t" / "runs").glob("*/history.jsonl")
         for line in file.read_text().splitlines()
     )
     assert len(epochs) == 6
     assert set(epochs.values()) == {2}
-    trained = "".join(told).count("epoch 1/1")
-    assert trained == 1, "the teacher was trained more than once"
-    assert not list(tmp_path.rglob("*.lock"))
+    assert told.count("epoch 1/1") == 1, "the teacher was trained more than once"
+    assert not list(results.rglob("*.lock"))

@@ -17,11 +17,11 @@ from benchmark.training.teacher import evaluated
 
 
 def test_the_softened_answers_of_a_random_teacher_differ_between_samples(
-    tmp_path: Path, registry: Registry
+    tmp_path: Path, registry: Registry, few_shapes: None
 ) -> None:
     command = (
         "--tasks compression --datasets shapes --pairs resnet20-resnet8 --train-samples 500 --seeds 0"
-        f" --baselines random_teacher --no-probes --results-dir {tmp_path}"
+        f" --teacher-samples 500 --baselines random_teacher --no-probes --results-dir {tmp_path}"
     )
     settings = parse(command.split())
     (cohort,) = (c for c in make_plan(settings, registry).cohorts if c.teacher.kind == "untrained")
