@@ -227,8 +227,8 @@ class Results:
     def arrays(self, record: Record, *names: str) -> Mapping[str, np.ndarray]:
         """Those of the named arrays that the run left; every one without a name.
 
-        Archives have no `embeddings.npz`, and runs of before it have all of it in `arrays.npz`. A broken file,
-        and one that is not what the run left, is named in `problems` and counts as empty.
+        Archives have no `embeddings.npz`; older runs have embeddings in `arrays.npz`. A broken file, and one
+        that is not what the run left, is named in `problems` and counts as empty.
         """
         if self.folder is None:
             return {}
