@@ -221,7 +221,7 @@ def test_evaluation_sees_the_central_square_and_training_a_crop_that_each_epoch_
 @pytest.mark.slow
 @pytest.mark.timeout(240)
 def test_the_pair_of_imagenet_trains_end_to_end(tmp_path: Path) -> None:
-    write_tree(tmp_path / "imagenet", train=5, test=1, kind=".jpg")
+    write_tree(tmp_path / "imagenet", train=3, test=1, kind=".jpg")
     pair = ("--datasets", "imagenet", "--pairs", "resnet34-resnet18", "--num-workers", "1")
     assert command(tmp_path, "r", *pair, "--epochs", "1", "--baselines", "kd", "crd") == 0
     for file in (tmp_path / "r" / "t" / "runs").glob("*/record.json"):

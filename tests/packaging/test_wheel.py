@@ -83,7 +83,7 @@ def test_it_is_a_library(installed: Path) -> None:
         f"assert benchmark.run is run and __version__ == {__version__!r}; "
         "from pathlib import Path; "
         "results = run(Settings(tasks=('compression',), baselines=('scratch',), seeds=(0,), epochs=1, "
-        "teacher_epochs=1, train_samples=100, teacher_samples=200, probes=False, "
+        "teacher_epochs=1, train_samples=100, teacher_samples=200, probes=False, report=False, "
         "results_dir=Path('out'), name='library')); "
         "print({record.status for record in results.records if record.run.baseline == 'scratch'}.pop())"
     )

@@ -197,23 +197,36 @@ def weights_and_numbers(results: Path) -> dict[str, tuple]:
     return found
 
 
+GRID = ("--seeds", "0", "1", "--epochs", "4", "--pairs", "tiny_big-tiny_dropout")
+GRID_OF = (*THREE, "mlkd")
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple]:
+    """What the grid leaves that nobody stops."""
+    folder = tmp_path_factory.mktemp("whole")
+    assert run(folder, *GRID, baselines=GRID_OF) == 0
+    return weights_and_numbers(folder)
+
+
 @pytest.mark.parametrize("minutes", [0.0, 1e9], ids=["with snapshots", "without"])
 @pytest.mark.parametrize("at", [2, 5, 8], ids=["in the teacher", "in the first cohort", "in the second"])
 def test_killed_and_started_again_a_command_leaves_the_same_weights_and_numbers(
-    at: int, minutes: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    at: int,
+    minutes: float,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    undisturbed: dict[str, tuple],
 ) -> None:
-    arguments = ["--seeds", "0", "1", "--epochs", "4", "--pairs", "tiny_big-tiny_dropout"]
-    arguments += ["--snapshot-minutes", str(minutes)]
-    names = (*THREE, "mlkd")
-    run(tmp_path / "whole", *arguments, baselines=names)
+    arguments = (*GRID, "--snapshot-minutes", str(minutes))
     with monkeypatch.context() as patch:
         Killer(patch, at)
-        assert run(tmp_path / "killed", *arguments, baselines=names) == 130
+        assert run(tmp_path, *arguments, baselines=GRID_OF) == 130
     with monkeypatch.context() as patch:
         rest = Killer(patch, at=1000)
-        assert run(tmp_path / "killed", *arguments, baselines=names) == 0
-    assert weights_and_numbers(tmp_path / "whole") == weights_and_numbers(tmp_path / "killed")
-    assert not list((tmp_path / "killed").rglob("snapshot.pt"))
+        assert run(tmp_path, *arguments, baselines=GRID_OF) == 0
+    assert weights_and_numbers(tmp_path) == undisturbed
+    assert not list(tmp_path.rglob("snapshot.pt"))
     unfinished = {2: 0, 5: 3, 8: 7}[at]
     assert rest.epochs == 3 + 2 * 4 - (at if minutes == 0.0 else unfinished)
 
