@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import builtins
 import shutil
-from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, nullcontext
 from pathlib import Path
@@ -188,11 +187,11 @@ def test_with_a_node_killed_midway_the_records_are_those_of_one_process(
     """The second node goes when students have been told to be in their third epoch."""
     two = ("--seeds", "0", "1")
     assert grid(tmp_path / "one", *two, epochs=12) == 0
-    told: list[tuple[str, str]] = []
+    told: dict[str, list[int]] = {}
     killed: list[str] = []
 
     def kill_once(display: PlainDisplay, title: str, line: str) -> None:
-        told.append((title, line.split()[1]))
+        told.setdefault(title, []).append(int(line.split()[1].partition("/")[0]))
         if line.startswith("epoch 3/12") and not killed:
             killed.append(title)
             cluster.remove_node(next(iter(cluster.worker_nodes)), allow_graceful=False)
@@ -202,8 +201,10 @@ def test_with_a_node_killed_midway_the_records_are_those_of_one_process(
     assert killed
     same(tmp_path / "ray", tmp_path / "one")
     if folders == "shared":
-        begun = Counter(title for title, epoch in told if epoch == "1/12")
-        assert set(begun.values()) == {1}, "a training started over, in spite of its snapshots"
+        for epochs in told.values():  # by the second one a snapshot was there
+            assert 1 not in epochs[epochs.index(2) if 2 in epochs else len(epochs) :], (
+                "a training started over, in spite of its snapshots"
+            )
     assert not list((tmp_path / "ray").glob(".ray-*"))
     assert not list((tmp_path / "ray").rglob("*.lock"))
 
