@@ -10,7 +10,7 @@ import torch
 
 from benchmark import Samples
 from benchmark.cli import main
-from benchmark.training import cohort as cohorts
+from benchmark.training import outcomes
 from tests.command import numbers, records, run
 
 SENSES = "tiny_senses"
@@ -21,7 +21,7 @@ def test_a_student_is_evaluated_without_what_only_its_teacher_may_see(
 ) -> None:
     """The privileged columns of the test split are deleted once the teacher is ready; nothing changes."""
     assert run(tmp_path / "whole", baselines=("scratch", "kd", "wcord"), task=SENSES) == 0
-    judge, opened = cohorts.CohortTraining._test, []
+    judge, opened = outcomes.Examination._test, []
 
     def without_privileged(self, state, outcome):
         whole = self.evaluation._data
@@ -33,7 +33,7 @@ def test_a_student_is_evaluated_without_what_only_its_teacher_may_see(
         finally:
             self.evaluation._data = whole
 
-    monkeypatch.setattr(cohorts.CohortTraining, "_test", without_privileged)
+    monkeypatch.setattr(outcomes.Examination, "_test", without_privileged)
     assert run(tmp_path / "bare", baselines=("scratch", "kd", "wcord"), task=SENSES) == 0
     assert opened == [{"signal"}] * 3
     whole, bare = records(tmp_path / "whole"), records(tmp_path / "bare")

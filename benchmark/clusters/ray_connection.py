@@ -41,10 +41,10 @@ def import_ray() -> Any:
 @contextmanager
 def connected(ray: Any, settings: Settings) -> Iterator[None]:
     """A connection to the cluster, with our code and the user's plugins on every node."""
+    _check_address(settings.ray_address)
     if ray.is_initialized():
         yield
         return
-    _check_address(settings.ray_address)
     with tempfile.TemporaryDirectory() as shipped:
         _ship(settings, Path(shipped))
         try:
