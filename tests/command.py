@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import subprocess
 import sys
@@ -10,7 +9,6 @@ from collections.abc import Callable
 from multiprocessing.context import BaseContext
 from multiprocessing.process import BaseProcess
 from pathlib import Path
-from types import SimpleNamespace
 from unittest import mock
 
 from benchmark import records as benchmark_records
@@ -81,9 +79,7 @@ def _told(output: Path, function: Callable[..., int | None], arguments: tuple[ob
     with output.open("a") as stream:
         for descriptor in (1, 2):
             os.dup2(stream.fileno(), descriptor)
-    at_once = SimpleNamespace(get_context=lambda method: multiprocessing.get_context("fork"))
-    with mock.patch("benchmark.running.followers.multiprocessing", at_once):
-        raise SystemExit(function(*arguments))
+    raise SystemExit(function(*arguments))
 
 
 def records(results: Path) -> dict[str, Record]:
