@@ -23,6 +23,7 @@ from benchmark.running.device import make_fabric
 from benchmark.speed import Bench, Report, Speed, make_materials, measure, show
 from benchmark.speed.__main__ import main, report_of
 from benchmark.speed.bench import make_bench
+from benchmark.speed.choices import choices
 from benchmark.speed.content import write
 from benchmark.speed.floor import SIDES, Floor, macs, matrix_rate
 from benchmark.speed.growth import grow
@@ -458,3 +459,34 @@ def test_bad_input_is_one_line_and_exit_code_2(
     assert main([*ARGUMENTS, *arguments]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("benchmark.speed: ")
+
+
+def without_a_compiler(network: torch.nn.Module) -> object:
+    """In place of torch.compile."""
+
+    def call(batch: object) -> object:
+        raise RuntimeError("no compiler\nis there")
+
+    return call
+
+
+def test_what_the_engine_does_is_compared_with_what_it_could_do(
+    registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch, "compile", without_a_compiler)
+    said: list[str] = []
+    done = compare(choices(make_bench(TINY, registry, FABRIC), said.append), FABRIC, repeats=1)
+    assert said == ["the compiled step is left out: no compiler"]
+    assert {each.comparison.name for each in done} >= {"float32", "evaluation/64", "log", "exp"}
+    for each in done:
+        assert each.agrees, each.comparison.name
+        assert min(*each.ours, *each.theirs) > 0
+    (bf16,) = (each for each in done if each.comparison.name == "float32")
+    assert bf16.difference > 0
+
+
+@pytest.mark.slow
+def test_a_compiled_step_has_the_gradients_of_a_plain_one(registry: Registry) -> None:
+    bench = make_bench(TINY, registry, FABRIC)
+    (compiled,) = (each for each in choices(bench, pytest.fail) if each.name == "eager")
+    assert compiled.difference(compiled.ours(), compiled.theirs()) < 1e-3

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from itertools import chain
 
 from rich.console import Console
 
 from benchmark import plugins
 from benchmark.arguments import parsed
+from benchmark.contracts import Comparison
 from benchmark.errors import UserError
 from benchmark.plugins import Registry
 from benchmark.ranks import Fabric
 from benchmark.running.device import make_fabric
 from benchmark.speed.bench import make_bench, measure
+from benchmark.speed.choices import choices
 from benchmark.speed.content import write
 from benchmark.speed.floor import floor
 from benchmark.speed.growth import grow
@@ -42,8 +45,12 @@ def report_of(speed: Speed, registry: Registry, fabric: Fabric, say: Callable[[s
         bench = make_bench(speed, registry, fabric) if done is None else done.bench
         report.floor = floor(bench, speed.precision)
     # Last, as a gather takes more memory than a cohort may.
+    sides: list[Iterable[Comparison]] = []
+    if "choices" in speed.measure:
+        sides.append(choices(make_bench(speed, registry, fabric), tell))
     if "comparisons" in speed.measure:
-        report.compared = compare(known_comparisons(fabric, tell), fabric, speed.repeats)
+        sides.append(known_comparisons(fabric, tell))
+    report.compared = compare(chain.from_iterable(sides), fabric, speed.repeats)
     return report
 
 

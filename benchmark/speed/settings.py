@@ -14,7 +14,7 @@ from benchmark.settings import Precision
 
 Way = Literal["fused", "graphs"]
 """How the passes of a cohort may be computed otherwise."""
-Part = Literal["cohort", "alone", "plain", "fused", "graphs", "floor", "comparisons"]
+Part = Literal["cohort", "alone", "plain", "fused", "graphs", "floor", "comparisons", "choices"]
 Axis = Literal["baselines", "batch", "classes", "bank", "image"]
 
 AXES: dict[Axis, tuple[int, ...]] = {
@@ -66,7 +66,8 @@ class Speed:
     """cohort: all runs on one teacher pass; alone: each by itself; plain: each as a plain PyTorch loop on
     real images; fused: the cohort with one pass for all of its students (run_all.py --fuse); graphs: the
     cohort with its passes launched as CUDA graphs (run_all.py --graphs); floor: the arithmetic at the rate of
-    a matrix product; comparisons: parts that baselines share beside other code for the same."""
+    a matrix product; comparisons: parts that baselines share beside other code for the same; choices: what is
+    done beside what could be, in one process."""
     grow: tuple[str, ...] = ()
     """Instead: how the cohort's step grows with baselines, batch, classes, bank or image, as AXIS or
     AXIS=VALUE,VALUE."""
