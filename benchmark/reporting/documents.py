@@ -25,6 +25,7 @@ from benchmark.errors import UserError, unknown
 from benchmark.records import LAST
 from benchmark.reporting import archive, figures
 from benchmark.reporting.differences import differences
+from benchmark.reporting.grid import Grid
 from benchmark.reporting.leaderboard.page import read_leaderboard
 from benchmark.reporting.measured import Measured, pipe_table
 from benchmark.reporting.output import make_folder
@@ -149,6 +150,11 @@ class Experiment:
             f"{first.device.upper()} with {threads}, torch {first.versions['torch']}, "
             f"commit{'s' * (len(commits) > 1)} {', '.join(commits)}"
         )
+
+    @cached_property
+    def grid(self) -> Grid:
+        """Its runs as choices that were tried against each other."""
+        return Grid.of(self.results.records)
 
     def figure(self, kind: str, alt: str) -> str:
         """The first figure of a kind as an image of the page."""
