@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
-
-import pandas as pd
 
 from benchmark.errors import UserError
 from benchmark.records import Record
@@ -20,22 +19,24 @@ MISSING = "–"
 class Grid:
     """The finished runs of a grid, a row each as in `tidy_frame`; scores are averaged in per cent."""
 
-    runs: pd.DataFrame
+    runs: list[dict[str, Any]]
 
     @classmethod
     def of(cls, records: Iterable[Record]) -> Grid:
         """Of a grid's records."""
-        frame = tidy_frame(records)
-        return cls(frame[frame["status"] == "finished"])
+        frame = tidy_frame(record for record in records if record.status == "finished")
+        return cls([{str(name): value for name, value in row.items()} for row in frame.to_dict("records")])
 
     def where(self, **columns: Any) -> Grid:
         """The runs with these values. Raises UserError where there is none."""
-        runs = self.runs
-        for column, value in columns.items():
-            runs = runs[runs[column] == value]
-        if runs.empty:
+        runs = [run for run in self.runs if all(run[name] == value for name, value in columns.items())]
+        if not runs:
             raise UserError(f"no run of the grid has {columns}")
         return Grid(runs)
+
+    def mean(self, score: str) -> float:
+        """Over all runs."""
+        return 100 * statistics.fmean(run[score] for run in self.runs)
 
     def table(self, rows: str, scores: Mapping[str, str], bold: Iterable[tuple[object, str]] = ()) -> str:
         """A pipe table with a row per value of one column, and columns for the values of others.
@@ -45,19 +46,32 @@ class Grid:
             scores: a column of the frame -> the result whose mean stands under its values.
             bold: row and column of the cells that are emphasised.
         """
-        cells: dict[Any, dict[str, str]] = {}
-        names: list[str] = []
-        for column, score in scores.items():
-            names += sorted(set(self.runs[column]), key=lambda name: (len(name), name))
-            for (row, name), group in self.runs.groupby([rows, column], observed=True):
-                cells.setdefault(row, {})[name] = f"{100 * group[score].mean():.1f}"
-        for row, name in bold:
-            cells[row][name] = f"**{cells[row][name]}**"
-        lines = [[str(row), *(cells[row].get(name, MISSING) for name in names)] for row in sorted(cells)]
-        return pipe_table(lines, (rows, *(f"`{name}`" for name in names)))
+        names = [(column, name) for column in scores for name in self.values(column)]
+        tried, emphasised, lines = (
+            {(run[rows], run[column]) for run in self.runs for column in scores},
+            set(bold),
+            [],
+        )
+        for row in self.values(rows):
+            cells = []
+            for column, name in names:
+                mark = "**" if (row, name) in emphasised else ""
+                there = (row, name) in tried
+                mean = self.where(**{rows: row, column: name}).mean(scores[column]) if there else 0.0
+                cells.append(f"{mark}{mean:.1f}{mark}" if there else MISSING)
+            lines.append((str(row), *cells))
+        return pipe_table(lines, (rows, *(f"`{name}`" for _, name in names)))
 
     def ahead(self, score: str, one: Mapping[str, Any], other: Mapping[str, Any], over: str = "fold") -> str:
-        """How many points runs are above others, with its standard error over folds, or seeds: `1.2 ± 0.7`."""
-        means = (self.where(**side).runs.groupby(over, observed=True)[score].mean() for side in (one, other))
-        ahead = 100 * (next(means) - next(means))
-        return f"{ahead.mean():.1f} ± {ahead.sem():.1f}"
+        """How many points runs are above others: `1.2 ± 0.7`, the standard error over folds, or seeds."""
+        higher, lower = self.where(**one), self.where(**other)
+        ahead = [
+            higher.where(**{over: each}).mean(score) - lower.where(**{over: each}).mean(score)
+            for each in self.values(over)
+        ]
+        return f"{statistics.fmean(ahead):.1f} ± {statistics.stdev(ahead) / len(ahead) ** 0.5:.1f}"
+
+    def values(self, column: str) -> list[Any]:
+        """The values of a column, each once: numbers and numbered names from the least up."""
+        found = {run[column] for run in self.runs}
+        return sorted(found, key=lambda value: (len(value), value) if isinstance(value, str) else value)

@@ -72,8 +72,8 @@ class Measured:
         ]
         return pipe_table(rows, ("", "in the cohort", *(titles[part] for part in measured)))
 
-    def compared(self) -> str:
-        """The comparisons with other code."""
+    def compared(self, ours: str = "ours", theirs: str = "theirs") -> str:
+        """The comparisons with other code, or with what could be done instead, under these names."""
         rows = [
             (
                 each["name"],
@@ -85,7 +85,7 @@ class Measured:
             )
             for each in self.content["comparisons"]
         ]
-        return pipe_table(rows, ("", "beside", "ours", "theirs", "ratio", "they differ by"))
+        return pipe_table(rows, ("", "beside", ours, theirs, "ratio", "they differ by"))
 
     def growth(self, axis: str) -> str:
         """The table of an axis, and what its predictions are."""
