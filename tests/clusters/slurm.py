@@ -1,4 +1,4 @@
-"""A Slurm of one node on this machine, for tests: daemons that live in a folder, and end with it.
+"""A Slurm of two nodes on this machine, for tests: daemons that live in a folder, and end with it.
 
 Its programs are those of Debian's packages slurm-wlm and munge; no service of the system is touched.
 """
@@ -12,34 +12,39 @@ import socket
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+
+import psutil
 
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "srun", "sinfo", "squeue", "scontrol", "scancel")
 PATIENCE = 60.0
-"""Seconds that the node has to be ready for jobs."""
+"""Seconds that the nodes have to be ready for jobs."""
+NODES = ("n1", "n2")
+"""What they are called; each has one CPU."""
 CONFIGURATION = """
 ClusterName=test
 SlurmctldHost={host}(127.0.0.1)
 SlurmctldPort={ports[0]}
-SlurmdPort={ports[1]}
 SlurmUser={user}
 SlurmdUser={user}
 AuthType=auth/munge
 CredType=cred/munge
 AuthInfo=socket={folder}/munge.socket,cred_expire=5
 StateSaveLocation={folder}/state
-SlurmdSpoolDir={folder}/spool
+SlurmdSpoolDir={folder}/spool-%n
 SlurmctldPidFile={folder}/slurmctld.pid
-SlurmdPidFile={folder}/slurmd.pid
+SlurmdPidFile={folder}/slurmd-%n.pid
+SlurmdTimeout=5
 ProctrackType=proctrack/linuxproc
 TaskPlugin=task/none
 SelectType=select/cons_tres
 SelectTypeParameters=CR_CPU
 ReturnToService=2
 MpiDefault=none
-NodeName={host} NodeAddr=127.0.0.1 CPUs=2
-PartitionName=all Nodes={host} Default=YES MaxTime=INFINITE State=UP
+NodeName=n1 NodeHostname={host} NodeAddr=127.0.0.1 Port={ports[1]} CPUs=1
+NodeName=n2 NodeHostname={host} NodeAddr=127.0.0.1 Port={ports[2]} CPUs=1
+PartitionName=all Nodes=n1,n2 Default=YES MaxTime=INFINITE State=UP
 """
 
 
@@ -66,15 +71,14 @@ def answers() -> bool:
 
 
 @contextmanager
-def one_node(folder: Path) -> Iterator[Path]:
-    """The configuration (for SLURM_CONF) of a node of two CPUs, which is ready; its end is that of all jobs.
+def two_nodes(folder: Path) -> Iterator[Path]:
+    """The configuration (for SLURM_CONF) of two nodes, which are ready; its end is that of all jobs.
 
     folder   a short path: a socket stands in it
     """
     found = programs()
     assert found is not None
-    for name in ("state", "spool"):
-        (folder / name).mkdir()
+    (folder / "state").mkdir()
     key = folder / "munge.key"
     key.write_bytes(os.urandom(128))
     key.chmod(0o600)
@@ -82,7 +86,7 @@ def one_node(folder: Path) -> Iterator[Path]:
     configuration.write_text(
         CONFIGURATION.format(
             host=node(),
-            ports=_free_ports(2),
+            ports=_free_ports(1 + len(NODES)),
             user=getpass.getuser(),
             folder=folder,
         )
@@ -93,13 +97,31 @@ def one_node(folder: Path) -> Iterator[Path]:
              f"--pid-file={folder}/munged.pid", f"--seed-file={folder}/munge.seed",
              f"--log-file={folder}/munged.log"),
             ("slurmctld", "-D", "-f", str(configuration)),
-            ("slurmd", "-D", "-f", str(configuration)),
+            *(("slurmd", "-D", "-N", node, "-f", str(configuration)) for node in NODES),
         ):  # fmt: skip
-            daemons.enter_context(_running([found[name], *arguments], folder / f"{name}.out"))
+            output = folder / f"{name}{''.join(set(NODES) & set(arguments))}.out"
+            daemons.enter_context(_running([found[name], *arguments], output))
         _wait(configuration)
         yield configuration
         environment = os.environ | {"SLURM_CONF": str(configuration)}
         subprocess.run(["scancel", "--me"], env=environment, capture_output=True, timeout=20, check=False)
+
+
+def break_down(name: str) -> None:
+    """Kills a node and everything on it, as a machine that loses its power: nobody tells the controller."""
+    jobs = [each for each in psutil.process_iter() if _environment(each).get("SLURMD_NODENAME") == name]
+    parents = [parent for each in jobs if (parent := each.parent()) and parent.name() == "slurmstepd"]
+    daemons = [each for each in psutil.process_iter() if each.cmdline()[1:4] == ["-D", "-N", name]]
+    for each in (*daemons, *parents, *jobs):
+        with suppress(psutil.NoSuchProcess):
+            each.kill()
+
+
+def _environment(process: psutil.Process) -> dict[str, str]:
+    try:
+        return process.environ()
+    except psutil.Error:
+        return {}
 
 
 @contextmanager
@@ -124,11 +146,11 @@ def _wait(configuration: Path) -> None:
         told = subprocess.run(
             ["sinfo", "--noheader", "--format=%T"], env=environment, capture_output=True, text=True
         ).stdout
-        if told.strip() == "idle":
+        if told.split() == ["idle"]:
             return
         time.sleep(0.2)
     said = [file.read_text(errors="replace")[-2000:] for file in configuration.parent.glob("*.out")]
-    raise RuntimeError("the node is not ready:\n" + "\n".join(said))
+    raise RuntimeError("the nodes are not ready:\n" + "\n".join(said))
 
 
 def _free_ports(count: int) -> list[int]:
