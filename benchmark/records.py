@@ -197,6 +197,7 @@ class Measurements:
     teacher_share_ms   0 for a run that uses no teacher (in older records it has a share of the pass)
     fused              how many students one pass computed, this one included
     graphed            whether its student's passes were launched as CUDA graphs
+    folded             whether it learnt from a teacher that was computed with its norms folded
     total_s            of the whole training: own steps, shares of the common passes, first stages
     teacher_s          that the teacher's own training took, where it was trained; whether it is used or not
     """
@@ -211,6 +212,7 @@ class Measurements:
     cohort_size: int | None = None
     fused: int = 1
     graphed: bool = False
+    folded: bool = False
     evaluation_s: float | None = None
     total_s: float | None = None
     teacher_s: float | None = None

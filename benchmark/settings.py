@@ -129,6 +129,9 @@ class Settings:
     graphs: bool = False
     """Launch passes over networks, and transport plans, as CUDA graphs: faster where launches bind. Last
     digits may differ from those without."""
+    fold: bool = False
+    """Compute teachers with their batch norms folded into the convolutions before them: faster, most of all
+    for one run alone. Last digits differ from those without."""
     set: tuple[str, ...] = ()
     """Overrides: BASELINE.HYPERPARAMETER=VALUE, recipe.FIELD=VALUE, teacher_recipe.FIELD=VALUE."""
     config: Path | None = None

@@ -56,6 +56,7 @@ GROUPS = {
         "precision",
         "fuse",
         "graphs",
+        "fold",
     ),
     "Instead of training": ("list", "dry_run", "estimate", "verbose", "report_only", "figures"),
     "From a file": ("config",),

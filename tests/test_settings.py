@@ -31,8 +31,8 @@ def test_every_flag_that_is_promised_is_there() -> None:
         teacher_checkpoint
         data_dir bad_samples memory_gb num_workers
         probes corruptions results_dir report name device jobs devices nodes batch_norm precision fuse graphs
-        set executor ray_address slurm shard snapshot_minutes estimate config plugin download list dry_run
-        verbose report_only figures
+        fold set executor ray_address slurm shard snapshot_minutes estimate config plugin download list
+        dry_run verbose report_only figures
     """
     assert set(promised.split()) == set(Settings.__dataclass_fields__)
 

@@ -103,8 +103,10 @@ ALONE = Ranks()
 
 class Fabric(lightning_fabric.Fabric):
     """What a command computes on: device and precision, the ranks that it shares the work with, whether one
-    pass may compute several students (`fuse`), and whether passes are launched as CUDA graphs (`graphs`)."""
+    pass may compute several students (`fuse`), whether passes are launched as CUDA graphs (`graphs`), and
+    whether teachers are computed with their norms folded (`fold`)."""
 
     ranks: Ranks = ALONE
     fuse: bool = False
     graphs: bool = False
+    fold: bool = False

@@ -123,6 +123,7 @@ def provenance_warnings(records: Iterable[Record]) -> list[str]:
     known = [record.provenance for record in records]
     fused = sum(record.measurements.fused > 1 for record in records)
     graphed = sum(record.measurements.graphed for record in records)
+    folded = sum(record.measurements.folded for record in records)
     commits = sorted({provenance.commit[:8] for provenance in known if provenance.commit})
     dirty = sum(provenance.clean is False for provenance in known)
     devices = sorted({provenance.device for provenance in known if provenance.device})
@@ -149,5 +150,10 @@ def provenance_warnings(records: Iterable[Record]) -> list[str]:
         sentences.append(
             f"Passes over {graphed} of {len(known)} students were launched as CUDA graphs (--graphs); last"
             " digits may differ."
+        )
+    if folded:
+        sentences.append(
+            f"{folded} of {len(known)} students learnt from a teacher with folded norms (--fold); last digits"
+            " differ."
         )
     return sentences

@@ -142,7 +142,7 @@ def _orders_taken(settings: Settings, registry: Registry) -> int:
     # A signal waits for the step at which all ranks agree to stop, or for the end.
     with interruption.between_steps():
         fabric = make_fabric(settings.device, settings.precision, *settings.processes)
-        fabric.fuse = settings.fuse
+        fabric.fuse, fabric.fold = settings.fuse, settings.fold
         with _joined(settings, fabric) as ranks:
             follower, code = _Follower(settings, registry, fabric), 0
             while True:

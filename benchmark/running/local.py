@@ -138,7 +138,7 @@ def make_executor(
     fabric = make_fabric(settings.device, settings.precision, *settings.processes)
     if settings.graphs and fabric.device.type != "cuda":
         raise UserError(f"--graphs is for a CUDA device, and this is a {fabric.device.type}: leave it out")
-    fabric.fuse, fabric.graphs = settings.fuse, settings.graphs
+    fabric.fuse, fabric.graphs, fabric.fold = settings.fuse, settings.graphs, settings.fold
     seconds = 60 * settings.snapshot_minutes
     teachers = Teachers(
         settings.results_dir / "teachers",

@@ -62,6 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
         speed.check()
         fabric = make_fabric(speed.device, speed.precision)
+        fabric.fold = speed.fold
         report = report_of(speed, plugins.load(), fabric, print)
         show(report, Console())
         if speed.json is not None:

@@ -142,7 +142,7 @@ class Bench:
                 state.status = "training"
             loop = Loop(self.fabric, stream, 1, training.taught)
             if isinstance(taken, Graphs):
-                loop = replace(loop, teacher=partial(taken, self.teacher.network), graphs=taken)
+                loop = replace(loop, teacher=partial(taken, training.frozen), graphs=taken)
             else:
                 loop = replace(loop, fusing=taken)
             wait(self.fabric)

@@ -60,6 +60,8 @@ class Speed:
     """Processes that load data for a plain loop, which has no other way to read ahead."""
     device: str = "auto"
     """auto, cpu, cuda, or cuda:N."""
+    fold: bool = False
+    """Compute the teacher with its norms folded, as run_all.py --fold does; plain loops don't."""
     precision: Precision = "32"
     """32: float32; bf16: bfloat16 autocast."""
     measure: tuple[Part, ...] = ("cohort", "alone", "plain", "floor", "comparisons")

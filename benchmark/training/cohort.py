@@ -17,6 +17,7 @@ from benchmark.data.views import views_of
 from benchmark.errors import RanksApart, UserError
 from benchmark.evaluation.cost import peak_memory_mb
 from benchmark.models import Network
+from benchmark.models.folding import folded
 from benchmark.models.network import place
 from benchmark.planning.specs import RunSpec
 from benchmark.plugins import Registry
@@ -90,6 +91,7 @@ class CohortTraining:
         artifacts = Artifacts(materials, self._samples, teacher, fabric, self._seen)
         self._examination = Examination(materials, teacher, fabric, artifacts, self.batch, memory, say)
         self.evaluation = self._examination.evaluation
+        self.frozen = folded(teacher.network, self.batch) if fabric.fold else teacher.network
         self.taught = self._taught()
         self.unsuited: list[Outcome] = []
         self.runs: dict[str, RunSpec] = {}
@@ -150,6 +152,8 @@ class CohortTraining:
             for reason in self._fusing.refused():
                 student = self.materials.spec.student.architecture
                 self._say(f"--fuse: each {student} is computed by itself: {reason}")
+        if self.fabric.fold and self.frozen is self.teacher.network and self._say is not None:
+            self._say("--fold: the teacher is computed as it is: it has no norm that can be folded")
         if self._graphs is not None and self._say is not None:
             for reason in self._graphs.refused():
                 self._say(f"--graphs: launched kernel by kernel: {reason}")
@@ -172,13 +176,13 @@ class CohortTraining:
         """Lets go of the learners, which are no longer wanted; those that are left take their place."""
         self.fabric.ranks.tell("release", self._number)
         self.states, self.snapshots, self._fusing, self._graphs = [], {}, None, None
-        self.taught = self.teacher.network
+        self.taught = self.frozen
         if self.left:
             gc.collect()  # hooks of a network may refer to it
 
     def _taught(self) -> Shows:
         """The teacher in training: asked once where what it sees of a sample never changes."""
-        network, data, samples = self.teacher.network, self.materials.data, self._samples
+        network, data, samples = self.frozen, self.materials.data, self._samples
         if not self.stream.still(network.modalities):
             return network if self._graphs is None else partial(self._graphs, network)
         return Remembered(
@@ -320,4 +324,5 @@ class CohortTraining:
             cohort_size=len(self.states),
             fused=state.fused,
             graphed=self._graphs is not None and self._graphs.serves(state.learner.network),
+            folded=state.uses_teacher and self.frozen is not self.teacher.network,
         )

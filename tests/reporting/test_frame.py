@@ -165,8 +165,8 @@ def test_the_frame_has_the_columns_that_readers_of_it_know():
         " test@last/agreement test@last/kl_to_teacher best_epoch test@best_validation/top1"
         " test@best_validation/top5 test@best_validation/agreement test@best_validation/kl_to_teacher"
         " probes/own/linear untrained/probes/own/linear hyperparameters step_ms teacher_share_ms"
-        " data_share_ms latency_ms peak_memory_mb cohort_size fused graphed total_s commit clean device"
-        " device_name threads ranks command finished teacher_id teacher_checksum data_fingerprint"
+        " data_share_ms latency_ms peak_memory_mb cohort_size fused graphed folded total_s commit clean"
+        " device device_name threads ranks command finished teacher_id teacher_checksum data_fingerprint"
         " code_checksum id folder row comparison block"
     )
     assert tidy_frame([record]).columns.tolist() == names.split()
