@@ -45,13 +45,15 @@ def estimate(
     registry: Registry,
     say: Callable[[str], None],
 ) -> Iterator[str]:
-    """A line per dataset and pair, and one for all of them.
+    """A line per dataset and pair, and one for all of them. A teacher of several pairs is counted with the
+    first of them.
 
     pending   id(cohort) -> the names of its runs that are to do
     """
     workbench = Workbench(registry, storage_of(settings), say)
     measured: dict[tuple[str, str], _Seconds] = {}
     totals: dict[tuple[str, str], float] = {}
+    taught: dict[tuple[str, str], float] = {}
     counted: set[str] = set()
     absent: set[str] = set()
     for cohort in cohorts:
@@ -67,10 +69,13 @@ def estimate(
             if teacher.id not in counted and not is_kept(settings.results_dir / "teachers", teacher):
                 counted.add(teacher.id)
                 steps = steps_per_epoch(cohort.data.splits.sizes["teacher"], teacher.recipe.batch_size)
-                spent += seconds.teacher * teacher.recipe.epochs * steps
+                own = seconds.teacher * teacher.recipe.epochs * steps
+                taught[where] = taught.get(where, 0.0) + own
+                spent += own
             totals[where] = totals.get(where, 0.0) + spent
-    for (dataset, pair), spent in totals.items():
-        yield f"estimate: {dataset} {pair}: {show_seconds(spent)} of training"
+    for where, spent in totals.items():
+        part = f", {show_seconds(taught[where])} of it the teachers'" if where in taught else ""
+        yield f"estimate: {' '.join(where)}: {show_seconds(spent)} of training{part}"
     for dataset in sorted(absent):
         yield f"estimate: {dataset} is not here and not counted"
     yield f"estimate: {show_seconds(sum(totals.values()))} in all, in one process on this device"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections import Counter
 from multiprocessing.context import BaseContext
 from pathlib import Path
@@ -153,7 +154,9 @@ def test_an_estimate_grows_with_what_is_to_do(tmp_path: Path, capsys: pytest.Cap
         return [line for line in capsys.readouterr().out.splitlines() if line.startswith("estimate:")]
 
     few = told("--seeds", "0", "--epochs", "1")
-    assert few[0].startswith("estimate: stripes tiny_big-tiny_small: ")
+    assert re.fullmatch(
+        r"estimate: stripes tiny_big-tiny_small: .+ s of training, .+ s of it the teachers'", few[0]
+    )
     assert "in all, in one process on this device" in few[-1]
     many = told("--seeds", *map(str, range(20)), "--epochs", "4000")
     assert " h" in many[-1] or " min" in many[-1]
