@@ -12,7 +12,7 @@ from benchmark.records import Record
 from benchmark.reporting.frame import tidy_frame
 from benchmark.reporting.measured import pipe_table
 
-MISSING = "–"
+MISSING, UNCHANGED = "–", "default"
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class Grid:
                 there = (row, name) in tried
                 mean = self.where(**{rows: row, column: name}).mean(scores[column]) if there else 0.0
                 cells.append(f"{mark}{mean:.1f}{mark}" if there else MISSING)
-            lines.append((str(row), *cells))
+            lines.append((str(row) or UNCHANGED, *cells))
         return pipe_table(lines, (rows, *(f"`{name}`" for _, name in names)))
 
     def ahead(self, score: str, one: Mapping[str, Any], other: Mapping[str, Any], over: str = "fold") -> str:

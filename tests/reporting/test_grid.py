@@ -61,3 +61,9 @@ def test_what_is_ahead_has_the_standard_error_over_the_folds() -> None:
 def test_runs_that_are_not_there_are_named() -> None:
     with pytest.raises(UserError, match="net_9"):
         GRID.where(student="net_9")
+
+
+def test_what_nothing_was_changed_of_is_the_default() -> None:
+    grid = Grid.of([make_record("kd"), make_record("kd", overrides={"weight": 2.0})])
+    lines = grid.table("overrides", {"baseline": SCORE}).splitlines()
+    assert [line.split("|")[1].strip() for line in lines[2:]] == ["default", "weight=2.0"]
