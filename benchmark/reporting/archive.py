@@ -21,6 +21,8 @@ from benchmark.reporting.output import make_folder, write
 from benchmark.reporting.results import Results
 
 FOLDER = Path(__file__).resolve().parents[2] / "results" / "reference"
+"""Of results. Those in its `choices/` tell how settings were chosen, and stand on no leaderboard."""
+
 ENDING = ".tar.xz"
 KEPT = (
     "runs/*/record.json",
