@@ -7,6 +7,7 @@ import importlib
 import io
 import json
 import math
+import multiprocessing
 import statistics
 from pathlib import Path
 
@@ -15,7 +16,7 @@ import torch
 from rich.console import Console
 from torch.nn import functional as F
 
-from benchmark import Distiller, baseline
+from benchmark import Distiller, baseline, plugins
 from benchmark.contracts import Comparison, DatasetCard
 from benchmark.errors import UserError
 from benchmark.plugins import Registry
@@ -485,10 +486,19 @@ def test_what_the_engine_does_is_compared_with_what_it_could_do(
     assert bf16.difference > 0
 
 
-@pytest.mark.slow
-def test_a_compiled_step_has_the_gradients_of_a_plain_one(registry: Registry) -> None:
+def compiled_step() -> tuple[list[str], float]:
+    """What is left out, and by how much the gradients of a compiled step differ if it is not."""
     said: list[str] = []
-    known = {each.name: each for each in choices(make_bench(TINY, registry, FABRIC), said.append)}
+    known = {each.name: each for each in choices(make_bench(TINY, plugins.load(), FABRIC), said.append)}
+    eager = known.get("eager")
+    return said, math.nan if eager is None else eager.difference(eager.ours(), eager.theirs())
+
+
+@pytest.mark.slow
+def test_a_compiled_step_has_the_gradients_of_a_plain_one() -> None:
+    # By itself: a compiler keeps processes and settings in the one that calls it.
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        said, difference = pool.apply(compiled_step)
     if said:
         pytest.skip(said[0])
-    assert known["eager"].difference(known["eager"].ours(), known["eager"].theirs()) < 1e-3
+    assert difference < 1e-3
