@@ -83,6 +83,7 @@ def estimate(
 
 def _measured(cohort: CohortSpec, settings: Settings, registry: Registry, workbench: Workbench) -> _Seconds:
     fabric = make_fabric(settings.device, settings.precision)
+    fabric.fold = settings.fold
     materials = workbench.materials(cohort)
     network = materials.teacher_network(fabric.device).eval().requires_grad_(False)
     teacher = Teacher(cohort.teacher, network, "", {}, {}, torch.empty(0), Cost(0, 0))
