@@ -42,6 +42,22 @@ def test_every_picture_of_numbers_is_drawn_from_them(documents: Documents, tmp_p
 
 
 @pytest.mark.parametrize(
+    "file", sorted(archive.FOLDER.rglob(f"*{archive.ENDING}")), ids=lambda file: file.name.partition(".")[0]
+)
+def test_archives_are_of_committed_code_whole_and_of_one_number_of_threads(
+    file: Path, archived: Callable[[str, Path], Results]
+) -> None:
+    results = archived(file.name.removesuffix(archive.ENDING), file.parent)
+    assert results.records
+    assert [*results.problems, *archive.unfit(results)] == []
+
+
+def test_archives_take_no_more_than_sixty_megabytes() -> None:
+    files = [file for file in archive.FOLDER.rglob("*") if file.is_file()]
+    assert sum(file.stat().st_size for file in files) < 60 * 2**20
+
+
+@pytest.mark.parametrize(
     "file", sorted((archive.FOLDER / "speed").glob("*.json")), ids=lambda file: file.stem
 )
 def test_times_are_those_of_committed_code_on_one_thread(file: Path) -> None:
