@@ -11,6 +11,9 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from unittest import mock
 
+from safetensors.torch import load_file
+from torch import Tensor
+
 from benchmark import records as benchmark_records
 from benchmark.cli import main
 from benchmark.records import Record, Results, Teacher
@@ -87,6 +90,11 @@ def records(results: Path) -> dict[str, Record]:
     files = sorted((results / "t" / "runs").glob("*/record.json"))
     found = {file.parent.name: benchmark_records.read_record(file) for file in files}
     return {name: record for name, record in found.items() if record is not None}
+
+
+def weights(results: Path, slug: str) -> dict[str, Tensor]:
+    """What a run has learnt."""
+    return load_file(results / "t" / "runs" / slug / "weights.safetensors")
 
 
 def numbers(record: Record) -> tuple[Results, Teacher]:

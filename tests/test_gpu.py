@@ -14,7 +14,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import load_file
 
 from baselines._transport import ipot, sinkhorn
 from benchmark import graphs
@@ -38,7 +37,7 @@ from tests.baselines.tiny import (
     tiny_batch,
 )
 from tests.baselines.waiting import WAITS
-from tests.command import numbers, records, run
+from tests.command import numbers, records, run, weights
 
 pytestmark = [
     pytest.mark.gpu,
@@ -256,10 +255,6 @@ def test_a_plan_by_a_graph_is_the_plan(solver: Callable[[torch.Tensor], torch.Te
         graphed = [solver(cost) for cost in costs]
     assert all(map(torch.equal, graphed, plain))
     assert not any(plan.requires_grad for plan in graphed)
-
-
-def weights(results: Path, slug: str) -> dict[str, torch.Tensor]:
-    return load_file(results / "t" / "runs" / slug / "weights.safetensors")
 
 
 def test_students_in_one_pass_learn_what_each_learns_apart(tmp_path: Path) -> None:

@@ -6,17 +6,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import load_file
 
-from tests.command import numbers, records, run
+from tests.command import numbers, records, run, weights
 from tests.tiny_task import TinyTask, _pair
 
 NAMES = ("scratch", "kd", "at", "simkd", "wcord", "ft")
 """None; logits; maps; its classifier; embeddings; a first stage."""
-
-
-def weights(results: Path, slug: str) -> dict[str, torch.Tensor]:
-    return load_file(results / "t" / "runs" / slug / "weights.safetensors")
 
 
 def test_what_is_learnt_from_a_folded_teacher_is_what_it_teaches_as_it_is(tmp_path: Path) -> None:

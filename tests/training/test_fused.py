@@ -7,12 +7,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import load_file
 
 from benchmark import Distiller, baseline
 from benchmark.models import Network, build
 from benchmark.training.fused import Fusing, disagreement
-from tests.command import records, run
+from tests.command import records, run, weights
 
 IMAGE, SERIES, CLIP = (3, 16, 16), (6, 24), (3, 4, 12, 12)
 
@@ -129,7 +128,3 @@ def test_a_baseline_that_fails_costs_the_others_nothing(tmp_path: Path) -> None:
     assert run(tmp_path, "--fuse", baselines=("scratch", "breaks", "kd")) == 1
     found = {record.run.baseline: record.status for record in records(tmp_path).values()}
     assert found == {"scratch": "finished", "breaks": "failed", "kd": "finished"}
-
-
-def weights(results: Path, slug: str) -> dict[str, torch.Tensor]:
-    return load_file(results / "t" / "runs" / slug / "weights.safetensors")
