@@ -109,19 +109,14 @@ def two_nodes(folder: Path) -> Iterator[Path]:
 
 def break_down(name: str) -> None:
     """Kills a node and everything on it, as a machine that loses its power: nobody tells the controller."""
-    jobs = [each for each in psutil.process_iter() if _environment(each).get("SLURMD_NODENAME") == name]
-    parents = [parent for each in jobs if (parent := each.parent()) and parent.name() == "slurmstepd"]
-    daemons = [each for each in psutil.process_iter() if each.cmdline()[1:4] == ["-D", "-N", name]]
-    for each in (*daemons, *parents, *jobs):
+    found = list(psutil.process_iter(["cmdline", "environ", "name", "ppid"]))
+    jobs = [each for each in found if (each.info["environ"] or {}).get("SLURMD_NODENAME") == name]
+    parents = {each.info["ppid"] for each in jobs}
+    steps = [each for each in found if each.pid in parents and each.info["name"] == "slurmstepd"]
+    daemons = [each for each in found if (each.info["cmdline"] or [])[1:4] == ["-D", "-N", name]]
+    for each in (*daemons, *steps, *jobs):
         with suppress(psutil.NoSuchProcess):
             each.kill()
-
-
-def _environment(process: psutil.Process) -> dict[str, str]:
-    try:
-        return process.environ()
-    except psutil.Error:
-        return {}
 
 
 @contextmanager
