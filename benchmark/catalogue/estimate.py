@@ -9,10 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-import torch
-
 from benchmark.data.split_settings import steps_per_epoch
-from benchmark.evaluation.cost import Cost
 from benchmark.planning.grid import storage_of
 from benchmark.planning.specs import CohortSpec
 from benchmark.plugins import Registry
@@ -20,14 +17,11 @@ from benchmark.running.device import make_fabric
 from benchmark.running.display import show_seconds
 from benchmark.running.teachers import is_kept
 from benchmark.settings import Settings
-from benchmark.speed import Bench, suited
+from benchmark.speed import bench_of, suited
 from benchmark.training.materials import Workbench
-from benchmark.training.teacher import Teacher
 
 STEPS = 3
 """That are timed, after two that nobody times."""
-TRAINING = 3.0
-"""A step of training takes about as long as so many passes forward."""
 
 
 @dataclass(frozen=True)
@@ -84,10 +78,7 @@ def estimate(
 def _measured(cohort: CohortSpec, settings: Settings, registry: Registry, workbench: Workbench) -> _Seconds:
     fabric = make_fabric(settings.device, settings.precision)
     fabric.fold = settings.fold
-    materials = workbench.materials(cohort)
-    network = materials.teacher_network(fabric.device).eval().requires_grad_(False)
-    teacher = Teacher(cohort.teacher, network, "", {}, {}, torch.empty(0), Cost(0, 0))
-    bench = Bench(materials, teacher, fabric, registry)
+    bench = bench_of(workbench.materials(cohort), registry, fabric)
     runs = suited(bench, lambda line: None)
-    timing = bench.time(runs, STEPS)
-    return _Seconds(TRAINING * (timing.teacher or 0.0) / 1000, timing.wall / len(runs) / 1000)
+    teacher = bench.time_teacher(STEPS)
+    return _Seconds(teacher / 1000, bench.time(runs, STEPS).wall / len(runs) / 1000)

@@ -1,9 +1,20 @@
 """The measuring stick: what everything costs, `python -m benchmark.speed --pair ... --baselines ...`."""
 
-from benchmark.speed.bench import Bench, Timing, Trainings, measure, suited
+from benchmark.speed.bench import Bench, Timing, Trainings, bench_of, measure, suited
 from benchmark.speed.materials import make_materials
 from benchmark.speed.report import Report
 from benchmark.speed.settings import Speed
 from benchmark.speed.tables import show
 
-__all__ = ["Bench", "Report", "Speed", "Timing", "Trainings", "make_materials", "measure", "show", "suited"]
+__all__ = [
+    "Bench",
+    "Report",
+    "Speed",
+    "Timing",
+    "Trainings",
+    "bench_of",
+    "make_materials",
+    "measure",
+    "show",
+    "suited",
+]

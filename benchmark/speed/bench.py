@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 
@@ -25,8 +25,9 @@ from benchmark.training.fused import Fusing
 from benchmark.training.graphed import Graphs
 from benchmark.training.loop import DATA_PASS, TEACHER_PASS, Loop, of_view
 from benchmark.training.materials import Materials
+from benchmark.training.run_state import RunState
 from benchmark.training.stopwatch import Stopwatch
-from benchmark.training.teacher import Teacher
+from benchmark.training.teacher import Teacher, TeacherTraining
 
 WARM_UP = 2
 """Steps that nobody times."""
@@ -138,20 +139,23 @@ class Bench:
         taken: Fusing | Graphs = Fusing() if way == "fused" else Graphs()
         for number in (WARM_UP, steps):
             stream = FirstSteps(training.stream, number)
-            for state in training.states:
-                state.status = "training"
             loop = Loop(self.fabric, stream, 1, training.taught)
             if isinstance(taken, Graphs):
                 loop = replace(loop, teacher=partial(taken, training.frozen), graphs=taken)
             else:
                 loop = replace(loop, fusing=taken)
-            wait(self.fabric)
-            began = time.perf_counter()
-            loop.run(training.states)
-            wait(self.fabric)
-            wall = 1000 * (time.perf_counter() - began) / stream.steps_per_epoch
+            wall = _milliseconds(loop, training.states)
             if reasons := taken.refused():
                 raise Refused(reasons[0])
+        return wall
+
+    def time_teacher(self, steps: int) -> float:
+        """Milliseconds per step of the teacher's own training, after two steps that nobody times."""
+        network = self.materials.teacher_network(self.fabric.device)
+        training, wall = TeacherTraining(self.materials, network, self.fabric), 0.0
+        for number in (WARM_UP, steps):
+            loop = Loop(self.fabric, FirstSteps(training.stream, number), 1)
+            wall = _milliseconds(loop, [training.state])
         return wall
 
     def time_plainly(self, run: RunSpec, steps: int, workers: int) -> float:
@@ -166,6 +170,17 @@ class Bench:
         loop.train(taken)
         wait(self.fabric)
         return 1000 * (time.perf_counter() - began) / taken
+
+
+def _milliseconds(loop: Loop, states: Sequence[RunState]) -> float:
+    """Per step of a loop's one epoch."""
+    for state in states:
+        state.status = "training"
+    wait(loop.fabric)
+    began = time.perf_counter()
+    loop.run(states)
+    wait(loop.fabric)
+    return 1000 * (time.perf_counter() - began) / loop.stream.steps_per_epoch
 
 
 def wait(fabric: Fabric) -> None:
@@ -193,8 +208,12 @@ class Trainings:
 
 
 def make_bench(speed: Speed, registry: Registry, fabric: Fabric) -> Bench:
+    """A bench for what the settings name."""
+    return bench_of(make_materials(speed, registry), registry, fabric)
+
+
+def bench_of(materials: Materials, registry: Registry, fabric: Fabric) -> Bench:
     """A bench with an untrained teacher."""
-    materials = make_materials(speed, registry)
     network = materials.teacher_network(fabric.device).eval().requires_grad_(False)
     teacher = Teacher(materials.spec.teacher, network, "", {}, {}, torch.empty(0), Cost(0, 0))
     return Bench(materials, teacher, fabric, registry)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import copy
+import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
 from benchmark import Pair, Recipe
+from benchmark.catalogue.estimate import estimate
 from benchmark.data.batches import TrainStream, in_order
 from benchmark.models import build
 from benchmark.planning.grid import make_plan, storage_of
@@ -17,7 +20,7 @@ from benchmark.ranks import WHOLE
 from benchmark.ranks.gathering import tensors_of
 from benchmark.ranks.several import Several
 from benchmark.running.device import make_fabric
-from benchmark.settings import parse
+from benchmark.settings import Settings, parse
 from benchmark.training import remembered
 from benchmark.training.cohort import CohortTraining
 from benchmark.training.loop import START, Position
@@ -82,15 +85,20 @@ def test_ranks_see_the_whole_batch(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def cohort(tmp_path: Path, registry: Registry, monkeypatch: pytest.MonkeyPatch):
-    """Makes trainings of a pair whose teacher sees a signal alone."""
+def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """Of a pair whose teacher sees a signal alone."""
     recipe = Recipe(epochs=3, batch_size=16, learning_rate=0.05)
     pair = Pair("conv1d_8", "conv1d_4", recipe, recipe, ("signal",), ("signal",))
     monkeypatch.setattr(TinySenses, "pairs", lambda task, dataset: {"signal-signal": pair})
-    settings = parse(
+    return parse(
         ["--tasks", "tiny_senses", "--datasets", "senses", "--no-probes", "--results-dir", str(tmp_path),
          "--baselines", *NAMES]
     )  # fmt: skip
+
+
+@pytest.fixture
+def cohort(settings: Settings, registry: Registry):
+    """Makes trainings of that pair."""
     spec = make_plan(settings, registry).cohorts[0]  # the others have other teachers
     materials = Workbench(registry, storage_of(settings)).materials(spec)
     teacher: Teacher = untrained_teacher(materials)
@@ -120,3 +128,11 @@ def test_a_cohort_learns_the_same_with_and_without_alone_and_after_a_pause(
     assert alike(advanced(cohort(first=Position(1, 0), snapshots=advanced(cohort(), 1))), whole)
     monkeypatch.setattr(remembered, "MOST", 0)
     assert alike(advanced(cohort()), whole)
+
+
+def test_an_estimate_counts_its_training(settings: Settings, registry: Registry) -> None:
+    settings = replace(settings, teacher_epochs=10**5)
+    cohorts = make_plan(settings, registry).cohorts[:1]
+    pending = {id(cohort): {run.name for run in cohort.runs} for cohort in cohorts}
+    first, *_ = estimate(cohorts, pending, settings, registry, print)
+    assert re.search(r" (h|min)\b.* of it the teachers'$", first)
