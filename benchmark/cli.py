@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
+from functools import partial
 
 from rich.console import Console
 
@@ -83,9 +85,7 @@ def _submit(settings: Settings, console: Console) -> None:
     from benchmark.clusters.slurm import submit, write_array
     from benchmark.planning.grid import make_plan
 
-    def say(line: str) -> None:
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
-
+    say = _teller(console)
     make_plan(settings, api.load_plugins(settings), say)
     script = write_array(settings)
     answer = submit(script)
@@ -101,3 +101,14 @@ def _report_papers(settings: Settings, console: Console) -> None:
     from benchmark.reporting import report_papers
 
     report_papers(settings.folder, settings.figures, console)
+    if settings.estimate:
+        from benchmark.catalogue.estimate import estimate_papers
+
+        say = _teller(console)
+        for line in estimate_papers(settings, api.load_plugins(settings), say):
+            say(line)
+
+
+def _teller(console: Console) -> Callable[[str], None]:
+    """Prints lines as they are."""
+    return partial(console.print, markup=False, highlight=False, soft_wrap=True)

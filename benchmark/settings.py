@@ -145,7 +145,8 @@ class Settings:
     dry_run: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Print how much would run and what is already recorded, and stop; reads no data that is known."""
     estimate: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
-    """With --dry-run: the hours that it takes on this device, from a few timed steps of each pair."""
+    """With --dry-run, or --figures: the hours that it takes on this device, from a few timed steps of each
+    pair."""
     verbose: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """With --dry-run: every cohort with its runs, instead of sums."""
     report_only: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
@@ -279,8 +280,8 @@ class Settings:
                 raise UserError(
                     f"--teacher-checkpoint loads a finished teacher: leave out {' and '.join(against)}"
                 )
-        if self.estimate and not self.dry_run:
-            raise UserError("--estimate goes with --dry-run: give both")
+        if self.estimate and not (self.dry_run or self.figures):
+            raise UserError("--estimate goes with --dry-run or --figures: give one of them, too")
         for name, executor in (("ray_address", "ray"), ("slurm", "slurm")):
             if getattr(self, name) and self.executor != executor:
                 raise UserError(f"{flag(name)} goes with --executor {executor}: give both")

@@ -62,7 +62,7 @@ def test_a_shard_is_a_number_out_of_so_many(shard: str) -> None:
 @pytest.mark.parametrize(
     ("line", "told"),
     [
-        ("--estimate", "--dry-run"),
+        ("--estimate", "--dry-run or --figures"),
         ("--slurm partition=gpu", "--executor slurm"),
         ("--ray-address auto", "--executor ray"),
         ("--shard 1/2 --executor ray", "divides it itself"),

@@ -168,7 +168,7 @@ def save_papers(results: Results, papers: Iterable[Paper], folder: Path) -> list
 
     An item of which some runs are there is made of these, and its missing ones are named all the same.
     """
-    lines, place = [], _place(results.folder)
+    lines, place = [], placed(results.folder)
     for paper in papers:
         target = folder / paper.name
         lines += [f"{paper.title} (arXiv {paper.arxiv})", *([paper.note] if paper.note else [])]
@@ -182,7 +182,7 @@ def save_papers(results: Results, papers: Iterable[Paper], folder: Path) -> list
     return lines
 
 
-def _place(folder: Path | None) -> str:
+def placed(folder: Path | None) -> str:
     """The arguments by which further runs join these records."""
     if folder is None:
         return ""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections import Counter
 from multiprocessing.context import BaseContext
 from pathlib import Path
@@ -146,19 +145,3 @@ def test_what_sbatch_refuses_is_told_in_one_line(tmp_path: Path, monkeypatch, ca
     monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
     assert run(tmp_path, "--executor", "slurm", "--slurm", "partition=moon") == 2
     assert "invalid partition: moon; mend it with --slurm" in capsys.readouterr().err.replace("\n", " ")
-
-
-def test_an_estimate_grows_with_what_is_to_do(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    def told(*arguments: str) -> list[str]:
-        assert run(tmp_path, "--dry-run", "--estimate", *arguments, baselines=("scratch", "kd")) == 0
-        return [line for line in capsys.readouterr().out.splitlines() if line.startswith("estimate:")]
-
-    few = told("--seeds", "0", "--epochs", "1")
-    assert re.fullmatch(
-        r"estimate: stripes tiny_big-tiny_small: .+ s of training, .+ s of it the teachers'", few[0]
-    )
-    assert "in all, in one process on this device" in few[-1]
-    many = told("--seeds", *map(str, range(20)), "--epochs", "4000")
-    assert " h" in many[-1] or " min" in many[-1]
-    assert " h" not in few[-1]
-    assert not (tmp_path / "t" / "runs").exists()

@@ -1,0 +1,75 @@
+"""The hours that a command, or the tables of a paper, would take on this device."""
+
+from __future__ import annotations
+
+import re
+from functools import partial
+from pathlib import Path
+
+import pytest
+import yaml
+
+from benchmark.catalogue import estimate
+from benchmark.plugins import Registry
+from benchmark.reporting.papers import load_papers
+from benchmark.settings import parse
+from benchmark.speed import bench_of
+from tests.command import run
+
+TABLE = {
+    "title": "two methods", "shows": "pairs", "task": "tiny_task", "dataset": "stripes",
+    "pairs": ["tiny_big-tiny_small"], "baselines": ["scratch", "kd"], "seeds": [0],
+    "conditions": {"epochs": 1},
+    "arguments": "--tasks tiny_task --datasets stripes --no-probes --no-report --epochs 1",
+}  # fmt: skip
+
+
+def test_an_estimate_grows_with_what_is_to_do(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def told(*arguments: str) -> list[str]:
+        assert run(tmp_path, "--dry-run", "--estimate", *arguments, baselines=("scratch", "kd")) == 0
+        return [line for line in capsys.readouterr().out.splitlines() if line.startswith("estimate:")]
+
+    few = told("--seeds", "0", "--epochs", "1")
+    assert re.fullmatch(
+        r"estimate: stripes tiny_big-tiny_small: .+ s of training, .+ s of it the teachers'", few[0]
+    )
+    assert "in all, in one process on this device" in few[-1]
+    many = told("--seeds", *map(str, range(20)), "--epochs", "4000")
+    assert " h" in many[-1] or " min" in many[-1]
+    assert " h" not in few[-1]
+    assert not (tmp_path / "t" / "runs").exists()
+
+
+@pytest.fixture
+def tables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A paper's list in the place of all others: a table, one of many epochs, one of absent data."""
+    long = TABLE | {"arguments": f"{TABLE['arguments']}00000", "conditions": {"epochs": 100000}}
+    far = TABLE | {
+        "task": "compression", "dataset": "cifar100", "pairs": ["vgg13-vgg8"],
+        "arguments": "--datasets cifar100 --data-dir NOWHERE --no-probes --no-report",
+    }  # fmt: skip
+    items = [each | {"number": f"Table {number}"} for number, each in enumerate((TABLE, long, far), start=1)]
+    (tmp_path / "mine.yaml").write_text(yaml.safe_dump({"title": "A paper", "items": items}))
+    monkeypatch.setattr(estimate, "load_papers", partial(load_papers, folder=tmp_path))
+
+
+def test_each_table_of_a_paper_is_estimated_and_a_cohort_is_timed_once(
+    tables: None, tmp_path: Path, registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    timed = []
+    monkeypatch.setattr(estimate, "bench_of", lambda *what: timed.append(what) or bench_of(*what))
+    settings = parse(["--figures", "mine", "--estimate", "--results-dir", str(tmp_path), "--name", "t"])
+
+    def told() -> list[str]:
+        return list(estimate.estimate_papers(settings, registry, print))
+
+    few, many, absent = told()
+    assert re.fullmatch(r"estimate: mine, Table 1: .+ s of training, .+ s of it the teachers'", few)
+    assert re.fullmatch(r"estimate: mine, Table 2: .*(h|min).* of training, .* of it the teachers'", many)
+    assert absent == "estimate: cifar100 is not here and not counted"
+    assert len(timed) == 1
+    assert run(tmp_path, "--epochs", "1", "--datasets", "stripes", baselines=("scratch", "kd")) == 0
+    assert [line.split(":")[1] for line in told()] == [
+        " mine, Table 2",
+        " cifar100 is not here and not counted",
+    ]
