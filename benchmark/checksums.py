@@ -13,9 +13,11 @@ from io import BufferedReader
 from pathlib import Path
 from typing import Any
 
-ARRAYS, EMBEDDINGS = "arrays.npz", "embeddings.npz"
+ARRAYS, OUTPUTS = "arrays.npz", "outputs.npz"
 HISTORY, WEIGHTS = "history.jsonl", "weights.safetensors"
-CHECKED = (ARRAYS, EMBEDDINGS, HISTORY, WEIGHTS)
+EARLIER_OUTPUTS = "embeddings.npz"
+"""Embeddings of earlier runs; their logits, and all outputs of still earlier ones, are in arrays.npz."""
+CHECKED = (ARRAYS, OUTPUTS, EARLIER_OUTPUTS, HISTORY, WEIGHTS)
 """The files of a run folder whose checksums its record holds."""
 
 Stamp = tuple[int, int, int, int]
@@ -32,8 +34,19 @@ def _blake2b() -> Any:
 
 def content_checksum(content: Mapping[str, Any]) -> str:
     """The checksum of plain values that JSON holds; the order of names doesn't count."""
+    return bytes_checksum(json.dumps(content, sort_keys=True, separators=(",", ":")).encode())
+
+
+def is_output(array: str) -> bool:
+    """Whether an array of that name stands in outputs.npz: what networks say of each sample, which is most of
+    what a run leaves and of use to one figure."""
+    return array.endswith(("_embedding", "_logits"))
+
+
+def bytes_checksum(content: bytes) -> str:
+    """The checksum of a file with that content."""
     digest = _blake2b()
-    digest.update(json.dumps(content, sort_keys=True, separators=(",", ":")).encode())
+    digest.update(content)
     return digest.hexdigest()
 
 

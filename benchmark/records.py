@@ -359,12 +359,21 @@ def sealed(content: Mapping[str, Any]) -> dict[str, Any]:
 
 def write_record(file: Path, record: Record | TeacherRecord) -> None:
     """Writes a record: whole or not at all."""
-    write_json(file, plain(record))
+    write_whole(file, record_bytes(record))
+
+
+def record_bytes(record: Record | TeacherRecord) -> bytes:
+    """What its file holds."""
+    return _json(plain(record))
 
 
 def write_json(file: Path, content: Mapping[str, Any]) -> None:
     """Writes JSON: whole or not at all."""
-    write_whole(file, json.dumps(finite(content), indent=1, default=str).encode())
+    write_whole(file, _json(content))
+
+
+def _json(content: Mapping[str, Any]) -> bytes:
+    return json.dumps(finite(content), indent=1, default=str).encode()
 
 
 def finite(value: Any) -> Any:

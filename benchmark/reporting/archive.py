@@ -11,12 +11,15 @@ import sys
 import tarfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from benchmark.checksums import ARRAYS, AlteredFile, open_checked
+import numpy as np
+
+from benchmark.checksums import ARRAYS, AlteredFile, bytes_checksum, is_output, open_checked
 from benchmark.errors import UserError
-from benchmark.records import Record
+from benchmark.records import Record, record_bytes
 from benchmark.reporting.output import make_folder, write
 from benchmark.reporting.results import Results
 
@@ -31,7 +34,7 @@ KEPT = (
     "trials/*/record.json",
     "tuned/*.yaml",
 )
-"""What an archive holds of a results folder; weights, embeddings and logs are left."""
+"""What an archive holds of a results folder; weights, networks' outputs and logs are left."""
 
 LARGEST = 2**31
 """Bytes that an archive may unpack to: a stranger's megabyte may stand for any number of them."""
@@ -50,6 +53,8 @@ def file_of(name: str, folder: Path = FOLDER) -> Path:
 def pack(folder: Path, into: Path = FOLDER, name: str = "") -> Path:
     """Archives a results folder under its own name or another; the same content gives the same bytes.
 
+    The outputs that earlier runs have in `arrays.npz` are left, too, and their records get its new checksum.
+
     Raises:
         UserError: where its records are not fit to be cited: unreadable, altered, without arrays, of code
             that was not committed, or of several numbers of threads.
@@ -59,15 +64,32 @@ def pack(folder: Path, into: Path = FOLDER, name: str = "") -> Path:
         raise UserError(f"{folder} holds no finished run: there is nothing to archive")
     for reason in [*results.problems, *unfit(results)]:
         raise UserError(f"{folder} can't be archived: {reason}")
+    slimmer = dict(content for record in results.records for content in _without_outputs(folder, record))
     content = io.BytesIO()
     with tarfile.open(fileobj=content, mode="w") as archive:
         for file in sorted(file for pattern in KEPT for file in folder.glob(pattern)):
+            kept = slimmer.get(file) or file.read_bytes()
             member = tarfile.TarInfo(str(file.relative_to(folder)))
-            member.size = file.stat().st_size
-            with file.open("rb") as stream:
-                archive.addfile(member, stream)
+            member.size = len(kept)
+            archive.addfile(member, io.BytesIO(kept))
     file = file_of(name or folder.resolve().name, make_folder(into))
     return write(file, lzma.compress(content.getvalue(), preset=9))
+
+
+def _without_outputs(folder: Path, record: Record) -> Iterator[tuple[Path, bytes]]:
+    """What stands in the place of the arrays of an earlier run, and of its record."""
+    run = folder / "runs" / record.folder
+    if not (run / ARRAYS).exists() or record.files is None:
+        return
+    with np.load(run / ARRAYS) as arrays:
+        kept = {name: arrays[name] for name in arrays.files if not is_output(name)}
+        if len(kept) == len(arrays.files):
+            return
+    content = io.BytesIO()
+    np.savez_compressed(content, **kept)  # pyright: ignore[reportArgumentType]
+    files = {**record.files, ARRAYS: bytes_checksum(content.getvalue())}
+    yield run / ARRAYS, content.getvalue()
+    yield run / "record.json", record_bytes(replace(record, files=files))
 
 
 def unfit(results: Results) -> Iterator[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import statistics
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from itertools import combinations
 from typing import Any
 
 from benchmark.errors import UserError
@@ -70,6 +71,15 @@ class Grid:
             for each in self.values(over)
         ]
         return f"{statistics.fmean(ahead):.1f} ± {statistics.stdev(ahead) / len(ahead) ** 0.5:.1f}"
+
+    def correlation(self, score: str, over: str = "seed", of: str = "baseline") -> float:
+        """Of the scores of two methods over seeds, the mean over every two; those of one value are left out."""
+        rows = [{run[over]: run[score] for run in self.where(**{of: each}).runs} for each in self.values(of)]
+        varied = [row for row in rows if len(set(row.values())) > 1]
+        return statistics.fmean(
+            statistics.correlation([one[each] for each in one], [other[each] for each in one])
+            for one, other in combinations(varied, 2)
+        )
 
     def values(self, column: str) -> list[Any]:
         """The values of a column, each once: numbers and numbered names from the least up."""

@@ -13,7 +13,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 import pandas as pd
 
-from benchmark.checksums import ARRAYS, EMBEDDINGS, HISTORY, AlteredFile, Stamp, open_checked
+from benchmark.checksums import ARRAYS, EARLIER_OUTPUTS, HISTORY, OUTPUTS, AlteredFile, Stamp, open_checked
 from benchmark.errors import unknown
 from benchmark.records import CorruptRecord, Record, read_record
 from benchmark.reporting.frame import RUN_KEYS, columns, distinct, tidy_frame
@@ -227,16 +227,17 @@ class Results:
     def arrays(self, record: Record, *names: str) -> Mapping[str, np.ndarray]:
         """Those of the named arrays that the run left; every one without a name.
 
-        Archives have no `embeddings.npz`; older runs have embeddings in `arrays.npz`. A broken file, and one
-        that is not what the run left, is named in `problems` and counts as empty.
+        Archives have no `outputs.npz`. A broken file, and one that is not what the run left, is named in
+        `problems` and counts as empty.
         """
         if self.folder is None:
             return {}
         place = self.folder / "runs" / record.folder
         found = self._content(record, place / ARRAYS, names)
-        if (names and found.keys() >= set(names)) or not (place / EMBEDDINGS).exists():
-            return found
-        return found | self._content(record, place / EMBEDDINGS, names)
+        for file in (place / OUTPUTS, place / EARLIER_OUTPUTS):
+            if file.exists() and not (names and found.keys() >= set(names)):
+                found |= self._content(record, file, names)
+        return found
 
     def _content(self, record: Record, path: Path, names: tuple[str, ...]) -> dict[str, np.ndarray]:
         try:

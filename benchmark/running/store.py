@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmark.checksums import ARRAYS, EMBEDDINGS, file_checksums
+from benchmark.checksums import ARRAYS, OUTPUTS, file_checksums, is_output
 from benchmark.errors import UserError
 from benchmark.records import Record, TeacherRecord, finite, write_json, write_record
 from benchmark.training.snapshots import before
@@ -79,9 +79,9 @@ class RunFolder:
         self._events.add_scalar("learning_rate", epoch["learning_rate"], epoch["epoch"])
 
     def save_arrays(self, arrays: Mapping[str, np.ndarray]) -> None:
-        """Writes arrays.npz, and embeddings.npz, which is most of it and of use to one figure."""
-        for file, apart in ((ARRAYS, False), (EMBEDDINGS, True)):
-            content = {name: array for name, array in arrays.items() if name.endswith("_embedding") == apart}
+        """Writes arrays.npz and outputs.npz."""
+        for file, apart in ((ARRAYS, False), (OUTPUTS, True)):
+            content = {name: array for name, array in arrays.items() if is_output(name) == apart}
             np.savez_compressed(self.path / file, **content)  # pyright: ignore[reportArgumentType]
 
     def finish(self, record: Record | TeacherRecord) -> None:

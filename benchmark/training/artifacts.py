@@ -47,7 +47,7 @@ class Artifacts:
     seen: tuple[str, ...]
 
     def arrays(self, state: RunState, predictions: Predictions) -> dict[str, np.ndarray]:
-        """What arrays.npz and embeddings.npz hold, bounded whatever the data (N test samples, K classes).
+        """What arrays.npz and outputs.npz hold, bounded whatever the data (N test samples, K classes).
 
         test_prediction, test_label     int16 [N] (of masks the first 64)
         test_group                      int32 [N], the subject or scene of each, where the data has groups

@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from benchmark.checksums import file_checksums, is_output
 from benchmark.errors import UserError
-from benchmark.records import Record
+from benchmark.records import Record, write_record
 from benchmark.reporting.archive import commands, main, opened, pack
 from benchmark.reporting.results import Results
 from tests.reporting.fake_records import altered, arrays_of, make_record, write_run
@@ -20,7 +21,7 @@ def written(folder: Path, *records: Record) -> None:
     for record in records:
         run = write_run(folder, record)
         np.savez(run / "arrays.npz", **arrays_of(record))
-        np.savez(run / "embeddings.npz", apart_embedding=np.ones((2, 3)))
+        np.savez(run / "outputs.npz", apart_embedding=np.ones((2, 3)))
         (run / "weights.safetensors").write_bytes(b"weights")
 
 
@@ -44,6 +45,25 @@ def test_an_archive_gives_back_records_histories_and_arrays(tmp_path: Path) -> N
         assert after.folder is not None
         assert not list(after.folder.rglob("weights*"))
     assert pack(folder, tmp_path / "again").read_bytes() == file.read_bytes()
+
+
+def test_the_outputs_among_an_earlier_runs_arrays_are_left(tmp_path: Path) -> None:
+    folder, record = tmp_path / "some", make_record("kd", 0)
+    run = write_run(folder, record)
+    arrays = {name: array for name, array in arrays_of(record).items() if not is_output(name)}
+    np.savez(run / "arrays.npz", **arrays, test_embedding=np.ones((2, 3)), test_logits=np.ones((2, 3)))
+    write_record(run / "record.json", dataclasses.replace(record, files=file_checksums(run)))
+    (before,) = Results.read(folder).records
+    file = pack(folder, tmp_path / "reference")
+    with opened("some", tmp_path / "reference") as after:
+        (packed,) = after.records
+        assert dataclasses.replace(packed, files=before.files) == before
+        found = after.arrays(packed)
+        assert found.keys() == arrays.keys()
+        assert all((found[name] == arrays[name]).all() for name in arrays)
+        assert after.folder is not None
+        assert not after.problems
+        assert pack(after.folder, tmp_path / "again", "some").read_bytes() == file.read_bytes()
 
 
 @pytest.mark.parametrize(

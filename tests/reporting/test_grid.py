@@ -67,3 +67,15 @@ def test_what_nothing_was_changed_of_is_the_default() -> None:
     grid = Grid.of([make_record("kd"), make_record("kd", overrides={"weight": 2.0})])
     lines = grid.table("overrides", {"baseline": SCORE}).splitlines()
     assert [line.split("|")[1].strip() for line in lines[2:]] == ["default", "weight=2.0"]
+
+
+def test_how_seeds_correlate_between_methods_is_the_mean_over_every_two() -> None:
+    scores = {"a": (1, 2, 3), "b": (2, 4, 6), "c": (3, 2, 1), "of one value": (5, 5, 5)}
+    grid = Grid(
+        [
+            {"baseline": name, "seed": seed, "score": value}
+            for name, values in scores.items()
+            for seed, value in enumerate(values)
+        ]
+    )
+    assert grid.correlation("score") == pytest.approx((1 - 1 - 1) / 3)

@@ -81,7 +81,7 @@ def test_a_teacher_without_finite_answers_costs_its_own_cohorts(
 
 
 @pytest.mark.parametrize(
-    "obstacle", ["record.json", "history.jsonl", "arrays.npz", "embeddings.npz", "weights.safetensors"]
+    "obstacle", ["record.json", "history.jsonl", "arrays.npz", "outputs.npz", "weights.safetensors"]
 )
 def test_a_folder_where_a_run_writes_costs_that_run_alone(
     obstacle: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]

@@ -15,7 +15,7 @@ from tests.command import numbers, records, run
 
 def arrays_of(results: Path, name: str) -> dict[str, np.ndarray]:
     (folder,) = (results / "t" / "runs").glob(f"*-{name}-seed0-*")
-    with np.load(folder / "arrays.npz") as content, np.load(folder / "embeddings.npz") as apart:
+    with np.load(folder / "arrays.npz") as content, np.load(folder / "outputs.npz") as apart:
         assert not content.keys() & apart.keys()
         return dict(content) | dict(apart)
 
