@@ -73,7 +73,7 @@ class Grid:
         return f"{statistics.fmean(ahead):.1f} ± {statistics.stdev(ahead) / len(ahead) ** 0.5:.1f}"
 
     def correlation(self, score: str, over: str = "seed", of: str = "baseline") -> float:
-        """Of the scores of two methods over seeds, the mean over every two; those of one value are left out."""
+        """Of the scores of two methods over seeds, the mean over every two; who has one value is left out."""
         rows = [{run[over]: run[score] for run in self.where(**{of: each}).runs} for each in self.values(of)]
         varied = [row for row in rows if len(set(row.values())) > 1]
         return statistics.fmean(
