@@ -7,6 +7,7 @@ from contextlib import ExitStack
 from datetime import timedelta
 from typing import Any
 
+import psutil
 import torch
 from lightning_fabric.plugins import MixedPrecision
 from lightning_fabric.plugins.environments.lightning import LightningEnvironment
@@ -72,6 +73,23 @@ def repeat_exactly() -> None:
     torch.use_deterministic_algorithms(True, warn_only=True)
     # Nothing here reads what it did not write.
     deterministic.fill_uninitialized_memory = False  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def crowding(device: str, threads: int, trainings: int = 1) -> str | None:
+    """Advice where the `threads` of each of some trainings would wait for cores that others keep busy.
+
+    Looks on for a third of a second, unless one thread or a GPU computes.
+    """
+    if threads == 1 or device.startswith("cuda"):
+        return None
+    cores = psutil.cpu_count() or threads
+    busy = cores * psutil.cpu_percent(0.3) / 100
+    if busy + threads * trainings <= cores + 0.5:
+        return None
+    return (
+        f"other programs keep {busy:.1f} of the {cores} cores busy, and a training's {threads} threads wait "
+        "for each other: it is many times slower than with OMP_NUM_THREADS=1"
+    )
 
 
 class Float32Volumes(TorchFunctionMode):

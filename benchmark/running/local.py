@@ -6,12 +6,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
+import torch
+
 from benchmark.errors import UserError, disk_full_told
 from benchmark.planning.grid import storage_of
 from benchmark.planning.specs import CohortSpec, RunSpec
 from benchmark.plugins import Registry
 from benchmark.running.companies import Trainer
-from benchmark.running.device import make_fabric
+from benchmark.running.device import crowding, make_fabric
 from benchmark.running.display import PlainDisplay
 from benchmark.running.ledger import Ledger
 from benchmark.running.locks import Claim
@@ -43,6 +45,8 @@ class Executor:
         total = sum(len(cohort.runs) for cohort in cohorts)
         pending = [(cohort, runs) for cohort in cohorts if (runs := self._ledger.pending(cohort))]
         self._ledger.tell(self._display.say)
+        if pending and (advice := crowding(self.fabric.device.type, torch.get_num_threads())):
+            self._display.say(advice)
         done = total - sum(len(runs) for _, runs in pending)
         elsewhere = []
         for cohort, runs in pending:

@@ -24,6 +24,7 @@ import torch
 from benchmark import interruption, plugins
 from benchmark.errors import UserError
 from benchmark.planning.specs import CohortSpec, RunSpec
+from benchmark.running.device import crowding
 from benchmark.running.display import PlainDisplay, RemoteDisplay
 from benchmark.running.ledger import Ledger
 from benchmark.running.local import make_executor, without_teacher
@@ -55,7 +56,7 @@ def serve(connection: Connection, settings: Settings, number: int) -> None:
 
 
 def _serve(connection: Connection, settings: Settings, number: int) -> None:
-    torch.set_num_threads(max(1, torch.get_num_threads() // settings.jobs))
+    torch.set_num_threads(own_threads(settings.jobs))
     try:
         executor = make_executor(
             replace(settings, device=device_of(settings.device, number)),
@@ -70,6 +71,11 @@ def _serve(connection: Connection, settings: Settings, number: int) -> None:
         send(connection, ("refused", str(error)))
     except Exception:
         send(connection, ("broken", traceback.format_exc()))
+
+
+def own_threads(jobs: int) -> int:
+    """How many threads each of `jobs` workers computes with: its share of this process's."""
+    return max(1, torch.get_num_threads() // jobs)
 
 
 def device_of(device: str, number: int) -> str:
@@ -107,6 +113,9 @@ class WorkerPool:
         found = [(cohort, self._ledger.pending(cohort)) for cohort in cohorts]
         self._ledger.tell(self._display.say)
         pending = [(cohort, runs) for cohort, runs in found if runs]
+        jobs = self._settings.jobs
+        if pending and (advice := crowding(device_of(self._settings.device, 0), own_threads(jobs), jobs)):
+            self._display.say(advice)
         done = total - sum(len(runs) for _, runs in pending)
         self._display.grid(done, total)
         try:

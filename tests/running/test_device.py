@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import psutil
 import pytest
 import torch
 from torch import nn
 from torch.nn import functional as F
 
 from benchmark.errors import UserError
-from benchmark.running.device import make_fabric
+from benchmark.running.device import crowding, make_fabric
+from tests.command import TINY_TASK, run
 
 
 def leave_rubbish_in_memory():
@@ -66,3 +68,48 @@ def test_what_slurm_says_of_tasks_is_not_heeded(tmp_path: Path, monkeypatch: pyt
     assert make_fabric("cpu", "32").world_size == 1
     monkeypatch.setenv("SLURM_NTASKS", "2")
     assert make_fabric("cpu", "32").world_size == 1
+
+
+@pytest.fixture
+def busy(monkeypatch):
+    """Sets how many of four cores other programs keep busy."""
+
+    def be(cores: float) -> None:
+        monkeypatch.setattr(psutil, "cpu_count", lambda: 4)
+        monkeypatch.setattr(psutil, "cpu_percent", lambda seconds: 25 * cores)
+
+    return be
+
+
+@pytest.mark.parametrize(
+    ("others", "threads", "trainings", "told"),
+    [
+        (2, 4, 1, True),
+        (1, 2, 2, True),
+        (0, 4, 1, False),
+        (0.4, 2, 2, False),
+        (2, 2, 1, False),
+        (4, 1, 4, False),
+    ],
+)
+def test_threads_that_would_wait_for_cores_that_others_use_are_told_of(
+    busy, others, threads, trainings, told
+):
+    busy(others)
+    advice = crowding("cpu", threads, trainings)
+    assert bool(advice) == told
+    if advice:
+        assert f"keep {others:.1f} of the 4 cores busy" in advice
+        assert "OMP_NUM_THREADS=1" in advice
+    assert crowding("cuda:0", threads, trainings) is None
+
+
+@pytest.mark.parametrize("jobs", ["1", "2"])
+def test_a_command_tells_so_before_it_trains_and_not_where_nothing_is_to_train(
+    busy, monkeypatch, capsys, tmp_path, quick_workers, jobs
+):
+    busy(4)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 4)
+    for told in (True, False):
+        assert run(tmp_path, "--plugin", TINY_TASK, "--jobs", jobs) == 0
+        assert ("OMP_NUM_THREADS=1" in capsys.readouterr().out) == told
