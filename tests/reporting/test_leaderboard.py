@@ -236,6 +236,15 @@ def test_groups_of_a_page_show_real_data_first_and_mark_synthetic_data() -> None
     ]
 
 
+def test_a_page_leaves_out_groups_in_which_nobody_has_a_rank() -> None:
+    shown = Leaderboard(
+        board(*some("scratch", "kd"), *some("scratch", "kd", seeds=(0, 1), dataset="cifar100"))
+    )
+    assert len(shown.groups) == 2
+    assert [group.question for group in shown.ranked] == ["Shapes (synthetic), resnet20-resnet8"]
+    assert list(shown.questions) == ["Shapes (synthetic), resnet20-resnet8"]
+
+
 def test_a_table_says_what_the_report_says() -> None:
     frame = board(*some("scratch", "kd", "crd"))
     (group,) = Leaderboard(frame).groups

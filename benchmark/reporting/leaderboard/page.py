@@ -231,18 +231,27 @@ class Leaderboard:
             {str(name): None if pd.isna(value) else _inline(value) for name, value in line.items()}
             for line in self.frame.to_dict("records")
         ]
-        apart = [Group(own, ()) for own in grouped(lines, lambda line: line["group"]).values()]
-        found = [
-            Group(group.lines, _varying(alike))
-            for alike in grouped(apart, lambda group: group.question).values()
-            for group in alike
-        ]
+        found = _told_apart([Group(own, ()) for own in grouped(lines, lambda line: line["group"]).values()])
         return sorted(found, key=lambda group: bool(group.lines[0]["synthetic"]))
+
+    @cached_property
+    def ranked(self) -> list[Group]:
+        """Those in which anybody has a rank."""
+        return _told_apart([group for group in self.groups if group.ranked])
 
     @property
     def questions(self) -> dict[str, list[Group]]:
-        """Dataset and pair -> its groups."""
-        return grouped(self.groups, lambda group: group.question)
+        """Dataset and pair -> its groups, of those in which anybody has a rank."""
+        return grouped(self.ranked, lambda group: group.question)
+
+
+def _told_apart(groups: list[Group]) -> list[Group]:
+    """Groups with the conditions that tell those of one question apart, which come side by side."""
+    return [
+        Group(group.lines, _varying(alike))
+        for alike in grouped(groups, lambda group: group.question).values()
+        for group in alike
+    ]
 
 
 def _varying(groups: list[Group]) -> tuple[str, ...]:
