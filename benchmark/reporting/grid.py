@@ -61,7 +61,7 @@ class Grid:
                 mean = self.where(**{rows: row, column: name}).mean(scores[column]) if there else 0.0
                 cells.append(f"{mark}{mean:.1f}{mark}" if there else MISSING)
             lines.append((str(row) or UNCHANGED, *cells))
-        return pipe_table(lines, (rows, *(f"`{name}`" for _, name in names)))
+        return pipe_table(lines, (rows.removesuffix("_title"), *(f"`{name}`" for _, name in names)))
 
     def ahead(self, score: str, one: Mapping[str, Any], other: Mapping[str, Any], over: str = "fold") -> str:
         """How many points runs are above others: `1.2 ± 0.7`, the standard error over folds, or seeds."""
