@@ -20,8 +20,8 @@ from benchmark.contracts import Request, Samples, Source, Stored
 from benchmark.data.loading import BadSamples, Report, Unusable, cached, stamps
 from benchmark.data.locating import printable
 from benchmark.data.parquet_shards import Cell
-from benchmark.data.pictures import check_header, decode_picture, in_threads, picture_bytes
-from benchmark.data.tar_shards import Member
+from benchmark.data.pictures import check_header, decode_picture, in_threads
+from benchmark.data.places import Place, Places, key_of, read_place
 from benchmark.errors import UserError
 
 VERSION = 2
@@ -29,9 +29,6 @@ VERSION = 2
 
 AT_ONCE = 10_000
 """Files that threads are given to look at; there may be millions."""
-
-Place = Path | Member | Cell
-"""Where an image is."""
 
 Framing = Literal["whole", "crops"]
 CENTRE = 224 / 256
@@ -47,14 +44,15 @@ class ImageFiles(Source):
               reference for classification)
     """
 
-    files: tuple[Place, ...]
+    files: Places
     size: int
     framing: Framing
 
     def read(self, row: int, names: frozenset[str], draw: Generator | None) -> Mapping[str, Tensor]:
         """See Source."""
         try:
-            image = decode_picture(self.files[row], _content(self.files[row]))
+            file = self.files[row]
+            image = decode_picture(file, read_place(file))
         except Unusable as problem:
             raise UserError(f"{problem}: mend or remove it") from problem
         return {"rgb": self.framed(image, draw)}
@@ -97,7 +95,7 @@ def read_by_class(
         bad.tell()
     else:
         known = iter(_looked_at(request, name, [file for each in listed for file, _ in each]))
-        like = ImageFiles((), size, framing)
+        like = ImageFiles(Places(), size, framing)
         parts = [_on_disk(request, list(zip(each, known, strict=False)), classes, like) for each in listed]
     (train, seen), (test, tested) = parts
     return train, test, classes, _fingerprint(f"{size} {framing}", {"train": seen, "test": tested})
@@ -118,10 +116,10 @@ Seen = list[tuple[str, str]]
 def _in_memory(
     listed: list[tuple[Place, str]], classes: tuple[str, ...], size: int, report: Report
 ) -> tuple[Samples, Seen]:
-    source = ImageFiles((), size, "whole")
+    source = ImageFiles(Places(), size, "whole")
 
     def read(file: Place) -> tuple[Tensor, str]:
-        content = _content(file)
+        content = read_place(file)
         return source.framed(decode_picture(file, content), None), _checksum(content)
 
     images: list[Tensor] = []
@@ -134,7 +132,7 @@ def _in_memory(
             else:
                 images.append(result[0])
                 labels.append(classes.index(kind))
-                seen.append((f"{kind}/{_name(file)}", result[1]))
+                seen.append((f"{kind}/{key_of(file)}", result[1]))
     rgb = torch.stack(images) if images else torch.empty((0, 3, size, size), dtype=torch.uint8)
     return Samples({"rgb": rgb}, torch.tensor(labels, dtype=torch.int64)), seen
 
@@ -148,10 +146,10 @@ def _on_disk(
     """Samples of ((file, class), checksum), those without a checksum left out."""
     numbers = {kind: number for number, kind in enumerate(classes)}
     used = [(file, kind, checksum) for (file, kind), checksum in listed if checksum]
-    source = ImageFiles(tuple(file for file, _, _ in used), like.size, like.framing)
+    source = ImageFiles(Places(file for file, _, _ in used), like.size, like.framing)
     stored = Stored(source, frozenset({"rgb"}), torch.arange(len(used)), request.num_workers)
     labels = torch.tensor([numbers[kind] for _, kind, _ in used], dtype=torch.int64)
-    return Samples(stored, labels), [(f"{kind}/{_name(file)}", checksum) for file, kind, checksum in used]
+    return Samples(stored, labels), [(f"{kind}/{key_of(file)}", checksum) for file, kind, checksum in used]
 
 
 def _looked_at(request: Request, name: str, files: list[Place]) -> list[str]:
@@ -178,22 +176,13 @@ def _looked_at(request: Request, name: str, files: list[Place]) -> list[str]:
 
 def _checksums(files: list[Place], check: Callable[[Place, bytes], object]) -> Iterator[str | Unusable]:
     def checksum(file: Place) -> str:
-        content = _content(file)
+        content = read_place(file)
         check(file, content)
         return _checksum(content)
 
     for start in range(0, len(files), AT_ONCE):
         with closing(in_threads(checksum, files[start : start + AT_ONCE])) as results:
             yield from results
-
-
-def _content(place: Place) -> bytes:
-    """Raises Unusable."""
-    return picture_bytes(place) if isinstance(place, Path) else place.read()
-
-
-def _name(place: Place) -> str:
-    return place.name if isinstance(place, Path) else place.key
 
 
 def _checksum(content: bytes) -> str:
