@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import builtins
+import gc
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, nullcontext
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 
@@ -38,17 +40,23 @@ def started() -> Iterator[Cluster]:
     yield made
     connections.close()
     made.shutdown()
+    vars(made).clear()
+    gc.collect()
 
 
 def patient(start: Callable[[], Any]) -> Any:
-    """Ray gives a node 30 seconds to start, which is too little where others have the cores."""
-    for _ in range(4):
+    """Ray gives a node 30 seconds to start, which is too little where others have the cores.
+
+    Its nodes are not to be ended at exit, for `started` does that, and leaves nothing of them: a process that
+    a later test forks would end them, too (from Python 3.13 on it clears these handlers), and crash by it.
+    """
+    for trial in range(5):
         try:
-            return start()
+            with mock.patch("atexit.register"):
+                return start()
         except Exception as error:
-            if "timed out during startup" not in str(error):
+            if trial == 4 or "timed out during startup" not in str(error):
                 raise
-    return start()
 
 
 @pytest.fixture
