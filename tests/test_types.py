@@ -1,4 +1,4 @@
-"""Types: pyright, in basic mode, finds nothing in the engine."""
+"""Types: pyright, in basic mode, finds nothing in the engine and the tasks."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 @pytest.mark.slow
 @pytest.mark.timeout(400)
-def test_pyright_finds_no_error_in_the_engine() -> None:
+def test_pyright_finds_no_error_in_the_engine_and_the_tasks() -> None:
     try:
         done = subprocess.run(
             [sys.executable, "-m", "pyright", "--outputjson", "--pythonpath", sys.executable],

@@ -51,10 +51,11 @@ def load_shapes(request: Request) -> Data:
     # Imported here, so that the generator can be run as a program of its own.
     from tasks.synthetic.shapes import CLASSES, shapes
 
-    train, test = (
-        tuple(map(torch.from_numpy, shapes(count, seed)))
-        for count, seed in ((SHAPES_TRAIN, SHAPES_SEED), (SHAPES_TEST, SHAPES_TEST_SEED))
-    )
+    def drawn(count: int, seed: int) -> Table:
+        images, labels = shapes(count, seed)
+        return torch.from_numpy(images), torch.from_numpy(labels)
+
+    train, test = drawn(SHAPES_TRAIN, SHAPES_SEED), drawn(SHAPES_TEST, SHAPES_TEST_SEED)
     return _of_tables("shapes", train, test, CLASSES, ((0.5,) * 3, (0.25,) * 3), pad=2, synthetic=True)
 
 

@@ -47,14 +47,15 @@ def digits(shape: tuple[int, ...]) -> Target:
     train, test = train_test_split(
         np.arange(len(labels)), test_size=DIGITS_TEST, random_state=0, stratify=labels
     )
-    tables = ((gray[index], torch.from_numpy(labels[index]).long()) for index in (train, test))
-    return _target(*tables, shape)
+    fitted, tested = ((gray[index], torch.from_numpy(labels[index]).long()) for index in (train, test))
+    return _target(fitted, tested, shape)
 
 
 def _images(name: str, request: Request, shape: tuple[int, ...]) -> Target:
     data = cards.cards()[name].load(request)
     parts = [some_of(part, MOST_READ) for part in (data.train, data.test)]
-    return _target(*((read_all(part)["rgb"], part.labels) for part in parts), shape)
+    train, test = ((read_all(part)["rgb"], part.labels) for part in parts)
+    return _target(train, test, shape)
 
 
 def _is_there(name: str, request: Request) -> bool:
@@ -76,7 +77,8 @@ def _stl10(request: Request) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tenso
                 parts = [STL10(str(folder), split) for split in ("train", "test")]
             except (RuntimeError, OSError, ValueError) as error:
                 raise UserError(f"{base} is no intact STL-10: fetch it again, or move it away") from error
-            return tuple((torch.from_numpy(p.data), torch.from_numpy(p.labels).long()) for p in parts)
+            train, test = ((torch.from_numpy(p.data), torch.from_numpy(p.labels).long()) for p in parts)
+            return train, test
     return None
 
 

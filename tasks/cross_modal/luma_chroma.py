@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from benchmark import Data, Modality, Request, Samples
+from benchmark.data.feed import read_all
 from benchmark.data.readers import fingerprint
 from tasks.compression import cards as images
 
@@ -33,7 +34,7 @@ def load(source: str, request: Request) -> Data:
     # Colours are turned in memory, however large the source is.
     data = images.cards()[source].load(replace(request, memory_gb=math.inf))
     parts = {"train": _split(data.train), "test": _split(data.test)}
-    shapes = {name: tuple(x.shape[1:]) for name, x in parts["train"].modalities.items()}
+    shapes = {name: tuple(x.shape[1:]) for name, x in read_all(parts["train"]).items()}
     return replace(
         data,
         name=f"luma_chroma_{source}",
@@ -73,5 +74,5 @@ def luma_and_chroma(rgb: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _split(samples: Samples) -> Samples:
-    luma, chroma = luma_and_chroma(samples.modalities["rgb"])
+    luma, chroma = luma_and_chroma(read_all(samples)["rgb"])
     return Samples({"luma": luma, "chroma": chroma}, samples.labels, samples.groups)

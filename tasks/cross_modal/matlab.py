@@ -75,6 +75,13 @@ def text(content: h5py.File, reference: h5py.Reference) -> str:
     return "".join(map(chr, letters[()].flatten()))
 
 
+def array(content: h5py.Group, name: str) -> h5py.Dataset:
+    """A variable that is known to be an array."""
+    found = content[name]
+    assert isinstance(found, h5py.Dataset)
+    return found
+
+
 def is_references(dataset: h5py.Dataset) -> bool:
     """Whether it is a cell array: references to what the cells hold."""
     return h5py.check_ref_dtype(dataset.dtype) is not None
@@ -98,7 +105,7 @@ def _hdf5_leaves(content: h5py.Group) -> Iterator[Leaf]:
         if isinstance(item, h5py.Group):
             if name != "#refs#":
                 yield from _hdf5_leaves(item)
-        elif not isinstance(item, h5py.Dataset) or item.size > LONGEST:
+        elif not isinstance(item, h5py.Dataset) or item.size is None or item.size > LONGEST:
             continue
         elif is_references(item):
             references = item[()].flatten()

@@ -24,7 +24,7 @@ from tasks.cross_modal.cards import (
     SPLITS,
     nyuv2_folder,
 )
-from tasks.cross_modal.matlab import damaged, is_references, member, read_leaves, text
+from tasks.cross_modal.matlab import array, damaged, is_references, member, read_leaves, text
 from tasks.cross_modal.rgbd_folder import modalities, sample, shrink
 
 NUM_LABELS = 894
@@ -88,7 +88,7 @@ def _decode(file: Path, report: Report) -> Arrays:
         with h5py.File(file, rdcc_nbytes=CHUNK_CACHE) as content:
             _check(file, content)
             strings = {
-                name: np.array([text(content, each) for each in content[key][()].flatten()], np.str_)
+                name: np.array([text(content, each) for each in array(content, key)[()].flatten()], np.str_)
                 for name, key in (("scenes", "scenes"), ("kinds", "sceneTypes"))
             }
             for place, scene in enumerate(strings["scenes"]):
@@ -127,9 +127,10 @@ def _check(file: Path, content: h5py.File) -> None:
             )
         if variable.dtype.kind not in kind:
             raise UserError(f"{file}: {name} holds {variable.dtype}, not what is published")
-    if content["images"].dtype != np.uint8:
-        raise UserError(f"{file}: images holds {content['images'].dtype}, not bytes")
-    count, _, *plane = content["images"].shape
+    images = array(content, "images")
+    if images.dtype != np.uint8:
+        raise UserError(f"{file}: images holds {images.dtype}, not bytes")
+    count, _, *plane = images.shape
     shapes = {
         "images": (count, 3, *plane),
         "depths": (count, *plane),
@@ -138,19 +139,19 @@ def _check(file: Path, content: h5py.File) -> None:
         "sceneTypes": (1, count),
     }
     for name, shape in shapes.items():
-        if content[name].shape != shape:
-            raise UserError(f"{file}: {name} has the shape {content[name].shape}, {shape} is expected")
+        if (found := array(content, name).shape) != shape:
+            raise UserError(f"{file}: {name} has the shape {found}, {shape} is expected")
     if count > MAXIMUM_IMAGES or not 0 < np.prod(plane, dtype=np.float64) <= MAXIMUM_PIXELS:
         raise UserError(f"{file}: {count:,} images of {plane[0]:,} x {plane[1]:,} pixels can't be meant")
     for name in ("scenes", "sceneTypes"):
-        if not is_references(content[name]):
+        if not is_references(array(content, name)):
             raise UserError(f"{file}: {name} holds no strings")
 
 
 def _sample(content: h5py.File, place: int) -> tuple[dict[str, np.ndarray], str]:
     """(rgb, depth, labels) of one image at `NYUV2_SIZE`, or what is wrong with it."""
     try:
-        image, depth, labels = (content[name][place] for name in ("images", "depths", "labels"))
+        image, depth, labels = (array(content, name)[place] for name in ("images", "depths", "labels"))
     except OSError as error:
         return {}, f"can't be read ({error})"
     if not np.isfinite(depth).all():

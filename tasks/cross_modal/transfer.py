@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from benchmark import Data, DatasetCard, Request, Samples, Target
+from benchmark.data.feed import read_all
 
 Cards = dict[str, DatasetCard]
 
@@ -24,8 +25,7 @@ def targets(data: Data, request: Request, cards: Cards) -> dict[str, Callable[[]
     networks of colour and depth, and other image sets for those of luminance and chrominance.
     """
     names = [DENSE[data.name]] if data.name in DENSE else []
-    if request.data_dir is not None:
-        names += [name for name in _real(data, cards) if _is_there(name, request)]
+    names += [name for name in _real(data, cards) if _is_there(name, request)]
     return {name: partial(_target, cards[name], request, data) for name in dict.fromkeys(names)}
 
 
@@ -36,7 +36,8 @@ def _real(data: Data, cards: Cards) -> list[str]:
 
 
 def _is_there(name: str, request: Request) -> bool:
-    return (request.data_dir / name.removeprefix("luma_chroma_")).is_dir()
+    base = request.data_dir
+    return base is not None and (base / name.removeprefix("luma_chroma_")).is_dir()
 
 
 def _target(card: DatasetCard, request: Request, data: Data) -> Target:
@@ -48,8 +49,7 @@ def _like(data: Data, samples: Samples) -> Samples:
     """The modalities that `data` has too, at its resolution."""
     resized = {
         name: _resized(x, data.modalities[name].shape, averaged=name != "depth")
-        for name, x in samples.modalities.items()
-        if name in data.modalities
+        for name, x in read_all(samples, samples.names & data.modalities.keys()).items()
     }
     return Samples(resized, samples.labels)
 

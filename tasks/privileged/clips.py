@@ -5,7 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
@@ -69,7 +69,7 @@ def decode(file: Path) -> Clip | Unusable:
         return Clip(video, flow_between(frames, following), None if sound is None else log_mel(sound))
 
 
-def decode_all(files: Sequence[Path]) -> Iterator[Clip | Unusable]:
+def decode_all(files: Sequence[Path]) -> Generator[Clip | Unusable, None, None]:
     """Decodes videos, those of the first seconds here, the rest in workers; in the order of `files`.
 
     Raises UserError where a worker dies.
@@ -122,11 +122,11 @@ def flow_between(frames: np.ndarray, following: np.ndarray) -> np.ndarray:
     frames, following   [T, H, W, 3] uint8 BGR
     returns             [2, T, H, W] int8: motion along (columns, rows) in pixels * FLOW_STEPS
     """
-    search = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+    search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
     flows = []
     for pair in zip(frames, following, strict=True):
         grey = [cv2.cvtColor(frame, cv2.COLOR_BGR2GRAY) for frame in pair]
-        flows.append(search.calc(*grey, None))
+        flows.append(search.calc(*grey, None))  # pyright: ignore[reportCallIssue]
     steps = (np.stack(flows) * FLOW_STEPS).round().clip(-127, 127)
     return np.ascontiguousarray(steps.astype(np.int8).transpose(3, 0, 1, 2))
 

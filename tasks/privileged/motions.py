@@ -6,6 +6,7 @@ import numpy as np
 import torch
 
 from benchmark import Data, Modality, Request, Samples
+from benchmark.data.feed import read_all
 from benchmark.data.loading import Arrays, Report, cached
 from benchmark.data.readers import fingerprint
 from tasks.synthetic.motion.actions import ACTIONS
@@ -33,7 +34,7 @@ def load(request: Request) -> Data:
         train=parts["train"],
         test=parts["test"],
         classes=tuple(ACTIONS),
-        modalities={name: _modality(name, x) for name, x in parts["train"].modalities.items()},
+        modalities={name: _modality(name, x) for name, x in read_all(parts["train"]).items()},
         fingerprint=fingerprint(parts),
         synthetic=True,
         pad=1,

@@ -194,7 +194,7 @@ def wrist_acceleration(joints: np.ndarray) -> np.ndarray:
     acceleration = savgol_filter(
         positions, SMOOTHING_FRAMES, SMOOTHING_DEGREE, deriv=2, delta=1 / FRAME_RATE, axis=0
     )
-    return resample(acceleration / GRAVITY, NTU_LENGTH).T
+    return resample(np.asarray(acceleration) / GRAVITY, NTU_LENGTH).T
 
 
 def _count(file: Path, numbers: np.ndarray, place: int) -> int:

@@ -37,7 +37,7 @@ def decode_in_threads(
 
     with (
         ThreadPoolExecutor(min(32, os.cpu_count() or 1)) as pool,
-        closing(pool.map(attempt, items)) as results,
+        closing(pool.map(attempt, items)) as results,  # pyright: ignore[reportArgumentType]
     ):
         yield from results
 

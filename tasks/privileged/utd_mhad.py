@@ -86,7 +86,8 @@ def _decode_all(folder: Path, files: Mapping[str, Path], report: Report) -> Arra
         if (match := NAME.fullmatch(name)) is None:
             report(path, "is not named as aA_sS_tT_depth.mat, ..._inertial.mat or ..._skeleton.mat")
             continue
-        clips.add(tuple(int(number) for number in match.groups()[:3]))
+        action, subject, trial = map(int, match.groups()[:3])
+        clips.add((action, subject, trial))
     kept, decoded = [], []
     ordered = sorted(clips)
     for clip, result in zip(ordered, decode_in_threads(partial(decode, folder), ordered), strict=True):

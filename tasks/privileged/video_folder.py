@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from benchmark import Data, Modality, Request, Samples, Stored, UserError
+from benchmark.data.feed import read_all
 from benchmark.data.kept_samples import Part, Write, fingerprint_on_disk, fits, kept_on_disk
 from benchmark.data.loading import Arrays, Report, Unusable, cached, stamps
 from benchmark.data.readers import fingerprint
@@ -71,7 +72,7 @@ def load(request: Request) -> Data:
         Samples(_part(modalities, part), labels[part]) for part in (slice(trained), slice(trained, None))
     )
     parts, order = {"train": train, "test": test}, tuple(each for each in VIDEOS if each in train.names)
-    spread = arrays if not in_memory else _spread(train.modalities)
+    spread = arrays if not in_memory else _spread(read_all(train))
     return Data(
         name=NAME,
         train=train,

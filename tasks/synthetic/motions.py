@@ -34,7 +34,7 @@ def _row(clips: dict[str, np.ndarray], number: int) -> np.ndarray:
     size = (ROW * video.shape[2] // video.shape[1], ROW)
     frames = [cv2.resize(each, size, interpolation=cv2.INTER_NEAREST) for each in video[SHOWN]]
     sound = clips["audio"][number][::-1]
-    sound = cv2.normalize(sound, None, 0, 255, cv2.NORM_MINMAX, cv2.CV_8U)
+    sound = cv2.normalize(sound, np.empty_like(sound), 0, 255, cv2.NORM_MINMAX, cv2.CV_8U)
     sound = cv2.resize(sound, (SOUND_WIDTH, ROW), interpolation=cv2.INTER_NEAREST)
     drawn = [_skeleton(joints[moment]) for moment in moments]
     seen = [cv2.cvtColor(frame, cv2.COLOR_GRAY2BGR) for frame in frames]

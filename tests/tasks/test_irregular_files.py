@@ -126,6 +126,15 @@ def test_a_group_that_holds_itself_ends(tmp_path: Path) -> None:
         read_leaves(tmp_path / "splits.mat")
 
 
+def test_a_variable_without_a_value_damages_no_matlab_file(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "splits.mat", "w") as content:
+        content["nothing"] = h5py.Empty("f8")
+        content["some"] = np.arange(3.0)
+    assert {name: flat.tolist() for name, flat in read_leaves(tmp_path / "splits.mat").items()} == {
+        "some": [0, 1, 2]
+    }
+
+
 @pytest.mark.parametrize("value", [1.5, np.nan, np.inf])
 def test_a_split_of_fractions_is_refused_and_not_rounded(tmp_path: Path, value: float) -> None:
     test_nyuv2.write(tmp_path, test_nyuv2.contents((6, 8)))

@@ -10,7 +10,7 @@ people to test on were drawn afterwards.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass
 
 import numpy as np
 
@@ -76,7 +76,8 @@ def make_subject(seed: int, number: int) -> Subject:
     """Subject `number` of the population of `seed`."""
     random = np.random.Generator(np.random.PCG64([seed, number]))
     stature = random.uniform(0.88, 1.1)
-    lengths = {part.name: part.default * stature * random.uniform(0.9, 1.1) for part in fields(Build)}
+    typical = asdict(Build())
+    lengths = {name: length * stature * random.uniform(0.9, 1.1) for name, length in typical.items()}
     posture = 0.12 * random.uniform(-1, 1, len(CHANNELS))
     posture[: LIMBS.start] *= [0.8, 0.5, 0.5, 0]
     habits = {}

@@ -162,13 +162,13 @@ def _burst(kind: str, sound: Sound, random: np.random.Generator) -> np.ndarray:
     time = np.arange(SAMPLE_RATE // 4) / SAMPLE_RATE
     noise = random.uniform(-1, 1, len(time))
     if kind == "clap":
-        ring = lfilter([1, 0, -1], _resonance(sound.clap_pitch, 0.85), noise)
+        ring = np.asarray(lfilter([1, 0, -1], _resonance(sound.clap_pitch, 0.85), noise))
         return 0.25 * ring * np.exp(-time / 0.012)
     depth = {"step": 1.0, "stamp": 0.8, "landing": 0.65}[kind]
     decay = {"step": 0.03, "stamp": 0.06, "landing": 0.09}[kind]
     force = {"step": 0.3, "stamp": 0.6, "landing": 0.6}[kind]
     thump = np.sin(2 * np.pi * sound.step_pitch * depth * time) * np.exp(-time / decay)
-    slap = sound.hardness * lfilter([0.4], [1, -0.6], noise) * np.exp(-time / 0.015)
+    slap = sound.hardness * np.asarray(lfilter([0.4], [1, -0.6], noise)) * np.exp(-time / 0.015)
     return force * (thump + slap)
 
 

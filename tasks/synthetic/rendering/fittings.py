@@ -24,7 +24,7 @@ from tasks.synthetic.rendering.furniture import (
     pillar,
     table,
 )
-from tasks.synthetic.rendering.solids import CHECKER, PLANKS, SPECKLE, SPINES, Colour, Material
+from tasks.synthetic.rendering.solids import CHECKER, PLANKS, SPECKLE, SPINES, Material, scaled
 
 GLASS = Material((0.72, 0.82, 0.9), shine=0.9)
 LEAF = Material((0.16, 0.42, 0.15), (0.26, 0.55, 0.2), SPECKLE, 0.06)
@@ -85,7 +85,7 @@ def bookcase(look: Look, random: np.random.Generator) -> Piece:
     solids = [box(STORAGE, look.wood, (0, 0.15, 0), (width, 0.04, height))]
     for side in (-1, 1):
         solids.append(box(STORAGE, look.wood, (side * width / 2, 0, 0), (0.05, 0.34, height)))
-    dark: Colour = tuple(0.25 * each for each in look.accent.colour)
+    dark = scaled(look.accent.colour, 0.25)
     spines = Material(dark, (0.85, 0.7, 0.55), SPINES, 0.05)
     for level in np.linspace(0.05, height - 0.05, 6):
         solids.append(box(STORAGE, look.wood, (0, 0, float(level)), (width, 0.34, 0.04)))
@@ -224,7 +224,7 @@ def floor_lamp(look: Look, random: np.random.Generator) -> Piece:
 def rug(look: Look, random: np.random.Generator) -> Piece:
     """A carpet on the floor; other things may stand on it."""
     size = (between(random, 1.2, 2.2), between(random, 1.0, 1.6), 0.012)
-    dark: Colour = tuple(0.6 * each for each in look.accent.colour)
+    dark = scaled(look.accent.colour, 0.6)
     woven = Material(look.accent.colour, dark, SPECKLE if random.random() < 0.5 else CHECKER, 0.18)
     return Piece((box(FLOOR, woven, (0, 0, 0), size),), 0.0, 0.0)
 

@@ -81,7 +81,7 @@ def pillar(part: int, material: Material, at: Vector, size: tuple[float, float],
 def _solid(
     kind: int, part: int, material: Material, at: Vector, size: Vector, yaw: float = 0.0, taper: float = 1.0
 ) -> Solid:
-    half = tuple(each / 2 for each in size)
+    half = (size[0] / 2, size[1] / 2, size[2] / 2)
     return Solid(kind, part, material, (at[0], at[1], at[2] + half[2]), half, yaw, taper)
 
 

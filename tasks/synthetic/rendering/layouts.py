@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from tasks.synthetic.rendering import fittings as fit
 from tasks.synthetic.rendering import furniture as fur
 from tasks.synthetic.rendering.furniture import Make
-from tasks.synthetic.rendering.solids import CHECKER, PLANKS, SPECKLE, TILES, Colour, Material
+from tasks.synthetic.rendering.solids import CHECKER, PLANKS, SPECKLE, TILES, Colour, Material, scaled
 
 Range = tuple[float, float]
 Materials = tuple[Material, ...]
@@ -49,23 +49,19 @@ def _plain(*colours: Colour, shine: float = 0.0) -> Materials:
 
 
 def _wood(*colours: Colour) -> Materials:
-    return tuple(Material(each, _times(each, 0.8), PLANKS, 0.09) for each in colours)
+    return tuple(Material(each, scaled(each, 0.8), PLANKS, 0.09) for each in colours)
 
 
 def _boards(*colours: Colour) -> Materials:
-    return tuple(Material(each, _times(each, 0.75), PLANKS, 0.16, 0.1) for each in colours)
+    return tuple(Material(each, scaled(each, 0.75), PLANKS, 0.16, 0.1) for each in colours)
 
 
 def _carpet(*colours: Colour) -> Materials:
-    return tuple(Material(each, _times(each, 0.8), SPECKLE, 0.08) for each in colours)
+    return tuple(Material(each, scaled(each, 0.8), SPECKLE, 0.08) for each in colours)
 
 
 def _tiles(*colours: Colour, period: float = 0.33) -> Materials:
-    return tuple(Material(each, _times(each, 0.62), TILES, period, 0.2) for each in colours)
-
-
-def _times(colour: Colour, factor: float) -> Colour:
-    return tuple(factor * each for each in colour)
+    return tuple(Material(each, scaled(each, 0.62), TILES, period, 0.2) for each in colours)
 
 
 OAK, WALNUT, BIRCH, MAHOGANY = (0.62, 0.45, 0.27), (0.36, 0.23, 0.14), (0.78, 0.66, 0.47), (0.4, 0.16, 0.1)

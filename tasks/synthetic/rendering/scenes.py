@@ -59,8 +59,8 @@ def compose(kind: str, random: np.random.Generator) -> Scene:
         between(random, 1.3, 1.6),
     )
     light = (between(random, -0.4, 0.4) * room.width, between(random, 0.1, 0.7) * room.length, 2.3)
-    tint = tuple(1 + between(random, -TINT, TINT) for _ in range(3))
-    scene = Scene(tuple(room.solids), camera, light, tint, between(random, 0.3, 0.5))
+    red, green, blue = (1 + between(random, -TINT, TINT) for _ in range(3))
+    scene = Scene(tuple(room.solids), camera, light, (red, green, blue), between(random, 0.3, 0.5))
     return scene.mirrored() if random.random() < 0.5 else scene
 
 
@@ -82,9 +82,9 @@ class _Room:
         other = KINDS[names[int(random.integers(len(names)))]]
         choices = getattr(self.kind if random.random() < TYPICAL else other, surface)
         material = choices[int(random.integers(len(choices)))]
-        gain = [between(random, 0.85, 1.12) * between(random, 0.94, 1.06) for _ in range(3)]
+        red, green, blue = (between(random, 0.85, 1.12) * between(random, 0.94, 1.06) for _ in range(3))
         first, second = (
-            tuple(min(1.0, each * factor) for each, factor in zip(colour, gain, strict=True))
+            (min(1.0, colour[0] * red), min(1.0, colour[1] * green), min(1.0, colour[2] * blue))
             for colour in (material.colour, material.second)
         )
         return Material(first, second, material.pattern, material.period, material.shine)

@@ -19,6 +19,12 @@ Vector = tuple[float, float, float]
 """x to the right, y away from the camera, z up, in metres."""
 
 
+def scaled(colour: Colour, factor: float) -> Colour:
+    """A colour that is lighter or darker by a factor."""
+    red, green, blue = colour
+    return factor * red, factor * green, factor * blue
+
+
 @dataclass(frozen=True, slots=True)
 class Material:
     """How a surface looks; `second` is the pattern's other colour, `period` its size in metres."""
@@ -266,4 +272,4 @@ def _hash(*keys: np.ndarray | float) -> np.ndarray:
     for key in keys:
         mixed = (mixed ^ np.asarray(key).astype(np.int64).astype(np.uint64)) * np.uint64(0xBF58476D1CE4E5B9)
         mixed = mixed ^ (mixed >> np.uint64(29))
-    return (mixed >> np.uint64(40)).astype(np.float64) / 2.0**24
+    return np.asarray((mixed >> np.uint64(40)).astype(np.float64) / 2.0**24)
