@@ -46,6 +46,7 @@ def test_a_forked_reader_has_no_copy_of_what_it_looks_at() -> None:
         receive, send = fork.Pipe()
         reader = fork.Process(target=own_mebibytes_after_reading, args=(each, send))
         reader.start()
+        send.close()
         own.append(receive.recv())
         reader.join()
     assert own[0] > 10
