@@ -183,10 +183,12 @@ def test_nobody_waits_for_the_device_within_an_epoch(
     options = ["--seeds", "0", "--epochs", "2", "--teacher-epochs", "2", "--train-samples", "320"]
     options += ["--set", "semckd.weight=10", "cat_kd.weight=1", "--snapshot-minutes", "1000"]
     options += ["--device", "cuda", "--precision", precision]
-    assert run(tmp_path, *options, baselines=tuple(FREE), task="compression") == 0
+    code = run(tmp_path, *options, baselines=tuple(FREE), task="compression")
+    found = records(tmp_path)
+    assert not unfinished(found), "\n".join(found[slug].reason for slug in unfinished(found))
+    assert code == 0
     assert strict
-    assert len(records(tmp_path)) == len(FREE)
-    assert not unfinished(records(tmp_path))
+    assert len(found) == len(FREE)
 
 
 TWENTY = (

@@ -24,7 +24,7 @@ ROOT = Path(__file__).resolve().parents[2]
 GRACE = 30.0
 """Seconds that a part has to end by itself, once its time is over."""
 LINES = 20
-"""The last lines of a part that did not pass are kept."""
+"""So many last lines are kept of a part that did not pass, and of each test that failed and its output."""
 
 
 @dataclass(frozen=True)
@@ -55,15 +55,16 @@ def tests(asked: Everything, folder: Path) -> Prepared:
     """Every test that is marked gpu."""
     file = folder / "tests.xml"
     words = ["-m", "pytest", "-m", "gpu", "-p", "no:cacheprovider", "-n", str(asked.workers)]
+    words += ["--dist", "loadgroup", f"--junitxml={file}", "-o", "junit_logging=all"]
     return Prepared(
-        [*words, "--dist", "loadgroup", f"--junitxml={file}", *asked.tests],
+        [*words, *asked.tests],
         lambda: counted(file),
         lambda content: content.get("passed", 0) > 0,
     )
 
 
 def counted(file: Path) -> dict[str, Any]:
-    """How many tests of a JUnit file ended how, and the names of those that failed; nothing without one."""
+    """How many tests of a JUnit file ended how, and the last lines of each that failed; {} without one."""
     if not file.is_file():
         return {}
     cases = [*ElementTree.parse(file).iter("testcase")]
@@ -74,7 +75,17 @@ def counted(file: Path) -> dict[str, Any]:
     }
     found["passed"] = sum(not end for end in ends)
     wrong = [case for case, end in zip(cases, ends, strict=True) if end & {"failure", "error"}]
-    return found | {"failed_tests": [f"{each.get('classname')}::{each.get('name')}" for each in wrong]}
+    return found | {
+        "failed_tests": {f"{each.get('classname')}::{each.get('name')}": _told(each) for each in wrong}
+    }
+
+
+def _told(case: ElementTree.Element) -> list[str]:
+    """The last lines of why a test failed, and of what it printed."""
+    parts = ("failure", "error", "system-out", "system-err")
+    return [
+        line for part in parts for each in case.iter(part) for line in (each.text or "").splitlines()[-LINES:]
+    ]
 
 
 def speed(asked: Everything, folder: Path) -> Prepared:

@@ -23,6 +23,7 @@ def test_good():
 
 @pytest.mark.parametrize("number", [1, 2])
 def test_bad(number):
+    print("number", number)
     assert number == 1
 
 @pytest.mark.skip
@@ -55,8 +56,10 @@ def test_a_part_that_fails_says_so_and_the_others_run(report: dict[str, Any]) ->
         ("tests", "failed"), ("speed", "passed"), ("study", "passed"),
     ]  # fmt: skip
     assert (parts["tests"]["passed"], parts["tests"]["failed"], parts["tests"]["skipped"]) == (2, 1, 1)
-    (failed,) = parts["tests"]["failed_tests"]
+    ((failed, told),) = parts["tests"]["failed_tests"].items()
     assert failed.endswith("test_some::test_bad[2]")
+    assert "E       assert 2 == 1" in told
+    assert "number 2" in told
     assert any("test_bad[2]" in line for line in parts["tests"]["last_lines"])
     assert sum(part["seconds"] for part in parts.values()) <= report["seconds"]
 
