@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
 from functools import partial
 
 from rich.console import Console
@@ -14,6 +13,7 @@ from benchmark.errors import RanksApart, UserError
 from benchmark.interruption import Interrupted, signals_heard
 from benchmark.program import INSTALLED, command, program
 from benchmark.settings import Settings, parse
+from benchmark.telling import tell
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -25,20 +25,18 @@ def main(arguments: list[str] | None = None) -> int:
             _help(console)
             return 0
         if "--version" in arguments:
-            console.print(f"{INSTALLED} {benchmark.__version__}", markup=False, highlight=False)
+            tell(console, f"{INSTALLED} {benchmark.__version__}")
             return 0
         with signals_heard():
             return _run(parse(arguments), console)
     except UserError as error:
-        errors.print(f"{program()}: {error}", markup=False, highlight=False, soft_wrap=True)
+        tell(errors, f"{program()}: {error}")
         return 2
     except RanksApart as error:
-        errors.print(f"{program()}: {error}", markup=False, highlight=False, soft_wrap=True)
+        tell(errors, f"{program()}: {error}")
         return 1
     except KeyboardInterrupt as stop:
-        errors.print(
-            "interrupted; finished runs are recorded, the same command goes on from there", markup=False
-        )
+        tell(errors, "interrupted; finished runs are recorded, the same command goes on from there")
         return stop.exit_code if isinstance(stop, Interrupted) else 130
 
 
@@ -68,7 +66,7 @@ def _run(settings: Settings, console: Console) -> int:
     if settings.report and not settings.shard and any((settings.folder / "runs").glob("*/record.json")):
         _report(settings, console)
     for failure in failures:
-        console.print(failure, style="red", markup=False, highlight=False, soft_wrap=True)
+        tell(console, failure, style="red")
     return 1 if failures else 0
 
 
@@ -77,7 +75,7 @@ def _help(console: Console) -> None:
     from benchmark.usage import usage
 
     task = next(iter(plugins.load_tasks().tasks), "TASK")
-    console.print(usage(" ".join(command()), task), end="", markup=False, highlight=False, soft_wrap=True)
+    tell(console, usage(" ".join(command()), task), end="")
 
 
 def _submit(settings: Settings, console: Console) -> None:
@@ -85,7 +83,7 @@ def _submit(settings: Settings, console: Console) -> None:
     from benchmark.clusters.slurm import submit, write_array
     from benchmark.planning.grid import make_plan
 
-    say = _teller(console)
+    say = partial(tell, console)
     make_plan(settings, api.load_plugins(settings), say)
     script = write_array(settings)
     answer = submit(script)
@@ -104,11 +102,6 @@ def _report_papers(settings: Settings, console: Console) -> None:
     if settings.estimate:
         from benchmark.catalogue.estimate import estimate_papers
 
-        say = _teller(console)
+        say = partial(tell, console)
         for line in estimate_papers(settings, api.load_plugins(settings), say):
             say(line)
-
-
-def _teller(console: Console) -> Callable[[str], None]:
-    """Prints lines as they are."""
-    return partial(console.print, markup=False, highlight=False, soft_wrap=True)

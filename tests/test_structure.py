@@ -28,6 +28,7 @@ LAYERS = [
         "program",
         "reading",
         "seeds",
+        "telling",
         "writing",
         "records",
     ),
@@ -56,6 +57,7 @@ REPORTING_MAY_IMPORT = (
     "benchmark.program",
     "benchmark.records",
     "benchmark.reporting",
+    "benchmark.telling",
     "benchmark.writing",
 )
 PLUGINS_MAY_IMPORT = (

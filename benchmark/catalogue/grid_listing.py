@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 
 from rich.console import Console
 
@@ -12,6 +13,7 @@ from benchmark.planning.grid import Plan, make_plan
 from benchmark.planning.specs import CohortSpec
 from benchmark.running.ledger import Ledger
 from benchmark.settings import Settings
+from benchmark.telling import tell
 
 
 def print_plan(settings: Settings, console: Console) -> None:
@@ -20,10 +22,7 @@ def print_plan(settings: Settings, console: Console) -> None:
     Raises UserError for unknown names and settings that can't be met; missing data is told, not raised.
     """
     registry = api.load_plugins(settings)
-
-    def say(line: str) -> None:
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
-
+    say = partial(tell, console)
     plan = make_plan(settings, registry, say, without_data=True)
     ledger = Ledger(settings.folder, registry)
     pending = {id(cohort): {run.name for run in ledger.pending(cohort)} for cohort in plan.cohorts}

@@ -13,6 +13,7 @@ from benchmark.contracts import DatasetCard, Pair, Task
 from benchmark.errors import unknown
 from benchmark.planning.datasets import check_names
 from benchmark.settings import Settings
+from benchmark.telling import tell
 
 INDENT = "  "
 
@@ -46,7 +47,7 @@ def _print(console: Console, title: str, rows: Iterable[tuple[str, Sequence[str]
         for line in lines:
             wrapped = textwrap.fill(line, console.width - 1, break_on_hyphens=False, break_long_words=False,
                                     initial_indent=2 * INDENT, subsequent_indent=2 * INDENT)  # fmt: skip
-            console.print(wrapped, markup=False, highlight=False, soft_wrap=True)
+            tell(console, wrapped)
     console.print()
 
 

@@ -5,6 +5,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from benchmark.telling import tell
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -125,4 +127,4 @@ def _print_problems(results: "Results", console: "Console") -> None:
 def _print_lines(lines: Iterable[str], console: "Console", style: str | None = None) -> None:
     """Each as one line, however narrow the terminal."""
     for line in lines:
-        console.print(line, style=style, markup=False, highlight=False, soft_wrap=True)
+        tell(console, line, style)

@@ -12,6 +12,8 @@ from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn
 from rich.text import Text
 
+from benchmark.telling import tell
+
 
 def show_seconds(seconds: float) -> str:
     """`45 s`, `12 min 5 s`, `3 h 20 min`."""
@@ -39,7 +41,7 @@ class PlainDisplay:
     def say(self, line: str) -> None:
         """Prints a line."""
         assert self._console is not None  # a display without one says what it has to say elsewhere
-        self._console.print(line, markup=False, highlight=False, soft_wrap=True)
+        tell(self._console, line)
 
     def grid(self, done: int, total: int, underway: int = 0) -> None:
         """Says how many runs of the grid are recorded; `underway` more train in the cohort that follows."""
