@@ -1,4 +1,4 @@
-"""What the environment tells of the processes that train together: torchrun's variables, or our own."""
+"""What a process is told of where it runs: its cores, and by torchrun's variables or our own its company."""
 
 from __future__ import annotations
 
@@ -6,6 +6,13 @@ import os
 
 MEETING_POINT = ("NODE_RANK", "MASTER_ADDR", "MASTER_PORT")
 """What processes of several machines are told, where torchrun does not."""
+
+
+def own_cores() -> list[int]:
+    """The numbers of the cores that this process may run on: in a job of a cluster, say, not all of them."""
+    if hasattr(os, "sched_getaffinity"):
+        return sorted(os.sched_getaffinity(0))
+    return [*range(os.cpu_count() or 1)]
 
 
 def by_torchrun() -> bool:

@@ -163,9 +163,8 @@ class Settings:
     @property
     def readers(self) -> int:
         """How many processes read ahead."""
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         sharing = self.jobs * self.processes[0]
-        return max(1, cores // sharing) if self.num_workers is None else self.num_workers
+        return max(1, len(launching.own_cores()) // sharing) if self.num_workers is None else self.num_workers
 
     @property
     def processes(self) -> tuple[int, int]:

@@ -82,13 +82,13 @@ def crowding(device: str, threads: int, trainings: int = 1) -> str | None:
     """
     if threads == 1 or device.startswith("cuda"):
         return None
-    cores = psutil.cpu_count() or threads
-    busy = cores * psutil.cpu_percent(0.3) / 100
-    if busy + threads * trainings <= cores + 0.5:
+    own, loads = launching.own_cores(), psutil.cpu_percent(0.3, percpu=True)
+    busy = sum(loads[core] for core in own if core < len(loads)) / 100
+    if busy + threads * trainings <= len(own) + 0.5:
         return None
     return (
-        f"other programs keep {busy:.1f} of the {cores} cores busy, and a training's {threads} threads wait "
-        "for each other: it is many times slower than with OMP_NUM_THREADS=1"
+        f"other programs keep {busy:.1f} of the {len(own)} cores busy, and a training's {threads} threads "
+        "wait for each other: it is many times slower than with OMP_NUM_THREADS=1"
     )
 
 

@@ -15,6 +15,7 @@ import msgspec
 import torch
 
 from benchmark.errors import UserError
+from benchmark.launching import own_cores
 from benchmark.ranks import Fabric
 from benchmark.running.provenance import provenance
 from benchmark.speed.bench import Timing
@@ -120,12 +121,11 @@ def _rate(wall: Spread, students: int, batch_size: int) -> dict[str, float]:
 def machine(fabric: Fabric) -> dict[str, Any]:
     """Where this was measured, by what code, and how busy the machine was."""
     origin = provenance(fabric)
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return {
         "device": origin.device,
         "device_name": origin.device_name,
         "processor": _processor(),
-        "cores": cores,
+        "cores": len(own_cores()),
         "threads": origin.threads,
         "load_average": os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
         "versions": origin.versions | {"torch": str(torch.__version__)},

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from benchmark import launching
 from benchmark.errors import UserError
 from benchmark.running.device import crowding, make_fabric
 from tests.command import TINY_TASK, run
@@ -72,11 +73,11 @@ def test_what_slurm_says_of_tasks_is_not_heeded(tmp_path: Path, monkeypatch: pyt
 
 @pytest.fixture
 def busy(monkeypatch):
-    """Sets how many of four cores other programs keep busy."""
+    """Sets how many of its four cores other programs keep busy; those of others are."""
 
     def be(cores: float) -> None:
-        monkeypatch.setattr(psutil, "cpu_count", lambda: 4)
-        monkeypatch.setattr(psutil, "cpu_percent", lambda seconds: 25 * cores)
+        monkeypatch.setattr(launching, "own_cores", lambda: [2, 3, 4, 5])
+        monkeypatch.setattr(psutil, "cpu_percent", lambda seconds, percpu: [100.0] * 2 + [25.0 * cores] * 4)
 
     return be
 
