@@ -77,6 +77,12 @@ class Printed:
         """All rows under a condition, and the ends of the scale."""
         return [row for block in self.blocks for row in block.rows if _has(block, row, condition)]
 
+    def methods(self, verdict: str, **condition: Any) -> list[str]:
+        """The titles of the students under a condition whose verdict is this one."""
+        column = self._column("verdict")
+        rows = (row for row in self.rows(condition) if row.is_student)
+        return [row.title for row in rows if column.cell(row) == verdict]
+
     def _column(self, title: str) -> Column:
         found = [column for column in self.columns if column.title.startswith(title)]
         if not found:

@@ -39,6 +39,10 @@ class Grid:
         """Over all runs."""
         return 100 * statistics.fmean(run[score] for run in self.runs)
 
+    def ranked(self, column: str, score: str) -> list[Any]:
+        """The values of a column, the one with the highest mean first."""
+        return sorted(self.values(column), key=lambda value: -self.where(**{column: value}).mean(score))
+
     def table(self, rows: str, scores: Mapping[str, str], bold: Iterable[tuple[object, str]] = ()) -> str:
         """A pipe table with a row per value of one column, and columns for the values of others.
 

@@ -10,11 +10,12 @@ import pytest
 from matplotlib.image import imread
 
 from benchmark.errors import UserError
+from benchmark.records import LAST
 from benchmark.reporting import archive, figures
 from benchmark.reporting.documents import DOCS, Documents, Experiment
 from benchmark.reporting.measured import Measured
 from benchmark.reporting.results import Results
-from tests.reporting.fake_records import make_record
+from tests.reporting.fake_records import altered, make_record
 
 pytestmark = pytest.mark.xdist_group("archives")
 
@@ -66,7 +67,8 @@ def test_times_are_those_of_committed_code_on_one_thread(file: Path) -> None:
     assert measured.content["machine"]["threads"] == 1
     assert "1 thread, torch" in measured.made
     alone = f"results/speed/{file.name}" in measured.command
-    assert alone or Path(measured.content["settings"]["json"]).stem == file.stem.partition("_")[0]  # `make gpu`
+    of_make_gpu = Path(measured.content["settings"].get("json") or "").stem == file.stem.partition("_")[0]
+    assert alone or of_make_gpu
 
 
 def test_measurements_that_are_not_there_are_named(tmp_path: Path) -> None:
@@ -135,3 +137,16 @@ def test_rows_are_compared_with_any_other_row(experiment: Experiment) -> None:
     assert experiment.against("kd", "kd", label_fraction=0.1).table("difference").count("\n") == 2
     with pytest.raises(UserError, match="some: 2 rows of kd under"):
         experiment.against("kd")
+
+
+def test_methods_are_told_by_their_verdict() -> None:
+    means = {"scratch": 0.50, "kd": 0.70, "fitnet": 0.501, "crd": 0.30}
+    records = [
+        altered(make_record(name, seed), results={"scores": {LAST: {"top1": mean + 0.001 * seed}}})
+        for name, mean in means.items()
+        for seed in (0, 1, 2)
+    ]
+    compared = Experiment("some", Results.of(records)).against("scratch")
+    assert compared.methods("above") == ["KD"]
+    assert compared.methods("below") == ["CRD"]
+    assert compared.methods("above", label_fraction=0.5) == []

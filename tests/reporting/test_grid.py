@@ -58,6 +58,13 @@ def test_what_is_ahead_has_the_standard_error_over_the_folds() -> None:
     assert GRID.ahead(SCORE, {"epochs": 60}, {"epochs": 60}, over="seed") == "0.0 ± 0.0"
 
 
+def test_choices_are_ranked_by_their_means() -> None:
+    of_fold = {fold: statistics.mean(score("net_8", epochs, fold) for epochs in (30, 60)) for fold in FOLDS}
+    ranked = GRID.where(student="net_8").ranked("fold", SCORE)
+    assert ranked == sorted(FOLDS, key=lambda fold: -of_fold[fold])
+    assert ranked != sorted(FOLDS)
+
+
 def test_runs_that_are_not_there_are_named() -> None:
     with pytest.raises(UserError, match="net_9"):
         GRID.where(student="net_9")
