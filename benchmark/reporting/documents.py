@@ -78,9 +78,9 @@ class Printed:
         return [row for block in self.blocks for row in block.rows if _has(block, row, condition)]
 
     def methods(self, verdict: str, **condition: Any) -> list[str]:
-        """The titles of the students under a condition whose verdict is this one."""
+        """The titles of the methods (no reference, no control) under a condition whose verdict is this."""
         column = self._column("verdict")
-        rows = (row for row in self.rows(condition) if row.is_student)
+        rows = (row for row in self.rows(condition) if row.is_student and row.about.role == "method")
         return [row.title for row in rows if column.cell(row) == verdict]
 
     def _column(self, title: str) -> Column:

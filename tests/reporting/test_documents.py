@@ -140,7 +140,7 @@ def test_rows_are_compared_with_any_other_row(experiment: Experiment) -> None:
 
 
 def test_methods_are_told_by_their_verdict() -> None:
-    means = {"scratch": 0.50, "kd": 0.70, "fitnet": 0.501, "crd": 0.30}
+    means = {"scratch": 0.50, "kd": 0.70, "fitnet": 0.501, "crd": 0.30, "shuffled_teacher": 0.10}
     records = [
         altered(make_record(name, seed), results={"scores": {LAST: {"top1": mean + 0.001 * seed}}})
         for name, mean in means.items()
