@@ -47,15 +47,20 @@ class Printed:
     blocks: list[PairBlock]
     columns: list[Column]
 
-    def table(self, *columns: str, **condition: Any) -> str:
+    def table(self, *columns: str, by: str = "", **condition: Any) -> str:
         """The rows of a condition as a pipe table of the columns named: `table("top-1", label_fraction=0.1)`.
 
         Args:
             columns: what a column's title begins with (the first such); the method's name goes first.
+            by: a column that students are sorted by, the largest number first; else they stay as they are.
             condition: of the rows shown; the ends of the scale are where theirs is no other.
         """
         shown = [METHOD, *map(self._column, columns)]
         rows = [row for row in self.rows(condition) if row.kind != "untrained"]
+        if by:
+            value = self._column(by).value
+            assert value is not None  # words have no order
+            rows.sort(key=lambda row: (row.is_student, -(value(row) or 0.0)))
         cells = [[column.cell(row) for column in shown] for row in rows]
         align = ["right" if column.numeric else "left" for column in shown]
         return tabulate(

@@ -139,14 +139,17 @@ def test_rows_are_compared_with_any_other_row(experiment: Experiment) -> None:
         experiment.against("kd")
 
 
-def test_methods_are_told_by_their_verdict() -> None:
+def test_methods_are_told_by_their_verdict_and_sorted_by_their_scores() -> None:
     means = {"scratch": 0.50, "kd": 0.70, "fitnet": 0.501, "crd": 0.30, "shuffled_teacher": 0.10}
     records = [
         altered(make_record(name, seed), results={"scores": {LAST: {"top1": mean + 0.001 * seed}}})
         for name, mean in means.items()
         for seed in (0, 1, 2)
     ]
-    compared = Experiment("some", Results.of(records)).against("scratch")
+    some = Experiment("some", Results.of(records))
+    compared = some.against("scratch")
     assert compared.methods("above") == ["KD"]
     assert compared.methods("below") == ["CRD"]
     assert compared.methods("above", label_fraction=0.5) == []
+    ranked = [line.split("|")[1].strip() for line in some.table("top-1", by="top-1").splitlines()[2:]]
+    assert ranked == ["teacher (resnet20)", "KD", "FitNet", "Scratch", "CRD", "Shuffled teacher"]
