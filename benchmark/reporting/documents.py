@@ -52,7 +52,7 @@ class Printed:
 
         Args:
             columns: what a column's title begins with (the first such); the method's name goes first.
-            by: a column that students are sorted by, the largest number first; else they stay as they are.
+            by: a column that students are sorted by, the largest number first, who has none last.
             condition: of the rows shown; the ends of the scale are where theirs is no other.
         """
         shown = [METHOD, *map(self._column, columns)]
@@ -60,7 +60,8 @@ class Printed:
         if by:
             value = self._column(by).value
             assert value is not None  # words have no order
-            rows.sort(key=lambda row: (row.is_student, -(value(row) or 0.0)))
+            numbers = {row.id: value(row) for row in rows}
+            rows.sort(key=lambda row: (row.is_student, (n := numbers[row.id]) is None, -(n or 0.0)))
         cells = [[column.cell(row) for column in shown] for row in rows]
         align = ["right" if column.numeric else "left" for column in shown]
         return tabulate(
