@@ -2,6 +2,8 @@
 
 import copy
 import math
+from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -22,7 +24,7 @@ from tests.baselines.tiny import (
     tensors_of,
     tiny_batch,
 )
-from tests.baselines.waiting import WAITS, Waits
+from tests.baselines.waiting import WAITS, Sent, Waits
 
 HERE = Path(__file__).resolve().parents[2] / "baselines"
 EVERY_BASELINE = pytest.mark.parametrize("name", NAMES)
@@ -82,19 +84,49 @@ def test_logits_and_supervised_loss_have_their_shapes(name):
     assert distiller.task_loss(student, tiny_batch()).shape == ()
 
 
-@EVERY_CASE
-def test_a_step_asks_the_device_for_nothing_but_where_that_is_said(name, pair, monkeypatch):
+@pytest.fixture
+def as_on_cuda(monkeypatch):
+    """What is computed in another way on a CUDA device is computed in that way, wherever it is."""
+
     def one_hot(label: torch.Tensor, classes: int) -> torch.Tensor:
         """Without the check of the labels, which is made on a CPU alone."""
-        return (label[..., None] == torch.arange(classes)).long()
+        return (label[..., None] == torch.arange(classes, device=label.device)).long()
 
     monkeypatch.setattr(torch.nn.functional, "one_hot", one_hot)
-    monkeypatch.setattr(_projection, "by_decomposition", _projection.by_squaring)  # as on a CUDA device
+    monkeypatch.setattr(_projection, "by_decomposition", _projection.by_squaring)
+
+
+@EVERY_CASE
+def test_a_step_asks_the_device_for_nothing_but_where_that_is_said(name, pair, as_on_cuda):
     distiller, teacher, student = built_or_skipped(name, pair), pair.teacher(), pair.student()
     with Waits() as waits:
         terms = all_terms(distiller, teacher, student)
         (total_of(terms) + distiller.task_loss(student, tiny_batch())).backward()
     assert bool(waits.found) == (name in WAITS), waits.found
+
+
+@EVERY_CASE
+def test_on_another_device_a_step_finds_all_that_it_needs_there(name, pair, as_on_cuda, monkeypatch):
+    if name in WAITS:
+        pytest.skip(f"it reads values, which the meta device has none of: {WAITS[name]}")
+    monkeypatch.setattr(torch, "autocast", lambda *arguments, **more: nullcontext())  # refuses "meta"
+    device = torch.device("meta")
+
+    def put(shown: Activations) -> Activations:
+        second = None if shown.second is None else put(shown.second)
+        there = shown.map(lambda x: x.detach().to(device).requires_grad_(x.requires_grad))
+        return replace(there, classify=copy.deepcopy(shown.classify).to(device), second=second)
+
+    distiller = built_or_skipped(name, pair).to(device)
+    teacher, student = put(pair.teacher()), put(pair.student())
+    batch = {each: x.to(device) for each, x in tiny_batch().items()}
+    with Sent() as sent:
+        terms = [*distiller(teacher, student, batch, PROGRESS).values()]
+        for stage in distiller.first_stages():
+            terms += stage.loss(teacher, student, batch, PROGRESS).values()
+        terms.append(distiller.task_loss(student, batch))
+        torch.stack([term.float() for term in terms]).sum().backward()
+    assert not sent.found
 
 
 @EVERY_CASE

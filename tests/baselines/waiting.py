@@ -1,9 +1,10 @@
-"""Which operations make the host wait for a CUDA device, and which baselines can't do without them."""
+"""What makes the host wait for a CUDA device, told without one, and which baselines can't do without it."""
 
 from __future__ import annotations
 
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 aten = torch.ops.aten
 
@@ -44,6 +45,26 @@ class Waits(TorchDispatchMode):
         if packet in READ or (packet in (aten.index, aten.index_put, aten.index_put_) and _masked(args)):
             self.found.append(str(packet))
         return function(*args, **(kwargs or {}))
+
+
+class Sent(TorchDispatchMode):
+    """Notes the tensors of the CPU that a computation on torch's meta device takes along.
+
+    To a CUDA device they would be sent, or refused; a tensor of one number beside others is neither.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[str] = []
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        result = function(*args, **(kwargs or {}))
+        given = [x for x in tree_leaves((args, kwargs)) if isinstance(x, torch.Tensor)]
+        taken = [x for x in (*given, *tree_leaves(result)) if isinstance(x, torch.Tensor) and x.is_meta]
+        copied = function.overloadpacket in (aten._to_copy, aten.copy_)
+        if taken and any(not x.is_meta and (copied or x.ndim) for x in given):
+            self.found.append(str(function))
+        return result
 
 
 def _masked(arguments: tuple) -> bool:
