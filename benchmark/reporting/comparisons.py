@@ -72,7 +72,7 @@ def against_one(block: PairBlock, metric: str, baseline: str) -> list[Comparison
 
 
 def each_against_each(block: PairBlock, metric: str) -> list[Comparison]:
-    """Every two rows of a condition; one family of tests for each condition, with Holm's correction."""
+    """Every two rows of a condition; those of a condition are one family of tests."""
     found = []
     for rows in block.comparisons:
         compared = []
@@ -80,9 +80,9 @@ def each_against_each(block: PairBlock, metric: str) -> list[Comparison]:
             difference = differences(other, [row], f"{LAST}/{metric}")[row.id]
             compared.append(_compared(block, metric, row, other, difference))
         compared = [each for each in compared if _meet(each)]
-        adjusted = holm([each.difference.p for each in compared])
-        for each, p in zip(_with_holm(compared), adjusted, strict=True):
-            found.append(replace(each, difference=each.difference.judged_by(p)))
+        tested = sum(not math.isnan(each.difference.p) for each in compared)
+        for each in _with_holm(compared):
+            found.append(replace(each, difference=each.difference.among(tested)))
     return found
 
 
@@ -120,7 +120,7 @@ def _with_holm(family: list[Comparison]) -> list[Comparison]:
 
 
 def standings(block: PairBlock, metric: str) -> dict[str, str]:
-    """Row's id -> a mark: ● for the best row of a condition where it is the only one that may be.
+    """Row's id -> a mark: ● for the best row of a condition where it is surely the only one that may be.
 
     Otherwise ○ for every row that may be the best (multiple comparisons with the best, 95 % jointly). No
     marks below three seeds, none where a single row competes, none for controls and for a row of which a run
@@ -130,10 +130,9 @@ def standings(block: PairBlock, metric: str) -> dict[str, str]:
     higher = block.metrics[metric].direction != "min"
     for rows in block.comparisons:
         best = best_rows(rows, f"{LAST}/{metric}", higher)
+        marks |= dict.fromkeys(best.tied, TIED_MARK)
         if best.winner is not None:
             marks[best.winner] = BEST_MARK
-        elif len(best.names) > 1:
-            marks |= dict.fromkeys(best.names, TIED_MARK)
     return marks
 
 
@@ -155,7 +154,7 @@ def with_bootstrap(results: Results, comparisons: list[Comparison]) -> list[Comp
             answers[key] = _right_answers(results, record, metric)
         return answers[key]
 
-    # Those of one block that share test samples share the draws of samples too.
+    # Those of one comparison share test samples, and so the draws of samples too.
     together: dict[tuple[str, str, int], dict[int, np.ndarray]] = {}
     for place, each in enumerate(comparisons):
         ours, theirs = (
@@ -168,14 +167,14 @@ def with_bootstrap(results: Results, comparisons: list[Comparison]) -> list[Comp
         ]
         found = [(a, b) for a, b in answered if a is not None and b is not None and a.shape == b.shape]
         if len(found) >= BOOTSTRAP_FROM and len({len(a) for a, _ in found}) == 1:
-            key = (each.block.id, each.metric, len(found[0][0]))
+            key = (each.row.comparison, each.metric, len(found[0][0]))
             together.setdefault(key, {})[place] = np.stack([a.astype(np.int8) - b for a, b in found])
             if key not in groups:
                 groups[key] = results.arrays(each.row.finished[0], "test_group").get("test_group")
     intervals = {}
-    for (block, metric, count), apart in together.items():
-        for place, interval in grouped_bootstrap_intervals(apart, groups[block, metric, count]).items():
-            scale = comparisons[place].block.metrics[metric].scale
+    for key, apart in together.items():
+        for place, interval in grouped_bootstrap_intervals(apart, groups[key]).items():
+            scale = comparisons[place].block.metrics[key[1]].scale
             intervals[place] = (interval[0] * scale, interval[1] * scale)
     return [
         replace(each, bootstrap=intervals[place]) if place in intervals else each

@@ -35,6 +35,6 @@ def best_rows(rows: Iterable[ResultRow], key: str, higher_is_better: bool) -> Be
 def _samples(rows: Iterable[ResultRow], key: str) -> tuple[Samples, Clusters | None]:
     """Row's id -> its values, and the cluster of each where runs are of several teachers or splits."""
     values = {row.id: row.by_seed(key) for row in rows}
-    clusters = {row.id: [row.clusters.get(place, "") for place in values[row.id]] for row in rows}
+    clusters = {row.id: [row.clusters.get(place, ()) for place in values[row.id]] for row in rows}
     several = any(label for labels in clusters.values() for label in labels)
     return {name: list(own.values()) for name, own in values.items()}, clusters if several else None

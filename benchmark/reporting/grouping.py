@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import replace
-from functools import reduce
 from typing import Any, Literal
 
 import numpy as np
@@ -38,7 +37,7 @@ from benchmark.reporting.rows import (
     primary_metrics,
     varying_conditions,
 )
-from benchmark.reporting.statistics import Estimate, estimate_of
+from benchmark.reporting.statistics import Estimate, estimate_of, over_clusters
 
 OF_TEACHER = {
     "teacher/test/": f"{LAST}/",
@@ -116,14 +115,15 @@ def _spread(runs: pd.DataFrame) -> pd.DataFrame:
     `cluster` is the teacher and split of each; empty where there is only one.
     """
     across = pd.Series([ids.across for ids in runs["identity"]], index=runs.index)
-    found = runs.assign(place=runs["seed"].astype(object), cluster="")
+    found = runs.assign(place=runs["seed"].astype(object), cluster=pd.Series([()] * len(runs), runs.index))
     for _, own in runs.groupby(across):
         alike = [len(set(each["comparison"])) for _, each in own.groupby(list(OF_A_CLUSTER))]
         if len(alike) > 1 and max(alike) == 1:
             found.loc[own.index, "comparison"] = [ids.across for ids in own["identity"]]
             found.loc[own.index, "row"] = [ids.row_across for ids in own["identity"]]
             found.loc[own.index, "cluster"] = _told(own, _varying(own))
-            found.loc[own.index, "place"] = found["cluster"] + ", seed " + own["seed"].astype(str)
+            told = found.loc[own.index, "cluster"].map(", ".join)
+            found.loc[own.index, "place"] = told + ", seed " + own["seed"].astype(str)
     return found
 
 
@@ -132,9 +132,9 @@ def _varying(runs: pd.DataFrame) -> list[str]:
 
 
 def _told(runs: pd.DataFrame, names: list[str]) -> pd.Series:
-    """`teacher 1, split 0`, for each run."""
-    words = (name.removesuffix("_seed") + " " + runs[name].astype(str) for name in names)
-    return reduce(lambda one, other: one + ", " + other, words)
+    """`("teacher 1", "split 0")`, for each run."""
+    words = [name.removesuffix("_seed") + " " + runs[name].astype(str) for name in names]
+    return pd.Series(list(zip(*words, strict=True)), runs.index)
 
 
 def _row(runs: pd.DataFrame, metrics: Mapping[str, Metric]) -> ResultRow:
@@ -186,14 +186,20 @@ def _numbers(runs: pd.DataFrame, metrics: Mapping[str, Metric]) -> pd.DataFrame:
     )
 
 
-def _estimates(numbers: pd.DataFrame, clusters: Mapping[Hashable, str] | None = None) -> dict[str, Estimate]:
-    """Each column's mean and deviation; over several teachers or splits the interval is of their means."""
+def _estimates(
+    numbers: pd.DataFrame, clusters: Mapping[Hashable, tuple[str, ...]] | None = None
+) -> dict[str, Estimate]:
+    """Each column's mean and deviation over runs; over several teachers or splits mean and interval are those
+    of their means, as differences are: some may have more runs than others."""
     found = {str(name): estimate_of(column.dropna()) for name, column in numbers.items()}
     if clusters:
-        means = pd.DataFrame(numbers.groupby(clusters).mean())
         for name, estimate in found.items():
-            over = estimate_of(pd.Series(means[name]).dropna())
-            found[name] = replace(estimate, low=over.low, high=over.high)
+            within: dict[tuple[str, ...], list[float]] = {}
+            known = numbers[name].dropna()
+            for place, value in zip(known.index, known.to_numpy(float), strict=True):
+                within.setdefault(clusters[place], []).append(float(value))
+            over = over_clusters({label: sum(own) / len(own) for label, own in within.items()})
+            found[name] = replace(estimate, mean=over.mean, low=over.low, high=over.high)
     return found
 
 

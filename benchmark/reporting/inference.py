@@ -11,12 +11,13 @@ import math
 from collections.abc import Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from scipy.special import nctdtrinc, stdtr, stdtrit
 
 from benchmark.reporting.dunnett import joint_critical, joint_p
+from benchmark.reporting.statistics import is_crossed, over_crossed
 from benchmark.reporting.variances import Errors, errors_to_first
 
 Samples = Mapping[str, Sequence[float] | np.ndarray]
@@ -66,14 +67,12 @@ class Difference:
         alone = math.isnan(self.simultaneous_low)
         return (self.low, self.high) if alone else (self.simultaneous_low, self.simultaneous_high)
 
-    def judged_by(self, p: float) -> Difference:
-        """The same with another adjusted p, that of some other family."""
-        verdict = self.verdict
-        if p < LEVEL:
-            verdict = "above" if self.mean > 0 else "below"
-        elif verdict in ("above", "below"):
-            verdict = "undecided"
-        return replace(self, p_adjusted=p, verdict=verdict)
+    def among(self, count: int) -> Difference:
+        """The same as one of `count` differences that are tested together, whatever they share (Šidák)."""
+        if math.isnan(self.se):
+            return self
+        adjusted = max(self.p, _any_of(self.p, count))
+        return _judged(self.mean, self.n, self.se, self.df, _critical_of(self.df, count), self.p, adjusted)
 
 
 @dataclass(frozen=True)
@@ -82,6 +81,8 @@ class BestSet:
     """which may be the best, by their means, best first: the best is among them with 95 %"""
     winner: str | None
     """marked with a chance of at most 5 % where all are equal"""
+    tied: tuple[str, ...] = ()
+    """the names, where several competed without a winner: even a set of one may be too unsure for that"""
 
 
 def differences_to(
@@ -98,8 +99,10 @@ def differences_to(
         family: names that are tested together; by default all but the reference. Another name (a control) is
             compared to the reference alone: it has no part in the family's residual, so that what is said of
             the family does not hang on which controls are shown beside it.
-        clusters: name -> each run's teacher or split. With two or more of them in all, the values are their
-            means in each, paired by cluster; intervals then hold over clusters.
+        clusters: name -> each run's teacher or split, or (teacher, split). With two or more of them in all,
+            the values are their means in each, paired by cluster; intervals then hold over clusters. Of
+            several teachers crossed with several splits, every one with every other, they hold over both;
+            where some have not met, or below three of either, nothing is said.
     """
     runs = _runs(samples, clusters)
     others = [name for name in samples if name != reference]
@@ -135,7 +138,8 @@ def best_set(samples: Samples, higher: bool = True, clusters: Clusters | None = 
     count = len(order)
     inside = tuple(name for name in order if not _beaten(compared[name], LEVEL))
     sure = [name for name in order if not _beaten(compared[name], LEVEL * (count - 1) / max(count, 1))]
-    return BestSet(inside, sure[0] if len(sure) == 1 < count else None)
+    winner = sure[0] if len(sure) == 1 < count else None
+    return BestSet(inside, winner, inside if winner is None and count > 1 else ())
 
 
 # --- from runs to differences and their errors ---
@@ -178,7 +182,7 @@ class _Compared:
         if errors.pooled:
             loadings = tuple(np.sort(errors.loadings.round(12)).tolist())
             return np.full(count, joint_critical(LEVEL, loadings, float(errors.df[0])))
-        return -stdtrit(errors.df, -math.expm1(math.log1p(-LEVEL) / count) / 2)  # Šidák
+        return np.array([_critical_of(df, count) for df in errors.df])
 
 
 def _runs(samples: Samples, clusters: Clusters | None) -> dict[str, _Runs]:
@@ -246,6 +250,8 @@ def _over_clusters(
     """
     shared = {name: [label for label in base if label in runs[name].values] for name in names}
     names = [name for name in names if len(shared[name]) >= FEWEST]
+    if is_crossed([label for label in base if isinstance(label, tuple)]):
+        return _over_crossed(runs, base, names)
     if all(len(shared[name]) == len(base) for name in names):
         columns = [list(base.values()), *([runs[name].values[label] for label in base] for name in names)]
         table = np.array(columns)  # [G, J]
@@ -261,6 +267,21 @@ def _over_clusters(
     return _Compared(names, means, counts.tolist(), errors)
 
 
+def _over_crossed(runs: Mapping[str, _Runs], base: Mapping[Any, float], names: Sequence[str]) -> _Compared:
+    """Clusters (teacher, split) of several teachers and several splits, each with each: both are samples."""
+    cells = {
+        name: {
+            label: runs[name].values[label] - own for label, own in base.items() if label in runs[name].values
+        }
+        for name in names
+    }
+    known = {name: error for name in names if (error := over_crossed(cells[name])) is not None}
+    means = np.array([sum(cells[name].values()) / len(cells[name]) for name in known])
+    se, df = (np.array([error[k] for error in known.values()]) for k in (0, 1))
+    errors = Errors(se, df, np.zeros(len(known)), pooled=False)
+    return _Compared(list(known), means, [len(cells[name]) for name in known], errors)
+
+
 # --- from errors to words ---
 
 
@@ -273,33 +294,49 @@ def _described(compared: _Compared) -> dict[str, Difference]:
     if compared.errors.pooled:
         joint = joint_p(np.minimum(statistics, 1e6), compared.errors.loadings, float(df[0]))
     else:
-        joint = -np.expm1(len(mean) * np.log1p(-np.minimum(single, 1 - 1e-16)))
+        joint = np.array([_any_of(p, len(mean)) for p in single])
     adjusted = np.clip(joint, single, 1.0)
-    critical = compared.critical()
+    lines = zip(mean, compared.counts, se, df, compared.critical(), single, adjusted, strict=True)
+    return {name: _judged(*line) for name, line in zip(compared.names, lines, strict=True)}
+
+
+def _any_of(p: float, count: int) -> float:
+    """The chance that the smallest of `count` independent p is no larger; of others, at most (Šidák)."""
+    return -math.expm1(count * math.log1p(-min(p, 1 - 1e-16)))
+
+
+def _critical_of(df: float, count: int) -> float:
+    """What the sizes of `count` t statistics exceed with a chance of 5 % in all, or less (Šidák)."""
+    return float(-stdtrit(df, -math.expm1(math.log1p(-LEVEL) / count) / 2))
+
+
+def _judged(
+    mean: float, n: int, se: float, df: float, critical: float, single: float, adjusted: float
+) -> Difference:
+    """What is said of a difference whose p alone is `single`, and over its family `adjusted`.
+
+    critical   what t exceeds by chance in 5 % of such families
+    """
     half, wide = stdtrit(df, 1 - LEVEL / 2) * se, critical * se
-    visible = nctdtrinc(df, 1 - POWER, critical) * se
-    within = np.abs(mean) + wide
-    found = {}
-    for k, name in enumerate(compared.names):
-        verdict: Verdict = "no difference" if within[k] <= visible[k] else "undecided"
-        if adjusted[k] < LEVEL:
-            verdict = "above" if mean[k] > 0 else "below"
-        found[name] = Difference(
-            mean=float(mean[k]),
-            n=compared.counts[k],
-            se=float(se[k]),
-            df=float(df[k]),
-            low=float(mean[k] - half[k]),
-            high=float(mean[k] + half[k]),
-            simultaneous_low=float(mean[k] - wide[k]),
-            simultaneous_high=float(mean[k] + wide[k]),
-            p=float(single[k]),
-            p_adjusted=float(adjusted[k]),
-            smallest_visible=float(visible[k]),
-            equivalent_within=float(within[k]),
-            verdict=verdict,
-        )
-    return found
+    visible, within = nctdtrinc(df, 1 - POWER, critical) * se, abs(mean) + wide
+    verdict: Verdict = "no difference" if within <= visible else "undecided"
+    if adjusted < LEVEL:
+        verdict = "above" if mean > 0 else "below"
+    return Difference(
+        mean=float(mean),
+        n=n,
+        se=float(se),
+        df=float(df),
+        low=float(mean - half),
+        high=float(mean + half),
+        simultaneous_low=float(mean - wide),
+        simultaneous_high=float(mean + wide),
+        p=float(single),
+        p_adjusted=float(adjusted),
+        smallest_visible=float(visible),
+        equivalent_within=float(within),
+        verdict=verdict,
+    )
 
 
 def _beaten(compared: _Compared, level: float) -> bool:

@@ -49,7 +49,7 @@ class ResultRow:
     numbers: pd.DataFrame
     """a line for each finished run, by its seed (over several teachers or splits by those too), or for each
     teacher; in the units of tables, nan where nothing was measured"""
-    clusters: Mapping[Hashable, str] = field(default_factory=dict)
+    clusters: Mapping[Hashable, tuple[str, ...]] = field(default_factory=dict)
     """line -> the teacher and split that it is of; empty where there is only one"""
     comparison: str = ""
     """id of the rows that it may be compared with"""

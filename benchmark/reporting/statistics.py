@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import numpy as np
@@ -46,6 +46,42 @@ def estimate_of(values: Iterable[float | None], level: float = 0.95) -> Estimate
     sd = float(sample.std(ddof=1))
     half = float(stdtrit(sample.size - 1, (1 + level) / 2)) * sd / math.sqrt(sample.size)
     return Estimate(mean, sd, int(sample.size), mean - half, mean + half)
+
+
+def is_crossed(cells: Iterable[tuple[str, ...]]) -> bool:
+    """Whether cells (teacher, split) share teachers or splits, so that they are no independent sample."""
+    cells = set(cells)
+    return any(len(set(factor)) < len(cells) for factor in zip(*cells, strict=True))
+
+
+def over_crossed(cells: Mapping[tuple[str, ...], float]) -> tuple[float, float] | None:
+    """The standard error and degrees of freedom of the mean of values (teacher, split) -> value.
+
+    Teachers and splits are both samples: the variance is that of the teachers' means over their number plus
+    the same of the splits. What single cells vary is in both, so that it is rather too large. Degrees of
+    freedom are Satterthwaite's. None where not every teacher met every split, or below three of either.
+
+    Source: Cameron, Gelbach and Miller, Robust inference with multiway clustering, JBES 2011, without the
+    third term.
+    """
+    factors = [sorted(set(factor)) for factor in zip(*cells, strict=True)]
+    counts = [len(names) for names in factors]
+    if len(factors) != 2 or min(counts) < INTERVAL_FROM or len(cells) < math.prod(counts):
+        return None
+    table = np.array([[cells[first, second] for second in factors[1]] for first in factors[0]])
+    parts = [float(table.mean(axis).var(ddof=1)) / len(table.mean(axis)) for axis in (1, 0)]
+    squares = sum(part**2 / (count - 1) for part, count in zip(parts, counts, strict=True))
+    return math.sqrt(sum(parts)), sum(parts) ** 2 / squares if squares else float(min(counts) - 1)
+
+
+def over_clusters(means: Mapping[tuple[str, ...], float]) -> Estimate:
+    """The mean over clusters and its 95 % interval; nan for an interval that crossed ones don't give."""
+    estimate = estimate_of(means.values())
+    if not means or not is_crossed(means):
+        return estimate
+    error = over_crossed(means)
+    half = math.nan if error is None else float(stdtrit(error[1], 0.975)) * error[0]
+    return replace(estimate, low=estimate.mean - half, high=estimate.mean + half)
 
 
 def paired_differences(values: Mapping[Key, float], anchor: Mapping[Key, float]) -> list[float]:

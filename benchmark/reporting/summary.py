@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from benchmark.records import LAST
 from benchmark.reporting.differences import best_rows
 from benchmark.reporting.formatting import decimals_of, row_n
-from benchmark.reporting.inference import FEWEST, Difference, Verdict
+from benchmark.reporting.inference import FEWEST, BestSet, Difference, Verdict
 from benchmark.reporting.panels import Panel
 from benchmark.reporting.rows import LOST, ResultRow
 
@@ -57,8 +57,9 @@ def summary(panel: Panel, metric: str) -> Summary:
         )
     elif better:
         best = max(sound, key=words.gain)
-        winners = [best, *words.rivals(best, methods)]
-        sentences += words.best(best, winners[1:], methods)
+        may_be = best_rows(methods, words.key, words.sign > 0)
+        winners = [best, *words.rivals(best, methods, may_be)]
+        sentences += words.best(best, winners[1:], methods, sure=not may_be.tied)
     else:
         sentences.append(f"No method is shown to be better than {words.anchor}. {words.highest(methods)}")
     if tested:
@@ -95,9 +96,8 @@ class _Words:
         sides: dict[Verdict, int] = {"above": self.sign, "below": -self.sign}
         return sides.get(self.difference(row).verdict, 0)
 
-    def rivals(self, best: ResultRow, rows: list[ResultRow]) -> list[ResultRow]:
+    def rivals(self, best: ResultRow, rows: list[ResultRow], may_be: BestSet) -> list[ResultRow]:
         """The other methods that may be the best of the methods; by their gains."""
-        may_be = best_rows(rows, self.key, self.sign > 0)
         found = [row for row in rows if row is not best and row.id in may_be.names]
         return sorted(found, key=self.gain, reverse=True)
 
@@ -128,16 +128,22 @@ class _Words:
         best = max(rows, key=self.gain)
         return f"The best mean is {self.panel.label(best)}'s: {self._against(best)}."
 
-    def best(self, best: ResultRow, rivals: list[ResultRow], methods: list[ResultRow]) -> list[str]:
-        """The sentence on the winner, and one on whatever has a better mean but is not shown to gain."""
+    def best(
+        self, best: ResultRow, rivals: list[ResultRow], methods: list[ResultRow], sure: bool
+    ) -> list[str]:
+        """The sentence on the winner, and one on whatever has a better mean but is not shown to gain.
+
+        sure   whether it may be called the winner, where it has no rivals
+        """
         name = self.panel.label(best)
-        if not rivals:
+        if sure and not rivals:
             sentences = [f"{name} is the best method: {self._against(best)}."]
         else:
-            sentences = [
-                f"{name} has the largest gain: {self._against(best)}.",
-                f"Not told apart from it, so no single winner: {self._names(rivals)}.",
-            ]
+            sentences = [f"{name} has the largest gain: {self._against(best)}."]
+        if rivals:
+            sentences.append(f"Not told apart from it, so no single winner: {self._names(rivals)}.")
+        elif not sure:
+            sentences.append("No other method may be the best, but that is not sure enough to mark a winner.")
         above = [row for row in methods if self.gain(row) > self.gain(best)]
         for rows, but in (
             ([row for row in above if not row.lost], f"undecided or below {FEWEST} seeds"),

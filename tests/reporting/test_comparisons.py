@@ -135,6 +135,26 @@ def test_groups_of_test_samples_are_drawn_whole(tmp_path):
     assert widths["groups"] > 2 * widths["samples"]
 
 
+def test_each_fold_draws_its_own_groups_of_test_samples(tmp_path):
+    """Four subjects in one fold, samples that stand alone in the other: what one draws is not the other's."""
+    for fold, size in (("few", 100), ("alone", 1)):
+        for record in [make_record(name, seed, fold=fold) for name in ("scratch", "kd") for seed in range(5)]:
+            label, share = np.zeros(400, np.int16), 0.5 if record.run.baseline == "scratch" else 0.25
+            wrong = np.arange(400) < 400 * share
+            record.results.scores["test@last"]["top1"] = float((~wrong).mean())
+            arrays = {"test_prediction": wrong.astype(np.int16), "test_label": label}
+            arrays["test_group"] = np.arange(400) // size
+            for place in (tmp_path / "both", tmp_path / fold):
+                np.savez(write_run(place, record) / "arrays.npz", **arrays)
+    together = compare(tmp_path / "both").set_index("fold")
+    for fold in ("few", "alone"):
+        (apart,) = compare(tmp_path / fold).itertuples()
+        line = together.loc[fold]
+        assert (line.bootstrap_low, line.bootstrap_high) == (apart.bootstrap_low, apart.bootstrap_high)
+    widths = together.bootstrap_high - together.bootstrap_low
+    assert widths["few"] > 2 * widths["alone"]
+
+
 def test_differences_to_any_baseline_can_be_asked_for_and_each_can_meet_each(folder, records):
     to_kd = compare(folder, against="kd").set_index("baseline")
     assert to_kd.loc["scratch"].difference == pytest.approx(
@@ -144,9 +164,22 @@ def test_differences_to_any_baseline_can_be_asked_for_and_each_can_meet_each(fol
     assert {frozenset(pair) for pair in zip(each.baseline, each.against, strict=True)} == {
         frozenset(pair) for pair in combinations(NAMES, 2)
     }
-    assert each.p_adjusted.to_list() == pytest.approx(multipletests(each.p, method="holm")[1])
+    assert each.p_adjusted.to_list() == pytest.approx(multipletests(each.p, method="sidak")[1])
     assert each.paired_p_holm.to_list() == pytest.approx(multipletests(each.paired_p, method="holm")[1])
+    decided = (each.simultaneous_low > 0) | (each.simultaneous_high < 0)
     assert ((each.p_adjusted < 0.05) == each.verdict.isin(["above", "below"])).all()
+    assert (decided == each.verdict.isin(["above", "below"])).all()
+
+
+def test_intervals_of_every_two_methods_hold_for_all_of_them_at_once():
+    draw = np.random.default_rng(0)
+    missed = 0
+    for _ in range(300):
+        samples = {name: draw.normal(size=5) for name in "abcdef"}
+        pairs = list(combinations(samples, 2))
+        found = [differences_to({a: samples[a], b: samples[b]}, a)[b].among(len(pairs)) for a, b in pairs]
+        missed += any(each.simultaneous_low > 0 or each.simultaneous_high < 0 for each in found)
+    assert missed <= 300 * 0.05 + 8  # two standard errors; a family of each for itself misses in half of them
 
 
 def test_records_will_do_without_their_folder(folder):
@@ -253,6 +286,37 @@ def test_nothing_is_subtracted_across_teachers():
     records = over_teachers((0, 1))
     apart = [r for r in records if (r.run.baseline, r.condition.teacher_seed) in (("kd", 0), ("scratch", 1))]
     assert len(compare(apart)) == 0
+
+
+def test_teachers_with_more_runs_weigh_no_more_than_others():
+    records = over_teachers((0, 1, 2)) + [
+        altered(make_record(name, seed, teacher_seed=0), teacher={"id": "t0", "checksum": "c0"})
+        for name in ("scratch", "kd")
+        for seed in range(2, 8)
+    ]
+    for record in records[12:]:
+        record.results.scores["test@last"]["top1"] = 0.5 if record.run.baseline == "scratch" else 0.55
+    (block,) = task_blocks(records)["compression"]
+    scratch, kd = (next(r for r in block.students if r.baseline == name) for name in ("scratch", "kd"))
+    means = [row.values["test@last/top1"].mean for row in (scratch, kd)]
+    (line,) = compare(records).itertuples()
+    assert line.difference == pytest.approx(6.0) == means[1] - means[0]
+    assert kd.values["test@last/top1"].low < means[1] < kd.values["test@last/top1"].high
+
+
+def test_several_teachers_and_several_splits_are_crossed():
+    records = [
+        altered(record, id=f"{record.id}-{split}", condition={"split_seed": split})
+        for split in range(3)
+        for record in over_teachers((0, 1, 2))
+    ]
+    (block,) = task_blocks(records)["compression"]
+    kd = next(row for row in block.students if row.baseline == "kd")
+    assert set(kd.clusters.values()) == {(f"teacher {t}", f"split {s}") for t in range(3) for s in range(3)}
+    (line,) = compare(records).itertuples()
+    parts = np.var([5, 6, 7], ddof=1) / 3  # splits differ in nothing here
+    assert (line.n, line.difference) == (9, pytest.approx(6.0))
+    assert line.high - line.difference == pytest.approx(stats.t.ppf(0.975, 2) * np.sqrt(parts))
 
 
 def test_two_teachers_of_one_seed_are_no_sample():

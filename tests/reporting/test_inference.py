@@ -244,6 +244,51 @@ def test_a_method_without_some_clusters_is_compared_on_those_it_shares():
     assert found["c"].p_adjusted == pytest.approx(1 - (1 - found["c"].p) ** 2)
 
 
+def crossed(draw, teachers, splits, effect):
+    """Of two equal methods a value for each teacher and split; effect: of its luck with a split."""
+    cells = [(f"teacher {t}", f"split {s}") for t in range(teachers) for s in range(splits)]
+    shape = (teachers, splits)
+    one, other = (draw.normal(size=shape) + effect * draw.normal(size=(1, splits)) for _ in range(2))
+    return {"a": one.ravel(), "b": other.ravel()}, dict.fromkeys("ab", cells)
+
+
+@pytest.mark.parametrize("effect", [0, 1, 3])
+def test_over_teachers_crossed_with_splits_equal_methods_are_rarely_told_apart(effect):
+    draw = np.random.default_rng(0)
+    found = []
+    for _ in range(400):
+        samples, clusters = crossed(draw, 4, 3, effect)
+        found.append(differences_to(samples, "a", clusters=clusters)["b"])
+    assert np.mean([each.p < 0.05 for each in found]) <= 0.05 + 0.022  # two standard errors
+    assert np.mean([each.low > 0 or each.high < 0 for each in found]) <= 0.05 + 0.022
+
+
+def test_over_teachers_crossed_with_splits_both_vary():
+    samples, clusters = crossed(np.random.default_rng(1), 4, 3, 1)
+    found = differences_to(samples, "a", clusters=clusters)["b"]
+    table = (samples["b"] - samples["a"]).reshape(4, 3)
+    parts = table.mean(1).var(ddof=1) / 4, table.mean(0).var(ddof=1) / 3
+    assert (found.mean, found.se) == pytest.approx((table.mean(), math.sqrt(sum(parts))))
+    assert found.df == pytest.approx(sum(parts) ** 2 / (parts[0] ** 2 / 3 + parts[1] ** 2 / 2))
+
+
+@pytest.mark.parametrize(("teachers", "splits", "left_out"), [(4, 2, 0), (4, 3, 1)])
+def test_too_few_splits_or_a_missing_cell_say_nothing(teachers, splits, left_out):
+    samples, clusters = crossed(np.random.default_rng(0), teachers, splits, 0)
+    kept = slice(0, teachers * splits - left_out)
+    samples, clusters = ({name: of[name][kept] for name in of} for of in (samples, clusters))
+    found = differences_to(samples, "a", clusters=clusters)["b"]
+    assert math.isnan(found.p)
+    assert found.mean == pytest.approx(np.mean(samples["b"]) - np.mean(samples["a"]))
+
+
+def test_a_teacher_for_each_split_is_a_sample_of_both():
+    cells = [(f"teacher {k}", f"split {k}") for k in range(5)]
+    samples, _ = clustered(np.random.default_rng(0), names="ab", runs=1)
+    paired = differences_to(samples, "a", clusters=dict.fromkeys("ab", cells))["b"]
+    assert paired.p == pytest.approx(stats.ttest_rel(samples["b"], samples["a"]).pvalue)
+
+
 def test_two_teachers_say_nothing_about_teachers():
     samples, clusters = clustered(np.random.default_rng(0), clusters=2, runs=4)
     assert {each.verdict for each in differences_to(samples, "a", clusters=clusters).values()} == {
@@ -273,6 +318,18 @@ def test_a_winner_needs_a_stricter_level_than_the_set():
         both = best_set({"a": base, "b": base + shift})
         assert both.winner in (None, "b")
         assert (both.winner is None) == (stats.ttest_ind(base, base + shift).pvalue >= 0.05)
+
+
+def test_a_set_of_one_that_is_too_unsure_for_a_winner_is_a_tie():
+    unsure = {
+        "scratch": [50.1, 50.3, 49.0, 48.9],
+        "kd": [51.7, 51.0, 51.7, 52.3],
+        "crd": [48.4, 50.3, 51.2, 49.7],
+    }
+    found = best_set(unsure)
+    assert (found.names, found.winner, found.tied) == (("kd",), None, ("kd",))
+    assert best_set(APART).tied == (() if best_set(APART).winner else best_set(APART).names)
+    assert best_set({"kd": [1.0, 2.0, 3.0]}).tied == ()
 
 
 def test_lower_may_be_better():
@@ -338,7 +395,7 @@ def test_one_method_without_spread_among_others(flat):
 def test_an_empty_family_has_controls_only():
     found = differences_to(ALIKE, "kd", family=[])
     assert all(math.isnan(each.p_adjusted) and each.p > 0 for each in found.values())
-    assert best_set({}) == inference.BestSet((), None)
+    assert best_set({}) == inference.BestSet((), None, ())
 
 
 # --- properties ---

@@ -159,8 +159,7 @@ class _Group:
         may_be = best_rows(self._contenders, self._key, self._panel.higher_is_better)
         for row in self._contenders:
             better = sum(self._reached(other) > self._reached(row) for other in self._contenders)
-            among = len(may_be.names) > 1 and row.id in may_be.names
-            mark = BEST if row.id == may_be.winner else TIED if among and may_be.winner is None else ""
+            mark = BEST if row.id == may_be.winner else TIED if row.id in may_be.tied else ""
             found[row.id] |= {"rank": 1 + better, "standing": mark}
         return found
 
