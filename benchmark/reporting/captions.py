@@ -65,6 +65,13 @@ def caption(blocks: list[PairBlock], records: list[Record]) -> list[str]:
     return sentences + provenance_warnings(records)
 
 
+def of_survivors(rows: Iterable[ResultRow]) -> str:
+    """A sentence, behind those of a figure, on the rows whose means leave out runs; empty where none does."""
+    names = dict.fromkeys(row.title for row in rows if row.lost)
+    of = ", ".join(names)
+    return f" Runs of {of} diverged or failed: their means are those of the others." if names else ""
+
+
 def _handed_over(records: Iterable[Record]) -> list[str]:
     """What a teacher that saw the students' own samples tells of the labels that are hidden from them."""
     scores = [

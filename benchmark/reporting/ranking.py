@@ -32,7 +32,7 @@ class Ranking:
     pairwise: Mapping[tuple[str, str], float] = field(default_factory=dict)
     """two titles -> Nemenyi's p"""
     left_out: tuple[str, ...] = ()
-    """titles that did not finish in every block"""
+    """titles without a mean in every block: runs did not finish, diverged or failed there"""
 
 
 def rank(panels: Iterable[Panel]) -> Ranking:
@@ -72,13 +72,13 @@ def _of_dataset(panels: list[Panel]) -> dict[str, float]:
 
 
 def _scores(panel: Panel) -> dict[str, float]:
-    """Title -> the primary metric's mean, the larger the better."""
+    """Title -> the primary metric's mean, the larger the better; a mean of survivors is none."""
     key = panel.key
     sign = -1.0 if panel.metric.direction == "min" else 1.0
     return {
         row.title: sign * row.values[key].mean
         for row in panel.rows
-        if row.values[key].n and math.isfinite(row.values[key].mean)
+        if row.values[key].n and not row.lost and math.isfinite(row.values[key].mean)
     }
 
 

@@ -14,6 +14,7 @@ from benchmark.reporting.figures import (
     label_fractions,
     probe_map,
 )
+from benchmark.reporting.figures.drawing import points_of
 from benchmark.reporting.page import charts
 from benchmark.reporting.results import Results
 from benchmark.reporting.style import MARKS
@@ -147,6 +148,16 @@ def test_the_front_is_what_nothing_cheaper_beats():
     assert [point.label for point in costs.front(points, higher=False)] == ["a", "b"]
 
 
+def test_a_mean_of_survivors_is_on_no_front_and_its_name_counts_them(tmp_path):
+    records = plain()
+    records[-3:] = [make_record("kd", 3, "diverged"), make_record("crd", 3), make_record("scratch", 3)]
+    (panel,) = results_of(tmp_path, records).panels["compression"]
+    points = points_of(Results.read(tmp_path), panel, lambda row: {"kd": 1.0}.get(row.baseline, 2.0))
+    named = {point.label for point in points}
+    assert {"KD, 3 of 4 runs", "CRD"} <= named
+    assert "KD, 3 of 4 runs" not in {point.label for point in costs.front(points)}
+
+
 # --- fidelity ---
 
 
@@ -227,6 +238,27 @@ def test_two_values_are_no_sweep_and_other_differences_keep_rows_apart(tmp_path)
         for w, t in ((0.1, 1.0), (0.2, 2.0), (0.3, 3.0))
     ]
     assert drawn(hyperparameters, tmp_path / "b", mixed) == []
+
+
+def test_rows_that_differ_in_a_word_or_in_their_code_are_swept_apart(tmp_path):
+    values = [0.1, 0.4, 0.8, 8.0]
+    worded = swept(values, space="own") + [
+        r for r in swept(values[:3], space="critic") if r.run.baseline == "crd"
+    ]
+    other = [altered(r, id=f"2{r.id}", provenance={"code_checksum": "other"}) for r in swept(values)[:-3]]
+    for name, records in (("words", worded), ("code", swept(values) + other)):
+        (panel,) = results_of(tmp_path / name, records).panels["compression"]
+        counts = sorted(len(sweep.points) for sweep in hyperparameters.sweeps(panel))
+        assert counts == ([3, 4] if name == "words" else [4, 4])
+        for sweep in hyperparameters.sweeps(panel):
+            assert len({row.finished[0].hyperparameters.get("space") for _, row in sweep.points}) == 1
+            assert len({row.finished[0].provenance.code_checksum for _, row in sweep.points}) == 1
+
+
+def test_a_caption_says_whose_runs_were_lost(tmp_path):
+    (figure,) = drawn(hyperparameters, tmp_path, [*swept([0.1, 0.8, 8.0]), make_record(
+        "crd", 5, "diverged", hyperparameters={"weight": 0.8, "tau": 0.07})])  # fmt: skip
+    assert figure.caption.endswith("Runs of CRD diverged or failed: their means are those of the others.")
 
 
 # --- label fractions ---

@@ -8,7 +8,7 @@ from scipy import stats
 from benchmark.reporting.figures.critical_difference import cliques, critical_difference_figure, drawings
 from benchmark.reporting.ranking import friedman_nemenyi, rank
 from benchmark.reporting.results import Results
-from tests.reporting.fake_records import make_record, write_run
+from tests.reporting.fake_records import altered, make_record, write_run
 
 # Table 6 of Demšar (JMLR 2006): AUC of C4.5 and three variants on fourteen data sets.
 DEMSAR = np.array(
@@ -104,8 +104,22 @@ def test_a_baseline_that_misses_a_block_is_left_out_and_named(tmp_path):
     results, panels = panels_of(tmp_path, records)
     assert rank(panels).left_out == ("FitNet",)
     (drawing,) = drawings(results)
-    assert "left out: FitNet" in drawing.caption
+    assert "Left out, as not all of their runs finished on every dataset: FitNet." in drawing.caption
     assert "Synthetic" in drawing.caption
+
+
+def test_a_baseline_of_which_runs_diverged_is_left_out_and_named(tmp_path):
+    lucky = [
+        altered(
+            make_record("fitnet", 0, dataset=f"set{e}"), results={"scores": {"test@last": {"top1": 0.99}}}
+        )
+        for e in range(5)
+    ]
+    records = blocks(5) + lucky + [make_record("fitnet", 1, "diverged", dataset="set3")]
+    results, panels = panels_of(tmp_path, records)
+    assert "FitNet" not in rank(panels).ranks
+    assert rank(panels).left_out == ("FitNet",)
+    assert "FitNet" in next(drawings(results)).caption
 
 
 def test_tuned_rows_and_longer_anchors_change_no_rank(tmp_path):

@@ -60,9 +60,10 @@ def answer_cost(panel: Panel) -> tuple[str, Callable[[ResultRow], float | None]]
 
 
 def front(found: list[Point], higher: bool = True) -> list[Point]:
-    """Those that no cheaper (or equally cheap) one beats, by cost."""
+    """Those that no cheaper (or equally cheap) one beats, by cost; a mean of survivors beats nothing."""
     best, kept = None, []
-    for point in sorted(found, key=lambda point: (point.x, -point.y if higher else point.y)):
+    sound = [point for point in found if not point.of_survivors]
+    for point in sorted(sound, key=lambda point: (point.x, -point.y if higher else point.y)):
         if best is None or (point.y > best if higher else point.y < best):
             kept.append(point)
             best = point.y

@@ -24,14 +24,16 @@ def drawings(results: Results) -> Iterator[Drawing]:
         yield Drawing("", KIND, KIND, TITLE, "", None, found.reason)
         return
     caption = (
-        f"Average ranks over {found.blocks} blocks (dataset, pair, condition; means over seeds), 1 is best;"
-        f" bars join baselines within Nemenyi's critical difference of {found.critical_difference:.2f} (5 %)."
-        f" Friedman's test: chi squared {found.statistic:.1f}, p {show_p(found.p)}."
+        f"Average ranks over {found.blocks} datasets, 1 is best (ranked is the mean place between the worst"
+        " and the best over a dataset's pairs and conditions); bars join those within Nemenyi's critical"
+        f" difference of {found.critical_difference:.2f} (5 %). Friedman's test: chi squared"
+        f" {found.statistic:.1f}, p {show_p(found.p)}."
     )
     if any(panel.block.about.synthetic for panel in panels):
-        caption += " Synthetic data is among the blocks."
+        caption += " Synthetic data is among them."
     if found.left_out:
-        caption += f" Not in every block, so left out: {', '.join(found.left_out)}."
+        names = ", ".join(found.left_out)
+        caption += f" Left out, as not all of their runs finished on every dataset: {names}."
     yield Drawing("", KIND, KIND, TITLE, caption, partial(critical_difference_figure, found))
 
 

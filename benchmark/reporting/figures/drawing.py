@@ -190,6 +190,8 @@ class Point:
     """as much above and below, where it is drawn"""
     hollow: bool = False
     faint: bool = False
+    of_survivors: bool = False
+    """whether runs diverged or failed: its mean is that of the others"""
 
 
 def points_of(results: Results, panel: Panel, cost: Callable[[ResultRow], float | None]) -> list[Point]:
@@ -199,7 +201,8 @@ def points_of(results: Results, panel: Panel, cost: Callable[[ResultRow], float 
         score, price = row.value(panel.key), cost(row)
         if score is not None and price is not None:
             look = (results.colour(row), MARKS[row.about.role])
-            found.append(Point(panel.label(row), *look, price, score))
+            counted = f", {len(row.finished)} of {len(row.records)} runs" if row.lost else ""
+            found.append(Point(panel.label(row) + counted, *look, price, score, of_survivors=bool(row.lost)))
     return found
 
 

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from benchmark.reporting.captions import of_survivors
 from benchmark.reporting.figures.drawing import LINE, Drawing, file_stem, panel_axes, score_axis
 from benchmark.reporting.identity import flat
 from benchmark.reporting.panels import Panel
@@ -44,22 +45,25 @@ def drawings(results: Results) -> Iterator[Drawing]:
                     "hyperparameters",
                     f"{task}_sensitivity_{number}_{file_stem(baseline)}",
                     f"{results.task_title(task)}: sensitivity of {some[0].title}",
-                    CAPTION,
+                    CAPTION + of_survivors(row for sweep in some for _, row in sweep.points),
                     partial(sensitivity_figure, some, panel),
                 )
 
 
 def sweeps(panel: Panel) -> list[Sweep]:
-    """What varied alone: rows of a baseline whose hyper-parameters are equal but for one number."""
+    """What varied alone: rows of a baseline, of the same code, whose hyper-parameters are equal but for one
+    number."""
     found, finished = [], [row for row in panel.rows if row.finished]
     for baseline, rows in grouped(finished, lambda row: row.baseline).items():
-        own = [(_numbers(row), row) for row in rows]
-        for name in dict.fromkeys(name for values, _ in own for name in values):
+        own = [(flat(row.finished[0].hyperparameters, "."), row) for row in rows]
+        for name in dict.fromkeys(name for values, _ in own for name in values if _is_number(values[name])):
 
             def others(each: tuple[dict[str, Any], ResultRow], name: str = name) -> str:
-                return repr(sorted({**each[0], name: None}.items())) + each[1].comparison
+                values, row = each
+                code = row.finished[0].provenance.code_checksum
+                return repr(sorted({**values, name: None}.items())) + row.comparison + code
 
-            swept = [each for each in own if name in each[0]]
+            swept = [each for each in own if _is_number(each[0].get(name))]
             for some in grouped(swept, others).values():
                 points = {values[name]: row for values, row in some}
                 if len(points) >= FEWEST:
@@ -67,10 +71,8 @@ def sweeps(panel: Panel) -> list[Sweep]:
     return found
 
 
-def _numbers(row: ResultRow) -> dict[str, Any]:
-    """The row's hyper-parameters that are numbers, those of a composition's parts as `part.name`."""
-    values = flat(row.finished[0].hyperparameters, ".")
-    return {k: v for k, v in values.items() if isinstance(v, int | float) and not isinstance(v, bool)}
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def sensitivity_figure(some: list[Sweep], panel: Panel) -> Figure:

@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from benchmark.reporting.captions import of_survivors
 from benchmark.reporting.figures.drawing import LINE, Drawing, pages, panel_axes, score_axis
 from benchmark.reporting.panels import Panel
 from benchmark.reporting.results import Results
@@ -38,7 +39,8 @@ def drawings(results: Results) -> Iterator[Drawing]:
         for name, some in pages(curves(panels), f"{task}_label_fractions"):
             title = f"{results.task_title(task)}: few labels"
             draw = partial(label_figure, results, some)
-            yield Drawing(task, "label_fractions", name, title, CAPTION, draw)
+            rows = (row for each in some for own in each.lines.values() for row in own)
+            yield Drawing(task, "label_fractions", name, title, CAPTION + of_survivors(rows), draw)
 
 
 def curves(panels: list[Panel]) -> list[Curves]:
