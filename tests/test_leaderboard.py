@@ -223,6 +223,13 @@ def reseeded(path: Path) -> None:
     write_record(copy / "record.json", altered(record, id="0" * 16, run={"seed": 7}))
 
 
+def reseeded_behind_another(path: Path) -> None:
+    """The same where a run of another method, with the same arrays, comes first."""
+    reseeded(path)
+    first = Path(shutil.copytree(path, path.with_name("0")))
+    write_record(first / "record.json", altered(record_of(path), id="1" * 16, run={"baseline": "fsp"}))
+
+
 def copied_from_ours(path: Path) -> None:
     shutil.copy(archive_member(path, "kd"), path / ARRAYS)
     arrays = np.load(path / ARRAYS)
@@ -255,6 +262,18 @@ FAULTS: dict[str, tuple[Callable[[Path], object], tuple[str, ...]]] = {
     "pickled labels": (
         lambda path: rearranged(path, test_label=np.array([None] * SAMPLES)),
         (f"{ARRAYS} can't be read", "allow_pickle"),
+    ),
+    "labels in words": (
+        lambda path: rearranged(path, test_label=np.array(["cat"] * SAMPLES)),
+        ("int16 predictions for <U3 labels, not class numbers",),
+    ),
+    "predictions between classes": (
+        lambda path: rearranged(path, test_prediction=np.full(SAMPLES, 0.5)),
+        ("float64 predictions for", "not class numbers"),
+    ),
+    "logits in words": (
+        lambda path: rearranged(path, test_logits=np.full((SAMPLES, 6), "a")),
+        ("are not those of its logits",),
     ),
     "no predictions": (without_predictions, ("lacks the predictions or the labels",)),
     "another anchor": (
@@ -300,6 +319,7 @@ FAULTS: dict[str, tuple[Callable[[Path], object], tuple[str, ...]]] = {
         ("it was tuned, and of 8 trials 0 are there",),
     ),
     "one run under two seeds": (reseeded, ("is that of another, a run of another seed: leave it out",)),
+    "the same behind another method's": (reseeded_behind_another, ("a run of another seed: leave it out",)),
     "a run of ours under another seed": (copied_from_ours, ("in ours, a run of another seed: leave it out",)),
 }
 

@@ -24,6 +24,9 @@ OF_OWN_TEACHER = ("teacher_epochs", "teacher_checkpoint")
 OF_A_CLUSTER = ("teacher_seed", "split_seed")
 """Conditions that runs of one row may be spread over: intervals then hold over them."""
 
+OF_A_SEARCH = ("fold", "validation", "label_fraction", "train_samples", "teacher_data", "teacher_samples")
+"""Conditions that a search of hyper-parameters is made under: each of their values has one of its own."""
+
 DIGITS = 8
 """As many digits of a checksum are shown."""
 
@@ -93,6 +96,22 @@ def identity(record: Record) -> Identity:
         teachers=stable_id((data, kin)),
         across=across,
         row_across=stable_id((across, own)),
+    )
+
+
+def search_of(record: Record) -> str:
+    """Which search of hyper-parameters a trial or a tuned run belongs to: `planning.tuning.tuning_key`, as a
+    record tells it. Seeds, and how long a trial got, are no part of it."""
+    run, condition, teacher = record.run, record.condition, record.teacher
+    recipe = {name: value for name, value in record.recipe.items() if name != "epochs"}
+    under = {
+        name: getattr(condition, name) for name in (*OF_A_SEARCH, "precision", "batch_parts", "overrides")
+    }
+    return stable_id(
+        (
+            (run.task, run.dataset, run.pair, run.baseline, under, recipe),
+            (record.provenance.data_fingerprint, teacher.architecture, condition.teacher_checkpoint),
+        )
     )
 
 

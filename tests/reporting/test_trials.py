@@ -64,6 +64,25 @@ def test_the_frame_has_a_row_for_each_trial_and_marks_the_chosen_ones():
     assert json.loads(frame.hyperparameters.iloc[3]) == {"weight": 3.0}
 
 
+def test_each_fold_has_a_search_of_its_own(tmp_path):
+    def of(fold, records, chosen=None):
+        found = [altered(r, id=f"{fold}{r.run.seed}-{r.id}", condition={"fold": fold}) for r in records]
+        return found if chosen is None else [altered(r, selection=Selection(chosen, 4)) for r in found]
+
+    searched = of("a", trials()) + of("b", trials())
+    frame = trial_frame(searched, of("a", tuned_runs(), 1) + of("b", tuned_runs(), 2))
+    assert frame[frame.chosen].groupby("fold").trial.unique().map(list).to_dict() == {"a": [1], "b": [2]}
+    for record in [*of("a", tuned_runs()), *of("b", tuned_runs())]:
+        write_run(tmp_path, record)
+    for record in searched:
+        (tmp_path / "trials" / record.id).mkdir(parents=True)
+        write_record(tmp_path / "trials" / record.id / "record.json", record)
+    (figure,) = draw(Results.read(tmp_path), "tuning").values()
+    assert [axes.get_title(loc="left") for axes in figure.axes] == [
+        "shapes, resnet20-resnet8\nfold a", "shapes, resnet20-resnet8\nfold b"
+    ]  # fmt: skip
+
+
 @pytest.mark.parametrize("higher", [True, False])
 def test_the_expected_best_is_the_mean_over_all_subsets(higher):
     scores = [0.3, 0.9, 0.1, 0.5, 0.5]

@@ -10,7 +10,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from benchmark.records import Record
-from benchmark.reporting.figures.drawing import Drawing, panel_axes, wrapped
+from benchmark.reporting.figures.drawing import LINE, Drawing, panel_axes, wrapped
+from benchmark.reporting.formatting import show_value, show_words
+from benchmark.reporting.identity import OF_A_SEARCH
 from benchmark.reporting.results import Results
 from benchmark.reporting.rows import grouped
 from benchmark.reporting.style import ANCHOR, COLOURS
@@ -23,7 +25,7 @@ CAPTION = (
 
 
 def drawings(results: Results) -> Iterator[Drawing]:
-    """One for each task with trials; a panel for each dataset, pair and label fraction."""
+    """One for each task with trials; a panel for each dataset, pair and condition of a search."""
     for task, own in grouped(results.trials, lambda record: record.run.task).items():
         scored = [record for record in own if _score(record) is not None]
         if scored:
@@ -46,10 +48,11 @@ def expected_best(scores: Sequence[float], higher_is_better: bool = True) -> lis
 
 
 def _figure(results: Results, trials: list[Record]) -> Figure:
-    panels = grouped(trials, lambda r: (r.run.dataset, r.run.pair, r.condition.label_fraction))
+    panels = grouped(trials, lambda r: (r.run.dataset, r.run.pair, *_condition(r, OF_A_SEARCH)))
+    varying = [name for name in OF_A_SEARCH if len({_condition(each, [name]) for each in trials}) > 1]
     names = list(dict.fromkeys(record.run.baseline for record in trials))
-    figure, axes = panel_axes([2.2] * len(panels), 1 + len(names) // 3)
-    for ax, ((dataset, pair, fraction), own) in zip(axes, panels.items(), strict=True):
+    figure, axes = panel_axes([2.2 + LINE * bool(varying)] * len(panels), 1 + len(names) // 3)
+    for ax, ((dataset, pair, *_), own) in zip(axes, panels.items(), strict=True):
         metric = own[0].metrics[own[0].primary_metric]
         for name, some in grouped(own, lambda record: record.run.baseline).items():
             look = results.looks.get(name, ANCHOR)  # none yet where its trials alone are done
@@ -60,8 +63,8 @@ def _figure(results: Results, trials: list[Record]) -> Figure:
                 ax.plot(number, score, "o", ms=3, color=colour, markerfacecolor=face, alpha=0.6)
             best = expected_best([score for _, score, _ in points], metric.direction == "max")
             ax.plot(range(1, len(best) + 1), best, **look.line, label=some[0].about.baseline_title)
-        labels = "" if fraction == 1 else f", labels {fraction:g}"
-        ax.set_title(f"{dataset}, {pair}{labels}", loc="left")
+        told = [f"{show_words(name)} {show_value(getattr(own[0].condition, name))}" for name in varying]
+        ax.set_title("\n".join([f"{dataset}, {pair}", *([", ".join(told)] if told else [])]), loc="left")
         ax.set_xlabel("trial; number of trials")
         unit = f" ({metric.unit})" if metric.unit else ""
         ax.set_ylabel(f"{metric.short}{unit}, validation")
@@ -69,6 +72,10 @@ def _figure(results: Results, trials: list[Record]) -> Figure:
     handles, words = axes[0].get_legend_handles_labels()
     figure.legend(handles, map(wrapped, words), loc="outside lower center", ncols=3)
     return figure
+
+
+def _condition(record: Record, names: Sequence[str]) -> tuple[object, ...]:
+    return tuple(getattr(record.condition, name) for name in names)
 
 
 def _score(record: Record) -> float | None:

@@ -12,7 +12,7 @@ from benchmark.checksums import ARRAYS, WEIGHTS, AlteredFile, open_checked
 from benchmark.records import LAST, Record
 from benchmark.reporting import archive
 from benchmark.reporting.frame import contradiction
-from benchmark.reporting.identity import identity, shared_overrides
+from benchmark.reporting.identity import identity, search_of, shared_overrides
 from benchmark.reporting.leaderboard.frame import group_of, suite_version
 from benchmark.reporting.leaderboard.sources import Source
 from benchmark.reporting.results import Results
@@ -149,10 +149,9 @@ def _repetition(record: Record, known: Known) -> Iterator[str]:
 
 def _copies(records: Iterable[Record]) -> Iterator[str]:
     """Runs of one submission that are one run under several seeds."""
-    alike = grouped((record for record in records if _arrays_of(record)), _arrays_of)
-    for first, *others in alike.values():
-        for other in others:
-            if _is_copy(first, other):
+    for alike in grouped((record for record in records if _arrays_of(record)), _arrays_of).values():
+        for number, other in enumerate(alike):
+            if first := next((each for each in alike[:number] if _is_copy(each, other)), None):
                 yield f"{other.folder}: {COPY.format(first.folder)}"
 
 
@@ -163,21 +162,16 @@ def _is_copy(first: Record, second: Record) -> bool:
 
 def _untried(results: Results) -> Iterator[str]:
     """Tuned runs without the trials that their settings were chosen from."""
-    tried = grouped(results.trials, _searched)
+    tried = grouped(results.trials, search_of)
     tuned = (record for record in results.records if record.condition.tuning == "tuned")
     for record in tuned:
         wanted = record.selection.trials if record.selection else 0
-        there = len(tried.get(_searched(record), []))
+        there = len(tried.get(search_of(record), []))
         if not wanted or there < wanted:
             yield (
                 f"{record.folder}: it was tuned, and of {wanted or 'its'} trials {there} are there: submit "
                 "the folder that it was tuned in"
             )
-
-
-def _searched(record: Record) -> tuple[str, ...]:
-    run, condition = record.run, record.condition
-    return (run.task, run.dataset, run.pair, run.baseline, condition.fold, repr(condition.label_fraction))
 
 
 def _files(results: Results, record: Record, known: Known) -> Iterator[str]:
@@ -203,6 +197,9 @@ def _files(results: Results, record: Record, known: Known) -> Iterator[str]:
     if label.ndim != 1 or label.shape != prediction.shape or not label.size:
         yield f"its {ARRAYS} has predictions {prediction.shape} for labels {label.shape}"
         return
+    if not all(np.issubdtype(each.dtype, np.integer) for each in (label, prediction)):
+        yield f"its {ARRAYS} has {prediction.dtype} predictions for {label.dtype} labels, not class numbers"
+        return
     if not np.array_equal(label, known.labels(record, label)):
         yield f"its {ARRAYS} has other labels than the other runs of the same data"
     if record.about.num_test not in (None, len(label)):
@@ -218,7 +215,7 @@ def _files(results: Results, record: Record, known: Known) -> Iterator[str]:
 
 def _chosen(logits: np.ndarray, prediction: np.ndarray) -> bool:
     """Whether each prediction [N] has the largest of its logits [N, K]; rounded ones may share it."""
-    if logits.ndim != 2 or len(logits) != len(prediction):
+    if logits.ndim != 2 or len(logits) != len(prediction) or not np.issubdtype(logits.dtype, np.floating):
         return False
     if prediction.min() < 0 or prediction.max() >= logits.shape[1]:
         return False
