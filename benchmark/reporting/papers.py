@@ -22,6 +22,8 @@ from benchmark.reporting.results import Results
 
 ALL = "paper"
 """Stands for every list there is."""
+USUAL: Mapping[str, Any] = {"tuning": "default", "teacher_seed": 0, "split_seed": 0, "overrides": ""}
+"""What the condition of an item's records says where the item itself doesn't."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,7 @@ class Item:
     """of run_all.py, but for pairs, baselines, seeds and what varies"""
     seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
     conditions: Mapping[str, Any] = field(default_factory=dict)
-    """what the condition of its records must say"""
+    """what the condition of its records must say, beside what is USUAL"""
     vary: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
     """a condition -> the values that the item needs, one command each"""
 
@@ -61,12 +63,17 @@ class Item:
             yield dict(zip(self.vary, values, strict=True))
 
     def records(self, records: Iterable[Record]) -> list[Record]:
-        """The records that belong to it."""
-        return [record for setting in self.settings() for record in records if self._takes(record, setting)]
+        """The records that belong to it; with few labels a fully labelled companion, too."""
+        records = list(records)
+        found = [record for setting in self.settings() for record in records if self._takes(record, setting)]
+        if any(record.condition.label_fraction < 1 for record in found):
+            full = [each for each in records if each.about.companion == "all_labels" and each not in found]
+            found += [each for each in full if self._takes(each, {"label_fraction": 1})]
+        return found
 
     def _takes(self, record: Record, setting: Mapping[str, Any]) -> bool:
         run, condition = record.run, columns(record.condition)
-        wanted = {**self.conditions, **setting}
+        wanted = {**USUAL, **self.conditions, **setting}
         return (
             (run.task, run.dataset) == (self.task, self.dataset)
             and run.pair in self.pairs

@@ -2,6 +2,7 @@
 
 import shlex
 import shutil
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 
@@ -9,13 +10,14 @@ import pytest
 import yaml
 
 from benchmark.errors import UserError
+from benchmark.planning.grid import make_plan
 from benchmark.plugins import load
 from benchmark.records import Condition, Record, Run
 from benchmark.reporting.papers import load_papers, save_papers
 from benchmark.reporting.published import REPORTED
 from benchmark.reporting.results import Results
 from benchmark.settings import parse
-from tests.reporting.fake_records import make_record, write_run
+from tests.reporting.fake_records import altered, make_record, write_run
 
 PAPER = {"dataset": "cifar100", "epochs": 240, "teacher_epochs": 240, "validation": 0.0}
 LIST = {
@@ -141,6 +143,51 @@ def test_every_item_speaks_of_what_is_registered_and_its_command_is_understood(p
             assert settings.pairs == item.pairs
             assert set(settings.datasets) == {item.dataset}
             assert settings.seeds == item.seeds
+
+
+def absent(task, name, request):
+    raise UserError("no data is needed for a plan")
+
+
+@pytest.mark.parametrize(
+    ("paper", "item"),
+    [
+        pytest.param(paper, item, id=f"{paper.name}-{item.stem}")
+        for paper in load_papers(["paper"])
+        for item in paper.items
+    ],
+)
+def test_the_runs_that_an_items_command_plans_are_those_that_it_takes(paper, item):
+    first, registry = replace(item, seeds=item.seeds[:1]), load()
+    records = []
+    for command in first.missing([]):
+        plan = make_plan(parse(shlex.split(command)[2:]), registry, print, absent, without_data=True)
+        runs = [run for cohort in plan.cohorts for run in cohort.runs]
+        records += [Record(run.id, run.key, run.condition, "diverged") for run in runs]
+    assert not first.missing(records)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [{"epochs": 1}, {"tuning": "tuned"}, {"teacher_seed": 1}, {"split_seed": 1}, {"overrides": {"tau": 1}}],
+)
+def test_runs_under_another_condition_are_no_part_of_an_item(lists, other):
+    ((item, _),) = (paper.items for paper in load_papers(["mine"], lists))
+    under = {"dataset": "cifar100", "pair": "vgg13-vgg8", "epochs": 240}
+    assert item.records([make_record("kd", 0, **under)])
+    assert not item.records([make_record("kd", 0, **{**under, **other})])
+
+
+def test_with_few_labels_a_fully_labelled_companion_stands_beside_them(lists):
+    content = {**LIST["items"][0], "conditions": {"label_fraction": 0.1}}
+    (lists / "few.yaml").write_text(yaml.safe_dump({**LIST, "items": [content]}))
+    ((item,),) = (paper.items for paper in load_papers(["few"], lists))
+    under = {"dataset": "cifar100", "pair": "vgg13-vgg8"}
+    few = [make_record(name, 0, label_fraction=0.1, **under) for name in ("scratch", "kd")]
+    full = [make_record(name, 0, label_fraction=1.0, **under) for name in ("scratch", "kd")]
+    companion = altered(full[0], about={"companion": "all_labels"})
+    assert item.records([*few, companion, full[1]]) == [*few, companion]
+    assert item.records([companion, full[1]]) == []
 
 
 def condition_of(item, setting):
