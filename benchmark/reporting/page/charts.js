@@ -233,7 +233,7 @@ page.charts = {};
       const swatch = svgElement("svg", { viewBox: "0 0 26 12", "aria-hidden": "true" });
       swatch.append(svgElement("line", { x1: 1, x2: 25, y1: 6, y2: 6, "stroke-width": 2.2, style: `stroke: ${line.colour}; stroke-dasharray: ${line.dash}` }));
       line.reading = page.make("span", { class: "reading" });
-      const name = line.lost.length ? `${line.label} (× diverged: ${line.lost.length})` : line.label;
+      const name = line.lost.length ? `${line.label} (× diverged or failed: ${line.lost.length})` : line.label;
       const label = page.make("label", {}, line.box, swatch, page.make("span", {}, name), line.reading);
       if (line.baseline) label.dataset.baseline = line.baseline;
       label.hidden = page.hidden.has(line.baseline);

@@ -17,7 +17,7 @@ from benchmark.reporting.frame import (
     provenance_columns,
     whole_cost,
 )
-from benchmark.reporting.identity import flat
+from benchmark.reporting.identity import OF_A_CLUSTER, flat
 from benchmark.reporting.rows import ResultRow
 
 
@@ -30,7 +30,7 @@ def row_detail(row: ResultRow, metrics: dict[str, Metric]) -> dict[str, Any]:
             "seed": ", ".join(str(record.run.seed) for record in row.records),
             **about_columns(first),
         },
-        "Condition": condition_columns(first.condition),
+        "Condition": {**condition_columns(first.condition), **row.condition},
         "Hyper-parameters": first.hyperparameters,
         "Recipe": first.recipe,
     }
@@ -43,18 +43,21 @@ def row_detail(row: ResultRow, metrics: dict[str, Metric]) -> dict[str, Any]:
 
 
 def _results(row: ResultRow, metrics: dict[str, Metric]) -> dict[str, Any]:
-    """A table with a line for each seed: status and every metric of every split."""
+    """A table with a line for each run: its seed (teacher's and split's, where there are several), status and
+    every metric of every split."""
+    seeds = [name for name in OF_A_CLUSTER if len({getattr(r.condition, name) for r in row.records}) > 1]
     shown = [
         (split, name)
         for split in (VALIDATION, LAST, BEST)
         for name in metrics
         if any(record.results.score(split, name) is not None for record in row.records)
     ]
-    header = ["seed", "status"]
+    header = [*map(show_words, seeds), "seed", "status"]
     header += [f"{metric_name(metrics[name], name)}, {split.replace('@', ', ')}" for split, name in shown]
     lines = []
     for record in row.records:
-        line = [str(record.run.seed), record.status]
+        line = [str(getattr(record.condition, name)) for name in seeds]
+        line += [str(record.run.seed), record.status]
         for split, name in shown:
             value, digits = record.results.score(split, name), decimals_of(metrics[name]) + 1
             line.append("" if value is None else f"{value * metrics[name].scale:.{digits}f}")
