@@ -52,7 +52,8 @@ class Probing:
         self._questions()
 
     def scores(self, network: Network) -> Probes:
-        """Every question's probes of a network; a question that lacks one of its modalities is left out.
+        """Every question's probes of a network; a question that lacks one of its modalities is left out, and
+        so is one without two classes to fit or without a labelled sample to test on.
 
         The network is in eval mode meanwhile and gets no gradient. Empty where no probes are wanted.
         """
@@ -83,7 +84,9 @@ class Probing:
             asked = {OWN: own} | self._loaded(self._targets)
             ready = {name: _ready(target) for name, target in asked.items() if target.train.labels.ndim == 1}
             self._memory[self._place] = {
-                name: target for name, target in ready.items() if len(target.train.labels.unique()) > 1
+                name: target
+                for name, target in ready.items()
+                if len(target.train.labels.unique()) > 1 and len(target.test)
             }
         return self._memory[self._place]  # pyright: ignore[reportReturnType]
 

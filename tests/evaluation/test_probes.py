@@ -9,10 +9,12 @@ import numpy as np
 import pytest
 import torch
 
-from benchmark import Data, Request, Target, UserError
+from benchmark import Data, Modality, Request, Samples, Target, UserError
 from benchmark.cli import main
 from benchmark.evaluation import probes, probing
 from benchmark.evaluation.probes import Features, few_shot, linear, nearest_neighbours, probe
+from benchmark.models import build
+from benchmark.ranks import Fabric
 from tests.command import records, run
 from tests.tiny_task import TinySenses
 
@@ -140,14 +142,29 @@ def test_dense_data_and_unlabelled_samples_ask_no_question_of_their_own(tmp_path
 
 
 def test_a_probe_trains_on_a_stratified_part_of_a_large_split(monkeypatch: pytest.MonkeyPatch) -> None:
-    from benchmark import Samples, Target
-
     monkeypatch.setattr(probing, "MOST_SAMPLES", 10)
     labels = torch.tensor([-1, 0, 1, 2, 3, 4] * 20)
     target = Target(Samples({}, labels), Samples({}, labels))
     ready = probing._ready(target)
     assert torch.bincount(ready.train.labels).tolist() == [2] * 5
     assert len(ready.test) == 100
+
+
+@pytest.mark.parametrize(
+    ("train", "test", "asked"),
+    [([0, 1] * 8, [0, 1], ["own"]), ([0, 1] * 8, [-1, -1], []), ([0, -1] * 8, [0, 1], [])],
+    ids=["labelled", "test without labels", "one class"],
+)
+def test_a_question_needs_two_classes_to_fit_and_labelled_samples_to_test_on(
+    train: list[int], test: list[int], asked: list[str]
+) -> None:
+    parts = [Samples({"rgb": torch.rand(len(each), 3, 8, 8)}, torch.tensor(each)) for each in (train, test)]
+    shown = {"rgb": Modality((3, 8, 8), (0.5,) * 3, (0.3,) * 3)}
+    data = Data("pictures", *parts, ("a", "b"), shown, "print", synthetic=True)
+    network = build("tiny_small", [(3, 8, 8)], 2)
+    network.modalities = ("rgb",)
+    alone = probing.Probing(data, torch.arange(16), {}, Fabric(accelerator="cpu", devices=1), {})
+    assert list(alone.scores(network)) == asked
 
 
 @pytest.mark.parametrize("kind", [UserError, OSError])
