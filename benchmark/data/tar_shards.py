@@ -17,7 +17,7 @@ from benchmark.data.locating import IMAGE_SUFFIXES, irregular, printable
 from benchmark.data.pictures import MAXIMUM_BYTES
 from benchmark.errors import UserError
 
-VERSION = 1
+VERSION = 2
 """Of what is kept of shards that were looked through."""
 
 LABEL = ".cls"
@@ -25,6 +25,9 @@ LONGEST_LABEL = 8
 """Bytes."""
 HIGHEST_LABEL = 99_999
 """Five digits: what a class is called."""
+
+PIECE = 2**20
+"""Bytes that are looked through at once."""
 
 
 class Member(NamedTuple):
@@ -105,6 +108,7 @@ def _looked_through(shard: Path) -> dict[str, _Found]:
                     found.setdefault(key, _Found()).image = (entry.offset_data, entry.size)
                 elif suffix == LABEL:
                     found.setdefault(key, _Found()).label = _label(archive, entry)
+            _check_end(shard, archive.offset)
     except (tarfile.TarError, OSError, ValueError, EOFError, OverflowError) as error:
         raise UserError(f"{printable(shard)} is damaged, or no tar file: fetch it again ({error})") from error
     return found
@@ -116,6 +120,20 @@ def _files(archive: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
         archive.members.clear()  # pyright: ignore[reportAttributeAccessIssue]
         if entry.isreg():
             yield entry
+
+
+def _check_end(shard: Path, offset: int) -> None:
+    """Raises tarfile.ReadError where the last member is not followed by blocks of zeros alone.
+
+    `TarFile.next` takes a header that is altered, or cut short, for the end of the archive.
+    """
+    with shard.open("rb") as file:
+        file.seek(offset)
+        first = block = file.read(tarfile.BLOCKSIZE)
+        while block and not block.strip(b"\0"):
+            block = file.read(PIECE)
+    if block or len(first) < tarfile.BLOCKSIZE:
+        raise tarfile.ReadError(f"neither a file nor the archive's end at byte {offset}")
 
 
 def _label(archive: tarfile.TarFile, entry: tarfile.TarInfo) -> int | None:

@@ -6,7 +6,7 @@ import gzip
 import io
 import os
 import tarfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import cv2
@@ -134,6 +134,34 @@ def test_a_shard_that_breaks_off_is_named(tmp_path: Path) -> None:
     file.write_bytes(file.read_bytes()[:5000])
     with pytest.raises(UserError, match=r"train-000001\.tar"):
         load(tmp_path)
+
+
+def flipped(content: bytes, header: int) -> bytes:
+    return content[: header + 3] + bytes([content[header + 3] ^ 1]) + content[header + 4 :]
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        flipped,
+        lambda content, header: content[:header],
+        lambda content, header: content[: header + 100],
+        lambda content, header: content[:header] + bytes(tarfile.BLOCKSIZE) + content[header + 512 :],
+        lambda content, header: content + content,
+    ],
+    ids=["one bit of a header", "cut before a header", "cut within one", "zeros for a header", "two in one"],
+)
+def test_a_shard_of_which_a_part_would_not_be_seen_is_damaged(
+    damage: Callable[[bytes, int], bytes], tmp_path: Path
+) -> None:
+    write(tmp_path)
+    file = tmp_path / "imagenet" / "train-000001.tar"
+    with tarfile.open(file) as archive:
+        header = archive.getmembers()[20].offset
+    file.write_bytes(damage(file.read_bytes(), header))
+    for policy in ("stop", "skip"):
+        with pytest.raises(UserError, match=r"train-000001\.tar is damaged, .* at byte \d+"):
+            load(tmp_path, bad_samples=policy)
 
 
 @settings(max_examples=60, deadline=None)
