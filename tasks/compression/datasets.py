@@ -60,8 +60,11 @@ def load_shapes(request: Request) -> Data:
 
 
 def load_cifar(name: str, request: Request) -> Data:
-    """CIFAR-10 or CIFAR-100, as parquet or as torchvision's pickles. Raises UserError where it is not
-    there, or nothing of it can be used."""
+    """CIFAR-10 or CIFAR-100, as parquet or as torchvision's pickles.
+
+    Raises UserError where it is not there, where nothing of it can be used, and where CIFAR-10 lies in the
+    place of CIFAR-100: their tables look alike.
+    """
     dataset = CIFAR10 if name == "cifar10" else CIFAR100
     classes = CIFAR10_CLASSES if name == "cifar10" else tuple(f"class {number}" for number in range(100))
     layouts = cifar_layouts(name)
@@ -74,6 +77,12 @@ def load_cifar(name: str, request: Request) -> Data:
                 read_parquet(each, ("label", "fine_label"), len(classes), CIFAR_SIZE, bad.report)
                 for each in tables
             )
+            highest = int(train[1].max()) if len(train[1]) else len(classes)
+            if name == "cifar100" and highest < len(CIFAR10_CLASSES):
+                raise UserError(
+                    f"{printable(tables[0][0])}: the highest training label is {highest}, as in "
+                    f"CIFAR-10: ask for cifar10, or put CIFAR-100's files into {request.data_dir}/{name}/"
+                )
             break
         if (found := read_pickled_cifar(folder, dataset, request.download)) is not None:
             train, test = found

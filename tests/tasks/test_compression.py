@@ -70,6 +70,18 @@ def test_cifar_is_found_in_the_data_folder_and_beside_others_in_it(
     assert (len(data.train), len(data.test), len(data.classes), data.synthetic) == (12, 12, 10, False)
 
 
+@pytest.mark.parametrize("name", ["cifar100", "luma_chroma_cifar100"])
+def test_cifar10_is_not_taken_for_cifar100(tmp_path: Path, registry: Registry, name: str) -> None:
+    card = next(each.datasets()[name] for each in registry.tasks.values() if name in each.datasets())
+    images, labels = plain(12)
+    write_parquet(tmp_path / "test.parquet", images, labels)
+    write_parquet(tmp_path / "train.parquet", images, [*labels[1:], 9])
+    with pytest.raises(UserError, match=r"train\.parquet: the highest training label is 9, .* cifar10"):
+        card.load(Request(tmp_path))
+    write_parquet(tmp_path / "train.parquet", images, [*labels[1:], 10])
+    assert len(card.load(Request(tmp_path)).train) == 12
+
+
 @pytest.mark.parametrize("name", ["cifar10", "cifar100", "image_folder"])
 @pytest.mark.parametrize("state", ["missing", "empty", "without"])
 def test_missing_and_empty_folders_are_named_with_the_layouts_expected(
