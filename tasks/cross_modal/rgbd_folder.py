@@ -48,7 +48,7 @@ AT_ONCE = 1000
 """Pairs that threads decode before they are taken."""
 
 PAD = 6
-VERSION = 1
+VERSION = 2
 
 
 def load(name: str, request: Request) -> Data:
@@ -56,8 +56,10 @@ def load(name: str, request: Request) -> Data:
 
     Without labels.csv no sample has a label; a file that the table leaves out is an unlabelled training
     sample. The table's column `split` says what is tested on; without it every fifth name with a label is
-    (every fifth group, where the table has them), in sorted order. Pairs that are more than memory may hold
-    are decoded once too, and read from the cache one by one. Raises UserError where nothing is there.
+    (every fifth group, where the table has them), in sorted order. Where some of what is tested on has a
+    label, pairs of it without one (other frames of a tested group) are in neither split. Pairs that are more
+    than memory may hold are decoded once too, and read from the cache one by one. Raises UserError where
+    nothing is there.
     """
     folder, size = find_folder(request.data_dir), FOLDER_SIZES[name]
     identity = {"version": VERSION, "size": size, "files": stamps(folder.files, folder.root)}

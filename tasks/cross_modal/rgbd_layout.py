@@ -48,8 +48,12 @@ class Folder:
 
     @property
     def names(self) -> list[str]:
-        """All names that a file or a row of the table has, sorted."""
-        return sorted({*self.colour, *self.depth, *self.rows})
+        """The names of all samples, sorted: every name that a file or a row of the table has.
+
+        Where some of those that are tested on have a label, the others of them are no samples: next to
+        nothing could be measured on them, and to train on frames of a tested group would be to look ahead.
+        """
+        return sorted(self._listed() - (self._chosen() - self.tested()))
 
     @property
     def files(self) -> list[Path]:
@@ -70,12 +74,21 @@ class Folder:
 
         Those of samples that can't be used are counted too, so that mending one moves no other.
         """
+        chosen = self._chosen()
+        return {name for name in chosen if self.row(name).label} or chosen
+
+    def _listed(self) -> set[str]:
+        return {*self.colour, *self.depth, *self.rows}
+
+    def _chosen(self) -> set[str]:
+        """The names that are not trained on: by the column `split`, else every fifth group, whole."""
         if any(row.split for row in self.rows.values()):
             return {name for name, row in self.rows.items() if row.split == "test"}
-        labelled = [name for name in self.names if self.row(name).label] or self.names
+        listed = self._listed()
+        labelled = {name for name in listed if self.row(name).label} or listed
         groups = sorted({self.group(name) for name in labelled})
         chosen = {*groups[TEST_EVERY - 1 :: TEST_EVERY]}
-        return {name for name in labelled if self.group(name) in chosen}
+        return {name for name in listed if self.group(name) in chosen}
 
 
 def find_folder(data_dir: Path | None) -> Folder:
@@ -93,14 +106,23 @@ def find_folder(data_dir: Path | None) -> Folder:
 
 
 def read_table(file: Path) -> dict[str, Row]:
-    """NAME -> row of labels.csv, empty where there is no such file; UserError names a line that is wrong."""
+    """NAME -> row of labels.csv, empty where there is no such file.
+
+    Raises UserError that names a line that is wrong, or a group that both splits have a part of.
+    """
     if not is_given(file):
         return {}
     try:
         with file.open(encoding="utf-8-sig", newline="") as stream:
-            return dict(_rows(file, csv.DictReader(stream)))
+            rows = dict(_rows(file, csv.DictReader(stream)))
     except (UnicodeDecodeError, csv.Error, OSError) as error:
         raise UserError(f"{file} is no CSV file in UTF-8: {error}") from error
+    train, test = ({row.group for row in rows.values() if row.split == each} for each in ("train", "test"))
+    if torn := sorted((train & test) - {""}):
+        raise UserError(
+            f"{file}: the group {torn[0]!r} is in train and in test: give all of its rows the same split"
+        )
+    return rows
 
 
 def read_classes(file: Path, rows: Mapping[str, Row]) -> tuple[str, ...]:

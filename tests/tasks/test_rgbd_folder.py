@@ -75,14 +75,14 @@ def test_the_colour_folder_may_have_other_names_and_lie_in_the_data_folder_itsel
 
 def test_a_table_gives_labels_splits_and_groups(folder: Path) -> None:
     lines = [
-        f"{name}.png,{'ab'[i % 2]},{'test' if i > 6 else 'train'},g{i // 2}" for i, name in enumerate(NAMES)
+        f"{name}.png,{'ab'[i % 2]},{'test' if i > 5 else 'train'},g{i // 2}" for i, name in enumerate(NAMES)
     ]
     (folder / "labels.csv").write_text("\n".join(["file,label,split,group", *lines]))
     data = load(folder)
     assert data.classes == ("a", "b")
-    assert (numbers(data, "test"), data.test.labels.tolist()) == ([7, 8, 9], [1, 0, 1])
-    assert data.train.groups.tolist() == [0, 0, 1, 1, 2, 2, 3]
-    assert data.test.groups.tolist() == [3, 4, 4]
+    assert (numbers(data, "test"), data.test.labels.tolist()) == ([6, 7, 8, 9], [0, 1, 0, 1])
+    assert data.train.groups.tolist() == [0, 0, 1, 1, 2, 2]
+    assert data.test.groups.tolist() == [3, 3, 4, 4]
 
 
 def test_a_file_that_the_table_leaves_out_is_unlabelled_and_trains(folder: Path) -> None:
@@ -97,6 +97,27 @@ def test_groups_are_not_torn_where_the_table_has_no_split(folder: Path) -> None:
     lines = [f"{name},a,room {i // 2}" for i, name in enumerate(NAMES)]
     (folder / "labels.csv").write_text("\n".join(["file,label,group", *lines]))
     assert numbers(load(folder), "test") == [8, 9]
+
+
+def test_unlabelled_frames_of_a_tested_group_are_in_neither_split(folder: Path) -> None:
+    rows = [f"{name},{'' if i % 2 else 'a'},room {i // 2}" for i, name in enumerate(NAMES)]
+    (folder / "labels.csv").write_text("\n".join(["file,label,group", *rows]))
+    for options in ({}, {"memory_gb": NOTHING, "cache": folder / "cache"}):
+        data = load(folder.parent, **options)
+        assert data.test.labels.tolist() == [0]
+        assert data.test.groups.tolist() == [4]
+        assert data.train.groups.tolist() == [0, 0, 1, 1, 2, 2, 3, 3]
+        assert data.train.labels.tolist() == [0, IGNORE] * 4
+
+
+@pytest.mark.parametrize(("label", "tested"), [("a", [8]), ("", [8, 9])])
+def test_what_a_table_wants_tested_needs_a_label_where_others_have_one(
+    folder: Path, label: str, tested: list[int]
+) -> None:
+    rows = [f"{name},a,train" for name in NAMES[:8]] + [f"008,{label},test", "009,,test"]
+    (folder / "labels.csv").write_text("\n".join(["file,label,split", *rows]))
+    data = load(folder)
+    assert (numbers(data, "train"), numbers(data, "test")) == ([*range(8)], tested)
 
 
 def test_a_list_of_classes_fixes_their_order_and_needs_no_table(folder: Path) -> None:
@@ -192,6 +213,10 @@ def test_a_bad_pair_is_named_and_left_out_only_where_that_is_asked_for(folder: P
         ("file,label\n000,a\n000.png,b", "line 3: 000 is there twice"),
         ("file,label,split\n000,a,validation", "line 2: the split is 'validation'"),
         ("file,label\n,a", "line 2: name a file"),
+        (
+            "file,label,split,group\n000,a,train,attic\n001,a,test,attic",
+            "the group 'attic' is in train and in test",
+        ),
     ],
 )
 def test_a_table_that_cannot_be_read_is_named_with_its_line(folder: Path, table: str, problem: str) -> None:
