@@ -77,7 +77,8 @@ class Samples:
 
     modalities   name -> [N, C, *space], or where they are read from
     labels       [N] int64, or a mask [N, H, W] int64 for dense tasks; IGNORE where there is no label
-    groups       [N] int64: the subject or scene that a sample must not be torn from; None where there is none
+    groups       [N] int64: the subject or scene of a sample; None where there is none. The halves of a
+                 disjoint teacher and the bootstrap keep them whole, validation does not
     """
 
     modalities: Mapping[str, Tensor] | Stored
