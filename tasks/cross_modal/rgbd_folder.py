@@ -36,10 +36,11 @@ RELATIVE_REACH = 8.0
 """Where the unit is `relative`, the 99th percentile of the training depths becomes this many metres."""
 
 PLAUSIBLE = (0.3, 30.0)
-"""Metres between which the median depth lies, or the unit is doubtful."""
+"""Metres between which the median depth lies, or the unit is doubtful, and refused where a file states it."""
 
-UNITS_BETWEEN = (1e-6, 1e9)
-"""Units per metre that a file may state."""
+UNIT_EXPECTED = "give the units per metre (1000 for millimetres), or the word relative"
+SHOWN = 20
+"""Characters of a wrong unit that a message repeats."""
 
 VALUES = 2**16
 """Of a depth image."""
@@ -213,20 +214,31 @@ def _millimetres(root: Path, counts: np.ndarray, request: Request) -> np.ndarray
     if text == "relative":
         units = percentile(counts, 99) / RELATIVE_REACH
     elif text is not None:
-        try:
-            units = float(text)
-        except ValueError:
-            units = 0.0
-        if not UNITS_BETWEEN[0] <= units <= UNITS_BETWEEN[1]:
-            raise UserError(
-                f"{file} holds {text[:20]!r}: give the units per metre (1000 for millimetres), or relative"
-            )
+        units = _stated(file, text, percentile(counts, 50))
     elif not PLAUSIBLE[0] < (median := percentile(counts, 50) / units) < PLAUSIBLE[1]:
         request.say(
             f"{root}/depth: a median of {median:.3g} m if it counts millimetres; else write {file.name}"
         )
     converted = np.round(np.arange(VALUES) * (1000.0 / units))
     return np.minimum(converted, np.iinfo(np.int16).max).astype(np.int16)
+
+
+def _stated(file: Path, text: str, median: float) -> float:
+    """The units per metre that depth_scale.txt states.
+
+    Raises UserError where it states none, or one by which the median [units] is not that of a scene.
+    """
+    try:
+        units = float(text)
+    except ValueError:
+        units = 0.0
+    if not units > 0:
+        raise UserError(f"{file} holds {text[:SHOWN]!r}: {UNIT_EXPECTED}")
+    if not PLAUSIBLE[0] < (metres := median / units) < PLAUSIBLE[1]:
+        raise UserError(
+            f"{file} holds {text[:SHOWN]}, by which the median depth is {metres:.3g} m: {UNIT_EXPECTED}"
+        )
+    return units
 
 
 def _samples(folder: Folder, names: list[str], images: Mapping[str, Tensor] | Stored) -> Samples:

@@ -128,7 +128,7 @@ def test_a_list_of_classes_fixes_their_order_and_needs_no_table(folder: Path) ->
 
 
 @pytest.mark.parametrize(
-    ("unit", "expected"), [("1000", 1600), ("5000", 320), (" 100\n", 16000), ("1", 32767)]
+    ("unit", "expected"), [("1000", 1600), ("2000", 800), (" 100\n", 16000), ("48", 32767)]
 )
 def test_the_unit_of_depth_is_read_from_its_file(folder: Path, unit: str, expected: int) -> None:
     (folder / "depth_scale.txt").write_text(unit)
@@ -148,6 +148,14 @@ def test_a_unit_that_is_none_is_an_error(folder: Path, unit: str) -> None:
     (folder / "depth_scale.txt").write_text(unit)
     with pytest.raises(UserError, match=r"depth_scale\.txt holds"):
         load(folder)
+
+
+@pytest.mark.parametrize(("unit", "median"), [("0.001", "1.4e+06"), ("1e6", "0.0014"), ("1e-320", "inf")])
+def test_a_unit_by_which_the_scenes_are_none_is_an_error(folder: Path, unit: str, median: str) -> None:
+    (folder / "depth_scale.txt").write_text(unit)
+    with pytest.raises(UserError) as caught:
+        load(folder)
+    assert f"depth_scale.txt holds {unit}, by which the median depth is {median} m" in str(caught.value)
 
 
 def test_depth_that_can_hardly_be_millimetres_is_said(folder: Path) -> None:
@@ -265,7 +273,7 @@ def write_labels(folder: Path) -> None:
     (folder / "labels.csv").write_text("\n".join(["file,label,group", *lines]))
 
 
-@pytest.mark.parametrize("unit", [None, "relative", "5000"])
+@pytest.mark.parametrize("unit", [None, "relative", "2000"])
 def test_pairs_on_disk_are_those_in_memory(folder: Path, unit: str | None) -> None:
     write_labels(folder)
     cv2.imwrite(str(folder / "depth" / "003.png"), np.full((96, 96), 60000, np.uint16))
