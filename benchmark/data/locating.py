@@ -18,6 +18,9 @@ TRAINING_NAMES = ("train", "training")
 TEST_NAMES = (("test", "testing"), ("val", "valid", "validation"))
 """What the folder of a split may be called, in any case; the first kind that is there is tested on."""
 
+SHARD = re.compile(r"(.*)-(\d+)-of-(\d+)(?!\d)", re.DOTALL)
+"""How a shard's name says which it is of how many; a hash may follow."""
+
 SPLITS_EXPECTED = "train/<class>/ with test/<class>/ (or val/, valid/, validation/), or <class>/ alone"
 
 Listed = dict[str, list[Path]]
@@ -78,15 +81,36 @@ def not_found(data_dir: Path | None, name: str, layouts: str) -> UserError:
 
 
 def split_files(folder: Path, split: str, suffix: str = ".parquet") -> list[Path]:
-    """The files of a split: one file or numbered shards, in `folder`, its data/ or its plain_text/."""
+    """The files of a split: one file or numbered shards, in `folder`, its data/ or its plain_text/.
+
+    Raises UserError for samples that would be read twice, and for shards of which some are missing.
+    """
     for place in (folder, folder / "data", folder / "plain_text"):
         # Globbing leaves broken links out, of which the reader is to say that they are.
         there = entries(place) if place.is_dir() else []
         wanted = re.compile(rf"{split}(-.*)?{re.escape(suffix)}", re.DOTALL)
         files = [each for each in there if wanted.fullmatch(each.name)]
         if files:
+            _check_shards(files, f"{split}{suffix}")
             return files
     return []
+
+
+def _check_shards(files: list[Path], whole: str) -> None:
+    """UserError where a whole split lies beside others of its files, and for shards too many or too few."""
+    if len(files) > 1 and (single := next((each for each in files if each.name == whole), None)):
+        other = next(each for each in files if each != single)
+        raise UserError(f"{printable(single)} and {printable(other.name)} are both there: keep one of them")
+    found: dict[str, list[re.Match[str]]] = {}
+    for match in filter(None, (SHARD.match(each.name) for each in files)):
+        found.setdefault(match[1], []).append(match)
+    for name, shards in found.items():
+        place = printable(f"{files[0].parent / name}-*")
+        numbers, counts = ({int(each[part]) for each in shards} for part in (2, 3))
+        if len(numbers) < len(shards) or len(counts) > 1:
+            raise UserError(f"{place} are shards of more than one set: keep one of them")
+        if len(numbers) != max(counts):
+            raise UserError(f"{place} are {len(numbers)} of {max(counts)} shards: fetch the others")
 
 
 def class_folders(folder: Path, suffixes: tuple[str, ...], *, nested: bool) -> tuple[Listed, Listed] | None:

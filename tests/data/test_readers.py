@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import re
 from pathlib import Path
 
 import cv2
@@ -66,6 +67,33 @@ def test_parquet_is_read_in_one_file_and_in_shards(tmp_path: Path, place: str) -
     assert found.tolist() == labels
     assert pixels.shape == (12, 3, 32, 32)
     assert pixels[:, :, 5, 5].equal(torch.from_numpy(COLOURS))
+
+
+@pytest.mark.parametrize("suffix", [".parquet", ".tar"])
+@pytest.mark.parametrize(
+    ("names", "problem"),
+    [
+        (["train-00000-of-00002"], "train-* are 1 of 2 shards: fetch the others"),
+        (["train-00000-of-00001", "train"], "train{} and train-00000-of-00001{} are both there"),
+        (["train-0", "train"], "train{} and train-0{} are both there"),
+        (["train-0-of-1", "train-0-of-2", "train-1-of-2"], "train-* are shards of more than one set"),
+        (["train-0-of-1-a1", "train-0-of-1-b2"], "train-* are shards of more than one set"),
+        (["train-0-of-2-a1", "train-1-of-2-b2", "test-0-of-9"], ""),
+        (["train-0", "train-7", "train-more-0-of-1", "train-0-of-1"], ""),
+        (["train"], ""),
+    ],
+)
+def test_a_split_is_neither_read_twice_nor_in_part(
+    tmp_path: Path, suffix: str, names: list[str], problem: str
+) -> None:
+    for name in names:
+        (tmp_path / f"{name}{suffix}").touch()
+    if not problem:
+        expected = sorted(f"{name}{suffix}" for name in names if name.startswith("train"))
+        assert [each.name for each in locating.split_files(tmp_path, "train", suffix)] == expected
+    else:
+        with pytest.raises(UserError, match=re.escape(problem.format(suffix, suffix))):
+            locating.split_files(tmp_path, "train", suffix)
 
 
 def test_a_truncated_parquet_is_named(tmp_path: Path) -> None:
