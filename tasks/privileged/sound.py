@@ -43,7 +43,10 @@ def read_wav(file: Path) -> Tensor:
         with warnings.catch_warnings():
             # Chunks that hold no sound (tags of editors) are none of our business.
             warnings.simplefilter("ignore", wavfile.WavFileWarning)
+            warnings.filterwarnings("error", "Reached EOF prematurely", wavfile.WavFileWarning)
             rate, samples = wavfile.read(file)
+    except wavfile.WavFileWarning as error:
+        raise Unusable(file, "is shorter than its header says") from error
     except Exception as error:
         # Damaged headers surface as nearly any exception: struct.error, ValueError, EOFError, MemoryError.
         raise Unusable(file, "is damaged, or no wav file of plain samples") from error

@@ -129,6 +129,18 @@ def test_a_louder_clip_has_more_energy_in_the_band_of_its_tone(tmp_path: Path) -
     assert loud[band].mean() - quiet[band].mean() == pytest.approx(np.log(100), abs=0.1)
 
 
+def test_a_wav_file_that_breaks_off_is_unusable_and_one_with_an_unknown_chunk_is_not(tmp_path: Path) -> None:
+    file = tmp_path / "a.wav"
+    wavfile.write(file, RATE, (tone(0.3) * 32767).astype(np.int16))
+    whole = file.read_bytes()
+    chunk = b"abcd" + (4).to_bytes(4, "little") + b"more"
+    file.write_bytes(whole[:4] + (len(whole) - 8 + len(chunk)).to_bytes(4, "little") + whole[8:] + chunk)
+    assert len(read_wav(file)) == len(tone(0.3))
+    file.write_bytes(whole[: len(whole) // 4])
+    with pytest.raises(Unusable, match=r"a\.wav: is shorter than its header says"):
+        read_wav(file)
+
+
 def test_bands_rise_with_pitch_and_silence_is_the_floor() -> None:
     bands = [
         int(log_mel(torch.from_numpy(tone(0.3, pitch=pitch))).mean(axis=1).argmax())
