@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 from torch.nn import functional as F
-from torchmetrics.functional.classification import multiclass_calibration_error
+from torchmetrics.classification import MulticlassCalibrationError
 
 from benchmark.contracts import IGNORE
+from benchmark.evaluation.predictor import in_parts
 
 CALIBRATION = ("nll", "brier", "ece")
 BINS = 15
@@ -21,18 +23,23 @@ def calibration(logits: Tensor, labels: Tensor) -> dict[str, float]:
     ece     expected calibration error of the likeliest class, 15 bins of equal width (Guo et al., ICML 2017)
     Empty where nothing is labelled.
     """
-    rows = logits.movedim(1, -1).flatten(0, -2).double()
-    known = labels.flatten() != IGNORE
-    rows, labels = rows[known], labels.flatten()[known]
-    if not len(labels):
+    likelihoods, distances = [], []
+    error = MulticlassCalibrationError(logits.shape[1], n_bins=BINS, norm="l1", sync_on_compute=False)
+    for part, wanted in in_parts(logits, labels):
+        known = wanted.flatten() != IGNORE
+        if not known.any():
+            continue
+        log_p = part.movedim(1, -1).flatten(0, -2)[known].double().log_softmax(1)
+        p, wanted = log_p.exp(), wanted.flatten()[known]
+        likelihoods.append(log_p.gather(1, wanted[:, None]))
+        # sum_k (p_k - y_k)^2 without the one-hot labels, which pixels would make large.
+        distances.append(p.square().sum(1) - 2 * p.gather(1, wanted[:, None]).squeeze(1) + 1)
+        error.update(p, wanted)
+    if not likelihoods:
         return {}
-    log_p = rows.log_softmax(1)
-    p = log_p.exp()
-    own = p.gather(1, labels[:, None]).squeeze(1)
-    # sum_k (p_k - y_k)^2 without the one-hot labels, which pixels would make large.
-    brier = (p.square().sum(1) - 2 * own + 1).mean()
+    log_p = torch.cat(likelihoods)  # [M, 1]: the only class is the right one
     return {
-        "nll": float(F.nll_loss(log_p, labels)),
-        "brier": float(brier),
-        "ece": float(multiclass_calibration_error(p, labels, rows.shape[1], n_bins=BINS, norm="l1")),
+        "nll": float(F.nll_loss(log_p, torch.zeros(len(log_p), dtype=torch.int64, device=log_p.device))),
+        "brier": float(torch.cat(distances).mean()),
+        "ece": float(error.compute()),
     }

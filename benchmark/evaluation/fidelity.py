@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from benchmark.evaluation.predictor import in_parts
+
 FIDELITY = ("agreement", "kl_to_teacher")
 
 
@@ -17,10 +19,15 @@ def fidelity(student_logits: Tensor, teacher_logits: Tensor) -> dict[str, float]
     """
     if student_logits.shape != teacher_logits.shape:
         return {}
-    agreement = (student_logits.argmax(1) == teacher_logits.argmax(1)).double().mean()
-    log_p_student, log_p_teacher = student_logits.log_softmax(1), teacher_logits.log_softmax(1)
-    divergence = (log_p_teacher.exp() * (log_p_teacher - log_p_student)).sum(1).double().mean()
-    return {"agreement": float(agreement), "kl_to_teacher": float(divergence)}
+    agree, divergences = [], []
+    for student, teacher in in_parts(student_logits, teacher_logits):
+        agree.append(student.argmax(1) == teacher.argmax(1))
+        log_p_student, log_p_teacher = student.log_softmax(1), teacher.log_softmax(1)
+        divergences.append((log_p_teacher.exp() * (log_p_teacher - log_p_student)).sum(1))
+    return {
+        "agreement": float(torch.cat(agree).double().mean()),
+        "kl_to_teacher": float(torch.cat(divergences).double().mean()),
+    }
 
 
 def class_correlation(logits: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -48,6 +49,19 @@ class Predictions:
 
     logits: Tensor
     embeddings: Tensor
+
+
+ROWS = 100_000
+"""Rows of logits (samples, or pixels of dense tasks) of which something is computed at once."""
+
+
+def in_parts(logits: Tensor, others: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+    """Parts of logits [N, K, ...], and of what else each sample has [N, ...], of some ROWS rows each.
+
+    What is computed of a row takes several times its memory, and the logits of dense tasks fill much of it.
+    """
+    samples = max(1, ROWS // math.prod(logits.shape[2:]))
+    return zip(logits.split(samples), others.split(samples), strict=True)
 
 
 @contextmanager

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 import pytest
 import torch
 from sklearn.metrics import log_loss
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from benchmark.contracts import IGNORE
+from benchmark.evaluation import predictor
 from benchmark.evaluation.calibration import calibration
+from benchmark.evaluation.fidelity import fidelity
 
 
 def slow(logits: np.ndarray, labels: np.ndarray) -> dict[str, float]:
@@ -53,6 +59,39 @@ def test_pixels_are_rows_and_those_without_a_label_count_for_nobody() -> None:
     rows = logits.permute(0, 2, 3, 1)[known]
     assert calibration(logits, labels) == pytest.approx(calibration(rows, labels[known]))
     assert calibration(logits, torch.full_like(labels, IGNORE)) == {}
+
+
+class Largest(TorchDispatchMode):
+    """Bytes of the largest tensor that any operation within gives."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.bytes = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        found = func(*args, **(kwargs or {}))
+        tensors = [each for each in tree_leaves(found) if isinstance(each, torch.Tensor)]
+        self.bytes = max([self.bytes, *(each.nbytes for each in tensors)])
+        return found
+
+
+@pytest.mark.parametrize("scores", [calibration, fidelity])
+@pytest.mark.parametrize("shape", [(3000, 20), (30, 20, 10, 10)], ids=["samples", "pixels"])
+def test_part_by_part_gives_the_same_bits_in_a_fraction_of_the_memory(
+    scores: Callable[[Tensor, Tensor], dict[str, float]],
+    shape: tuple[int, ...],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    draw = torch.Generator().manual_seed(2)
+    logits, other = torch.randn(shape, generator=draw), torch.randn(shape, generator=draw)
+    if scores is calibration:
+        other = other.argmax(1)
+        other[3:5] = IGNORE
+    whole = scores(logits, other)
+    monkeypatch.setattr(predictor, "ROWS", 150)
+    with Largest() as largest:
+        assert scores(logits, other) == whole
+    assert largest.bytes < logits.nbytes / 5
 
 
 def test_certainty_that_is_right_is_perfect_and_certainty_that_is_wrong_is_not() -> None:
