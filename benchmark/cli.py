@@ -41,9 +41,9 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _run(settings: Settings, console: Console) -> int:
-    if settings.follows and (settings.report_only or settings.figures or settings.list or settings.dry_run):
+    if settings.follows and (settings.reports or settings.list or settings.dry_run):
         return 0  # the first process does it
-    if settings.report_only or settings.figures:
+    if settings.reports:
         if settings.report_only:
             _report(settings, console)
         if settings.figures:

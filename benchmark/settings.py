@@ -161,6 +161,11 @@ class Settings:
         return self.results_dir / (self.name or self.preset)
 
     @property
+    def reports(self) -> bool:
+        """Whether this command trains nothing and reports what others left: their options may stay in it."""
+        return self.report_only or bool(self.figures)
+
+    @property
     def readers(self) -> int:
         """How many processes read ahead."""
         sharing = self.jobs * self.processes[0]
@@ -282,7 +287,7 @@ class Settings:
         if self.estimate and not (self.dry_run or self.figures):
             raise UserError("--estimate goes with --dry-run or --figures: give one of them, too")
         for name, executor in (("ray_address", "ray"), ("slurm", "slurm")):
-            if getattr(self, name) and self.executor != executor:
+            if getattr(self, name) and self.executor != executor and not self.reports:
                 raise UserError(f"{flag(name)} goes with --executor {executor}: give both")
         if self.shard and self.executor != "local":
             raise UserError(f"--shard is a part of a grid, and --executor {self.executor} divides it itself")
@@ -309,7 +314,7 @@ class Settings:
             return
         if self.executor == "ray":
             raise UserError("--executor ray gives a cohort one device: leave out --devices and --nodes")
-        if self.jobs > 1 and self.executor == "local":
+        if self.jobs > 1 and self.executor == "local" and not self.reports:
             raise UserError(
                 "--jobs trains cohorts side by side, --devices each on several devices: give one of them"
             )
@@ -318,7 +323,8 @@ class Settings:
         if self.executor == "slurm" and (self.nodes > 1 or launching.by_torchrun()):
             raise UserError("--executor slurm gives a job one machine: leave out --nodes")
         lacking = [name for name in launching.MEETING_POINT if name not in os.environ]
-        if self.nodes > 1 and lacking and not launching.by_torchrun() and not self.dry_run:
+        alone = self.dry_run or self.reports
+        if self.nodes > 1 and lacking and not launching.by_torchrun() and not alone:
             raise UserError(
                 f"--nodes {self.nodes}: start the command on each machine, with {', '.join(lacking)} in the "
                 "environment (the machine's number from 0, where number 0 answers), or use torchrun"

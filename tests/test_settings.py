@@ -83,6 +83,22 @@ def test_flags_that_do_not_go_together_are_told(line: str, told: str) -> None:
         parse(line.split())
 
 
+@pytest.mark.parametrize("report", ["--report-only", "--figures paper"])
+@pytest.mark.parametrize(
+    "grid",
+    [
+        "--jobs 8 --slurm partition=gpu gres=gpu:1 time=4:00:00",
+        "--jobs 8 --devices 4 --slurm partition=gpu",
+        "--executor slurm --jobs 8 --slurm partition=gpu",
+        "--ray-address auto",
+        "--nodes 2 --devices 4",
+        "--shard 3/8",
+    ],
+)
+def test_a_report_goes_along_with_the_options_of_its_grid(grid: str, report: str) -> None:
+    assert parse([*grid.split(), *report.split()]).reports
+
+
 def test_a_file_may_say_anything_that_the_command_line_may(tmp_path: Path) -> None:
     file = tmp_path / "settings.yaml"
     file.write_text(
