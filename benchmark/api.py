@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from benchmark.settings import Settings
+from benchmark.errors import UserError
+from benchmark.program import command
+from benchmark.settings import Settings, arguments_of
 
 if TYPE_CHECKING:
     from benchmark.clusters.ray_cluster import RayExecutor
@@ -24,11 +27,14 @@ def run(settings: Settings, console: Console | None = None) -> Results:
     console    where progress and tables are printed; standard output without one
 
     A baseline that fails leaves a record of status "failed" and stops nobody else. Raises UserError for bad
-    input.
+    input, and for executor "slurm": the jobs of an array are commands.
     """
     from benchmark.reporting.results import Results
 
     settings.check()
+    if settings.executor == "slurm":
+        written = shlex.join([*command(), *arguments_of(settings)])
+        raise UserError(f'executor "slurm": the command line writes the array, run trains here: {written}')
     train(settings, console or Console())
     if settings.report:
         write_report(settings, console or Console())

@@ -9,11 +9,13 @@ from pathlib import Path
 
 import pytest
 
+from benchmark import api
 from benchmark.cli import main
+from benchmark.errors import UserError
 from benchmark.planning.grid import make_plan
 from benchmark.plugins import Registry
 from benchmark.running.sharding import own_first, shard
-from benchmark.settings import parse
+from benchmark.settings import Settings, parse
 from tests.command import (
     BARE,
     ROOT,
@@ -137,6 +139,15 @@ def test_an_array_for_slurm_is_written_submitted_and_runs_the_grid(
     assert run(tmp_path, *slurm, baselines=names) == 0
     assert "Submitted batch job 7" in capsys.readouterr().out
     assert len(records(tmp_path)) == 4
+
+
+def test_from_python_an_array_is_refused_with_the_command_that_writes_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(api, "train", lambda *_: pytest.fail("it trained"))
+    settings = Settings(executor="slurm", jobs=2, slurm=("partition=gpu",), results_dir=tmp_path)
+    with pytest.raises(UserError, match=r"run_all\.py .*--executor slurm .*--slurm partition=gpu"):
+        api.run(settings)
 
 
 def test_what_sbatch_refuses_is_told_in_one_line(tmp_path: Path, monkeypatch, capsys) -> None:
