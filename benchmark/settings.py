@@ -66,7 +66,8 @@ class Settings:
     split_seeds: tuple[int, ...] = (0,)
     """Seeds of the splits, and so of which labels may be used; apart from the seeds of the runs."""
     teacher_data: TeacherData | None = None
-    """Whether the teacher learns from the students' samples or from a half of its own."""
+    """shared: the teacher learns from the students' samples; disjoint: from a half of its own, the default
+    where labels are few or a task's preset says so."""
     teacher_epochs: int | None = None
     """Epochs of the teacher."""
     teacher_samples: int | None = None
