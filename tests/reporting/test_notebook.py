@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from benchmark.errors import UserError
-from benchmark.reporting import Results, compare, draw
+from benchmark.reporting import Results, compare, draw, figures
 from tests.reporting.fake_records import altered, arrays_of, make_record, write_run
 
 PAGE = Path(__file__).parents[2] / "docs" / "analysing_results.md"
@@ -28,6 +28,11 @@ def test_the_notebook_on_results_runs_cell_after_cell(
     assert "9 runs; all of them can be read" in printed
     assert "15 runs" in printed
     assert (tmp_path / "compression_comparison.png").exists()
+
+
+def test_the_page_names_every_kind_of_figure() -> None:
+    listed = PAGE.read_text().partition("The kinds: ")[2].partition(". ")[0]
+    assert tuple(re.findall(r"`(\w+)`", listed)) == figures.KINDS
 
 
 def test_a_filter_takes_any_column_and_keeps_history_and_arrays(tmp_path: Path) -> None:
