@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable
 
+import torch
 from torchmetrics import MetricCollection
 
 from benchmark.contracts import Data
 from benchmark.data.batches import in_order
-from benchmark.data.feed import read_all, some_of
+from benchmark.data.feed import in_pieces
 from benchmark.data.splits import open_test
 from benchmark.evaluation.accuracy import score
 from benchmark.evaluation.corruptions import NOISE, STRENGTHS, Corruption, Values
 from benchmark.evaluation.predictor import Predictor, predict
 from benchmark.ranks import Fabric
 from benchmark.records import Corrupted
-
-MOST_READ = 2_000
-"""Samples that are read from disk to find out what values there are."""
 
 
 class CorruptedTest:
@@ -74,12 +73,11 @@ class CorruptedTest:
         return self._memory[key]  # pyright: ignore[reportReturnType]
 
     def _values(self, name: str) -> Values:
-        """Those of a modality over the train part, however it is split: the same for every run.
-
-        Of data on disk some samples, evenly over all of them.
-        """
+        """Those of a modality over the train part, however it is split and wherever it is: the same for every
+        run."""
         key = ("values", self._data.fingerprint, name)
         if key not in self._memory:
-            train = read_all(some_of(self._data.train, MOST_READ), [name])[name]
-            self._memory[key] = Values.of(self._data.modalities[name], train)
+            one = self._data.train.subset(torch.arange(1))  # tells bytes, which need no other
+            pieces = itertools.chain(in_pieces(one, name), in_pieces(self._data.train, name))
+            self._memory[key] = Values.of(self._data.modalities[name], pieces)
         return self._memory[key]  # pyright: ignore[reportReturnType]

@@ -9,7 +9,7 @@ here.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -56,21 +56,29 @@ class Values:
     holes: bool = False
 
     @classmethod
-    def of(cls, modality: Modality, train: Tensor) -> Values:
-        """0 to 255 for uint8, else the extremes of each channel over the training samples [N, C, *space].
+    def of(cls, modality: Modality, train: Iterable[Tensor]) -> Values:
+        """0 to 255 for uint8, else the extremes of each channel over the training samples.
+
+        train   pieces [N, C, *space] of them; of uint8 the first is enough, and no other is asked for
 
         An image of one channel in other whole numbers whose least one is 0 is a depth map: its holes are
         left out of the extremes.
         """
-        channels = train.shape[1]
-        if train.dtype == torch.uint8:
-            return cls(torch.zeros(channels), torch.full((channels,), 255.0), modality.spatial)
-        axes = (0, *range(2, train.ndim))
-        low, high = train.amin(axes).float(), train.amax(axes).float()
-        whole = not train.is_floating_point()
-        holes = modality.spatial and channels == 1 and whole and not low.any()
-        if holes and high.any():
-            low = train[train > 0].min().float()[None]
+        lows, highs, measured = [], [], []
+        for piece in train:
+            channels = piece.shape[1]
+            if piece.dtype == torch.uint8:
+                return cls(torch.zeros(channels), torch.full((channels,), 255.0), modality.spatial)
+            axes = (0, *range(2, piece.ndim))
+            lows.append(piece.amin(axes))
+            highs.append(piece.amax(axes))
+            if channels == 1 and modality.spatial and (piece > 0).any():
+                measured.append(piece[piece > 0].min())
+        least, high = torch.stack(lows).amin(0), torch.stack(highs).amax(0).float()
+        low, whole = least.float(), not least.is_floating_point()
+        holes = modality.spatial and len(low) == 1 and whole and not low.any()
+        if holes and measured:
+            low = torch.stack(measured).min().float()[None]
         span = high - low
         return cls(low, torch.where(span > 0, span, 1.0), modality.spatial, holes)
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +15,7 @@ from lightning_fabric import Fabric
 from torch import Tensor
 from torch.nn import functional as F
 
-from benchmark import Activations, Modality, Samples
+from benchmark import Activations, Modality, Samples, Source, Stored
 from benchmark.cli import main
 from benchmark.data.batches import in_order
 from benchmark.evaluation import corrupted as engine
@@ -39,7 +41,7 @@ def corrupt(
     x: Tensor, kind: str, strength: float, spatial: bool = True, train: Tensor | None = None
 ) -> Tensor:
     """A pass over x as one batch; its range is that of `train`, or its own."""
-    values = Values.of(modality(x, spatial), x if train is None else train)
+    values = Values.of(modality(x, spatial), [x if train is None else train])
     return Corruption(kind, strength, {"x": values})("x", x)
 
 
@@ -180,7 +182,7 @@ def test_the_smallest_images_are_no_error() -> None:
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.float32])
 def test_no_size_of_batch_changes_a_pass_and_a_pass_repeats_itself(kind: str, dtype: torch.dtype) -> None:
     x = images(9, 3, 16, 20).to(dtype)
-    values = {"x": Values.of(modality(x), x)}
+    values = {"x": Values.of(modality(x), [x])}
     passes = []
     for size in (9, 9, 4, 1):
         corruption = Corruption(kind, STRENGTHS[kind][1], values)
@@ -192,7 +194,7 @@ def test_no_size_of_batch_changes_a_pass_and_a_pass_repeats_itself(kind: str, dt
 def test_the_noise_of_samples_modalities_and_channels_differs_and_that_of_strengths_does_not() -> None:
     x = torch.full((3, 2, 8, 8), 0.5)
     train = torch.tensor([-9.0, 9.0]).view(2, 1, 1, 1).expand(2, 2, 8, 8)
-    values = Values.of(modality(x), train)
+    values = Values.of(modality(x), [train])
     first = Corruption("gaussian_noise", 0.05, {"x": values, "y": values})
     weak, other = first("x", x) - x, first("y", x) - x
     strong = Corruption("gaussian_noise", 0.1, {"x": values})("x", x) - x
@@ -285,7 +287,7 @@ def test_black_of_a_picture_is_no_hole() -> None:
     x[:, :, :8] = 0
     for each in (x, x / 255, x.short().expand(2, 2, 32, 32)):
         assert (corrupt(each, "gaussian_noise", 0.1)[:, :, :8] > 0).any()
-        assert not Values.of(modality(each), each).holes
+        assert not Values.of(modality(each), [each]).holes
 
 
 def test_a_signal_gets_noise_in_units_of_each_channels_range_and_nothing_else() -> None:
@@ -393,6 +395,40 @@ def test_the_range_of_values_is_that_of_the_training_part_and_never_of_the_test(
         judge(each, "signal").scores(predictor)
         shown.append(predictor.batches[0]["signal"][1:])
     assert torch.equal(*shown)
+
+
+@dataclass(frozen=True)
+class Counted(Source):
+    """Samples on disk, as far as the engine knows, that counts which are read."""
+
+    held: Tensor
+    read_rows: list[int] = field(default_factory=list)
+
+    def read(self, row: int, names: frozenset[str], draw: object) -> Mapping[str, Tensor]:
+        self.read_rows.append(row)
+        return dict.fromkeys(names, self.held[row])
+
+
+def test_the_range_is_that_of_every_training_sample_in_memory_and_on_disk() -> None:
+    data = sensed_data("senses")
+    signal = torch.randn(2_401, *data.modalities["signal"].shape, generator=generator(0, "signals"))
+    signal[1], signal[2_399] = -50.0, 70.0
+    labels = torch.zeros(len(signal), dtype=torch.int64)
+    stored = Stored(Counted(signal), frozenset({"signal"}), torch.arange(len(signal)))
+    shown = []
+    for train in ({"signal": signal}, stored):
+        predictor = Sees("signal")
+        judge(dataclasses.replace(data, train=Samples(train, labels)), "signal").scores(predictor)
+        shown.append(predictor.batches[0]["signal"])
+    assert torch.equal(*shown)
+
+
+def test_of_bytes_on_disk_one_sample_is_read() -> None:
+    data, source = tiny_data(), Counted(images(600, *tiny_data().modalities["rgb"].shape))
+    stored = Stored(source, frozenset({"rgb"}), torch.arange(600))
+    train = Samples(stored, torch.zeros(600, dtype=torch.int64))
+    judge(dataclasses.replace(data, train=train), "rgb").scores(Sees("rgb"))
+    assert source.read_rows == [0]
 
 
 # --- the command ---
