@@ -151,6 +151,7 @@ def criterion(
     registry = plugins.load()
     parts = registry.parts(name)
     _check_teacher(parts)
+    _check_views(parts)
     classes = student.logits.shape[1]
     if num_classes and num_classes != classes:
         raise UserError(f"num_classes is {num_classes}, and the student has {classes} logits")
@@ -168,6 +169,7 @@ def criterion(
         pooled(theirs),
         pooled(ours),
         batch_size or len(ours.logits),
+        _no_network,
     )
     resolved = resolve_hyperparameters(parts, {}, _overrides(name, hyperparameters, registry))
     distiller = build_distiller(parts, context, resolved)
@@ -207,6 +209,22 @@ def _check_teacher(parts: tuple[Baseline, ...]) -> None:
             f"{names} learns from a teacher that this engine makes ({other.replace('_', ' ')}), not from "
             "one that it is given"
         )
+
+
+def _check_views(parts: tuple[Baseline, ...]) -> None:
+    for part in parts:
+        if view := part.distiller.second_view:
+            raise NotApplicable(
+                f"{part.name} compares each batch with a second, {view} view of it, which this engine makes "
+                "and a criterion isn't given"
+            )
+
+
+def _no_network(architecture: str) -> nn.Module:
+    raise NotApplicable(
+        f"it trains a network of its own ({architecture}), which this engine makes: train that one with a "
+        "criterion, and give it as the teacher of another"
+    )
 
 
 def _labels(
