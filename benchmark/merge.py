@@ -19,6 +19,7 @@ from typing import Any
 
 import tyro
 
+from benchmark.arguments import parsed
 from benchmark.checksums import AlteredFile, check_files
 from benchmark.data.kept import is_alive
 from benchmark.errors import UserError
@@ -267,8 +268,9 @@ def _staging(place: Path) -> Iterator[Path]:
 
 def main(arguments: list[str] | None = None) -> int:
     """The command; exit code 0: all is there, 2: bad input, or something was not taken, 130: interrupted."""
-    settings = tyro.cli(Merge, prog="python -m benchmark.merge", args=arguments)
+    given = list(sys.argv[1:] if arguments is None else arguments)
     try:
+        settings = parsed(Merge, given, prog="python -m benchmark.merge")
         tally = merge(settings.folders, settings.into)
     except UserError as error:
         print(f"benchmark.merge: {error}", file=sys.stderr)

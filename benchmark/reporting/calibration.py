@@ -7,6 +7,7 @@ reference whose runs are normal. `half` and the like name what has the larger va
 from __future__ import annotations
 
 import csv
+import re
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
@@ -14,6 +15,7 @@ from dataclasses import dataclass, fields, replace
 import numpy as np
 from scipy.special import stdtr
 
+from benchmark.errors import UserError
 from benchmark.reporting.inference import best_set, differences_to
 from benchmark.reporting.statistics import holm, t_test
 
@@ -22,6 +24,8 @@ Test = Callable[[np.ndarray, np.ndarray], float]
 REFERENCE = "reference"
 SHIFTS = (2.0, 3.0, 5.0)
 EVERY = 10
+REPEATS = 10_000
+"""Of each setting, where the command names no other number."""
 
 
 @dataclass(frozen=True)
@@ -168,8 +172,8 @@ def _welch(values: np.ndarray, others: np.ndarray) -> float:
     return float(2 * stdtr(df, -abs(values.mean() - others.mean()) / np.sqrt(ours + theirs)))
 
 
-def main(repeats: int = 10_000) -> None:
-    """Prints a line for each setting, in per cent; a quarter of an hour."""
+def print_table(repeats: int) -> None:
+    """Prints a line for each setting, in per cent."""
     lines = csv.writer(sys.stdout, lineterminator="\n")
     lines.writerow(["setting", "seeds", "repeats", *(field.name for field in fields(Outcome))])
     for setting in settings():
@@ -185,5 +189,16 @@ def _cell(value: float | tuple[float, ...]) -> str:
     return f"{100 * value:.1f}"
 
 
+def main(arguments: list[str]) -> int:
+    """The command, which may be given the number of repeats: without, a quarter of an hour. The exit code."""
+    given = arguments or [str(REPEATS)]
+    if len(given) > 1 or not re.fullmatch(r"0*[1-9][0-9]{0,8}", given[0], re.ASCII):
+        wrong = UserError(f"{' '.join(given)!r} is no number of repeats: give a whole number from 1 up")
+        print(f"benchmark.reporting.calibration: {wrong}", file=sys.stderr)
+        return 2
+    print_table(int(given[0]))
+    return 0
+
+
 if __name__ == "__main__":
-    main(*map(int, sys.argv[1:2]))
+    raise SystemExit(main(sys.argv[1:]))

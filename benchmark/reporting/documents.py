@@ -11,6 +11,7 @@ the archive `results/reference/NAME.tar.xz`, `sheet("NAME")` the lines of `resul
 from __future__ import annotations
 
 import csv
+import sys
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
@@ -244,30 +245,38 @@ def page(name: str, **further: Any) -> str:
 
 def sheet(name: str) -> list[dict[str, str]]:
     """The lines of a CSV file of `results/reference/`."""
-    with (archive.FOLDER / f"{name}.csv").open(encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))
+    return list(csv.DictReader(printed(name, ".csv")))
 
 
-def printed(name: str) -> list[str]:
-    """The lines of a text file of `results/reference/`."""
-    return (archive.FOLDER / f"{name}.txt").read_text(encoding="utf-8").splitlines()
+def printed(name: str, ending: str = ".txt") -> list[str]:
+    """The lines of a text file of `results/reference/`. Raises UserError where it can't be read."""
+    file = archive.FOLDER / f"{name}{ending}"
+    try:
+        return file.read_text(encoding="utf-8").splitlines()
+    except (OSError, ValueError) as error:
+        raise UserError(f"{file} can't be read ({error}): restore it, as it was committed") from error
 
 
-def main() -> None:
-    """Writes every page and picture."""
-    with ExitStack() as stack:
-        documents = Documents.made(lambda name: stack.enter_context(archive.opened(name)))
-        for path, text in documents.pages.items():
-            path.write_text(text, encoding="utf-8")
-            print(f"wrote {path}")
-        images = make_folder(DOCS / "images")
-        for drawing in documents.pictures.values():
-            for path in figures.save_drawing(drawing, images):
-                if path.suffix == ".pdf":
-                    path.unlink()
-                else:
-                    print(f"wrote {path}")
+def main() -> int:
+    """Writes every page and picture; the exit code."""
+    try:
+        with ExitStack() as stack:
+            documents = Documents.made(lambda name: stack.enter_context(archive.opened(name)))
+            for path, text in documents.pages.items():
+                path.write_text(text, encoding="utf-8")
+                print(f"wrote {path}")
+            images = make_folder(DOCS / "images")
+            for drawing in documents.pictures.values():
+                for path in figures.save_drawing(drawing, images):
+                    if path.suffix == ".pdf":
+                        path.unlink()
+                    else:
+                        print(f"wrote {path}")
+    except UserError as error:
+        print(f"benchmark.reporting.documents: {error}", file=sys.stderr)
+        return 2
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(main())

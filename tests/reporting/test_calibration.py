@@ -78,7 +78,16 @@ def test_a_simulation_is_the_same_for_the_same_seed():
 
 def test_the_table_has_a_line_for_each_setting(monkeypatch, capsys):
     monkeypatch.setattr(calibration, "settings", lambda: [Setting("equal", (1.0,) * 3, (3, 5))])
-    calibration.main(10)
+    assert calibration.main(["10"]) == 0
     (line,) = csv.DictReader(io.StringIO(capsys.readouterr().out))
     assert (line["setting"], line["seeds"], line["repeats"]) == ("equal", "3/5", "10")
     assert line.keys() == {"setting", "seeds", "repeats", *vars(simulate(Setting("one", (1.0,) * 3), 10))}
+
+
+@pytest.mark.parametrize("arguments", [["x"], ["0"], ["-3"], ["1.5"], ["10", "20"], ["--help"], [""]])
+def test_what_is_no_number_of_repeats_is_refused_in_one_line(arguments, monkeypatch, capsys):
+    monkeypatch.setattr(calibration, "settings", lambda: pytest.fail("it began"))
+    assert calibration.main(arguments) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("benchmark.reporting.calibration: ")
+    assert "whole number" in line

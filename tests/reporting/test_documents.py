@@ -12,7 +12,7 @@ from matplotlib.image import imread
 from benchmark.errors import UserError
 from benchmark.records import LAST
 from benchmark.reporting import archive, figures
-from benchmark.reporting.documents import DOCS, Documents, Experiment
+from benchmark.reporting.documents import DOCS, Documents, Experiment, main
 from benchmark.reporting.measured import Measured
 from benchmark.reporting.results import Results
 from tests.reporting.fake_records import altered, make_record
@@ -78,6 +78,29 @@ def test_measurements_that_are_not_there_are_named(tmp_path: Path) -> None:
         some.ratio("overheat")
     with pytest.raises(UserError, match="unknown axis of some 'batch'"):
         some.growth("batch")
+
+
+@pytest.mark.parametrize(
+    ("template", "missing"),
+    [
+        ("{{ experiment('some').table('top-1') }}", "some.tar.xz"),
+        ("{{ sheet('some') }}", "some.csv"),
+        ("{{ printed('some') }}", "some.txt"),
+    ],
+)
+def test_a_file_that_a_page_is_made_of_and_that_is_not_there_is_one_line(
+    template: str,
+    missing: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    (tmp_path / "page.md.j2").write_text(template)
+    monkeypatch.setattr("benchmark.reporting.documents.DOCS", tmp_path)
+    assert main() == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("benchmark.reporting.documents: ")
+    assert f"{missing} can't be read" in line
 
 
 @pytest.fixture
