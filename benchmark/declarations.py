@@ -42,10 +42,14 @@ class Hyperparameter:
 
     @property
     def searched(self) -> bool:
-        """Whether tuning may vary it: an open name has no values to choose from."""
-        return isinstance(self.search, Range) or (
-            isinstance(self.search, Choice) and bool(self.search.values)
-        )
+        """Whether tuning may vary it: a number, in a range or among some.
+
+        A word or a switch picks another form of the method, which may be another row's: it is set by hand.
+        """
+        if isinstance(self.search, Choice):
+            values = self.search.values
+            return bool(values) and all(isinstance(v, int | float) and type(v) is not bool for v in values)
+        return self.search is not None
 
 
 @dataclass(frozen=True)

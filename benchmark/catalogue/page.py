@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from benchmark import plugins
 from benchmark.catalogue.exploration import Entry, TaskPair, explore, task_pairs
 from benchmark.contracts import Choice, Range
+from benchmark.declarations import Hyperparameter
 from benchmark.planning.hyperparameters import order_of
 from benchmark.plugins import Baseline, Registry
 
@@ -116,7 +117,7 @@ def _section(entry: Entry) -> str:
         [
             f"`{each.name}`",
             _plain(each.default),
-            _searched(each.search),
+            _searched(each),
             getattr(each.search, "source", "") or "-",
         ]
         for each in baseline.hyperparameters.values()
@@ -145,10 +146,13 @@ def anchor(baseline: Baseline) -> str:
     return kept.replace(" ", "-")
 
 
-def _searched(search: Range | Choice | None) -> str:
+def _searched(each: Hyperparameter) -> str:
+    search = each.search
     if isinstance(search, Range):
         return f"{search.low:g} to {search.high:g}{', logarithmic' if search.log else ''}"
-    return (isinstance(search, Choice) and ", ".join(map(str, search.values))) or "-"
+    if not isinstance(search, Choice) or not search.values:
+        return "-"
+    return ", ".join(map(str, search.values)) + (" (set by hand)" * (not each.searched))
 
 
 def _plain(value: object) -> str:

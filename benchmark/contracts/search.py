@@ -20,7 +20,8 @@ class Range:
 class Choice:
     """The values that a categorical hyper-parameter may take and where its default comes from.
 
-    None where it is an open name, which isn't searched.
+    None where it is an open name. Tuning varies numbers alone: a word or a switch is another form of the
+    method, and is set by hand.
     """
 
     values: tuple[Any, ...]

@@ -65,6 +65,15 @@ def test_learning_rates_are_the_same_for_every_baseline_and_spread_over_the_rang
         assert number / 8 - 0.01 <= place <= (number + 1) / 8 + 0.01
 
 
+@pytest.mark.parametrize("name", sorted(REGISTRY.baselines))
+def test_no_form_of_a_method_is_searched_for_another(name: str) -> None:
+    """A tuned row of KD is KD: whether logits are standardised, say, is no number to be tuned."""
+    defaults = resolved(name)
+    found = configurations(search_space(REGISTRY.parts(name), defaults, RECIPE, ()), defaults, 8)
+    forms = {key for key, value in defaults.items() if isinstance(value, bool | str)}
+    assert all(values.get(key, defaults[key]) == defaults[key] for values in found for key in forms)
+
+
 @pytest.mark.parametrize(
     ("name", "work"),
     [
