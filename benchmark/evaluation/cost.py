@@ -6,6 +6,8 @@ import resource
 import statistics
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -27,13 +29,13 @@ class Cost:
 def inference_cost(predictor: Predictor, batch: Batch) -> Cost:
     """What a prediction costs, counted on what `predict` uses.
 
-    A baseline with a head of its own pays for it, an unused classifier costs nothing.
+    A baseline with a head of its own pays for it, were it the teacher's, an unused classifier costs nothing.
     """
     one = {name: x[:1] for name, x in batch.items()}
-    with evaluating(predictor):
+    with evaluating(predictor), _all_differentiable(predictor):
         with FlopCounterMode(display=False) as everything:
             logits, seen = predictor.predict(one)
-        parameters = [p for p in predictor.parameters() if p.requires_grad]
+        parameters = list(predictor.parameters())
         gradients = torch.autograd.grad(logits.sum(), parameters, allow_unused=True)
         used = [p for p, gradient in zip(parameters, gradients, strict=True) if gradient is not None]
         macs = everything.get_total_flops() // 2
@@ -43,6 +45,19 @@ def inference_cost(predictor: Predictor, batch: Batch) -> Cost:
                 head(seen.embedding)
             macs -= unused.get_total_flops() // 2
     return Cost(sum(p.numel() for p in used), macs)
+
+
+@contextmanager
+def _all_differentiable(predictor: Predictor) -> Iterator[None]:
+    """Frozen parameters have gradients too, in the body, by which those that are used are known."""
+    frozen = [parameter for parameter in predictor.parameters() if not parameter.requires_grad]
+    try:
+        for parameter in frozen:
+            parameter.requires_grad_(True)
+        yield
+    finally:
+        for parameter in frozen:
+            parameter.requires_grad_(False)
 
 
 @torch.no_grad()

@@ -96,7 +96,10 @@ def resolve_hyperparameters(
             values.pop("task_weight", None)  # there is one supervised term, and it is the composition's
         resolved |= {name if alone else f"{part.name}.{name}": value for name, value in values.items()}
     if not alone:
-        resolved |= _values(published, "+".join(part.name for part in parts))
+        own = {part.name for part in parts}
+        for name in published:
+            if set(name.split("+")) == own:
+                resolved |= _values(published, name)
     return {**resolved, **overrides}
 
 

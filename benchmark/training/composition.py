@@ -10,7 +10,7 @@ import numpy as np
 from torch import Tensor, nn
 
 from benchmark.contracts import Activations, Batch, Context, Distiller, NotApplicable, Progress, Stage
-from benchmark.contracts.distiller import SecondView
+from benchmark.contracts.distiller import SecondView, supervised_cross_entropy
 from benchmark.data.views import REQUIREMENTS
 from benchmark.planning.hyperparameters import stage_shares
 from benchmark.plugins import Baseline
@@ -26,6 +26,7 @@ class Composition(Distiller):
             self.second_view = part.second_view or self.second_view
         self._task = self._only_override("task_loss")
         self._prediction = self._only_override("predict")
+        self._last: tuple[Activations, Activations] | None = None
 
     def named_parts(self) -> Iterator[tuple[str, Distiller]]:
         """Its baselines by name."""
@@ -40,18 +41,32 @@ class Composition(Distiller):
         self, teacher: Activations, student: Activations, batch: Batch, progress: Progress
     ) -> dict[str, Tensor]:
         terms: dict[str, Tensor] = {}
+        judged, self._last = self._judged(student), None
         for name, part in self.named_parts():
-            for term, value in part(teacher, student, batch, progress).items():
+            shown = student if name == self._prediction else judged
+            for term, value in part(teacher, shown, batch, progress).items():
                 terms[f"{name}.{term}" if term in terms else term] = value
         return terms
 
     def task_loss(self, student: Activations, batch: Batch) -> Tensor:
-        if self._task is None:
-            return super().task_loss(student, batch)
-        if self._prediction not in (None, self._task):
-            # The part sees the logits that the whole predicts with: those are to learn from the labels.
-            student = replace(student, logits=self.predict(student))
-        return self._part(self._task).task_loss(student, batch)
+        if self._task is not None and self._task == self._prediction:
+            return self._part(self._task).task_loss(student, batch)
+        judged = self._judged(student)
+        if self._task is not None:
+            return self._part(self._task).task_loss(judged, batch)
+        return supervised_cross_entropy(judged.logits, batch["label"], batch["labelled"])
+
+    def _judged(self, student: Activations) -> Activations:
+        """The student with the logits that the whole predicts with, where a part brings its own: all others
+        are to teach those, and not a classifier whose answers nobody reads.
+
+        Made once for the supervised loss and the terms of a step, as a head may keep running statistics.
+        """
+        if self._prediction is None:
+            return student
+        if self._last is None or self._last[0] is not student:
+            self._last = student, replace(student, logits=self.predict(student))
+        return self._last[1]
 
     def predict(self, student: Activations) -> Tensor:
         return (
@@ -82,14 +97,20 @@ class Composition(Distiller):
 
 
 def build_distiller(
-    parts: tuple[Baseline, ...], context: Context, hyperparameters: Mapping[str, Any]
+    parts: tuple[Baseline, ...],
+    context: Context,
+    hyperparameters: Mapping[str, Any],
+    *,
+    labels_are_told: bool = True,
 ) -> Distiller:
     """The distiller of a baseline. Raises NotApplicable where a part can't work with these networks.
+
+    labels_are_told   whether the context's labels are those of training; if not, batches alone have them
 
     ValueError where its first stages are not as long as it told the plan.
     """
     for part in parts:
-        check_needs(part.distiller.needs, context)
+        check_needs(part.distiller.needs - (set() if labels_are_told else {"labels"}), context)
         check_view(part.distiller.second_view, context)
     if len({part.distiller.learns_from for part in parts} - {"trained"}) > 1:
         raise NotApplicable("its parts ask for different teachers")
@@ -121,6 +142,20 @@ def predicts_with_network(distiller: Distiller) -> bool:
     if isinstance(distiller, Composition):
         return all(predicts_with_network(part) for _, part in distiller.named_parts())
     return type(distiller).predict is Distiller.predict
+
+
+def predicting_buffers(distiller: Distiller) -> dict[str, Tensor]:
+    """The buffers that a head of the baseline's predicts with (running statistics, say), by their names in
+    the distiller; none where the network's own logits are the prediction."""
+    if predicts_with_network(distiller):
+        return {}
+    if not isinstance(distiller, Composition):
+        return dict(distiller.named_buffers())
+    return {
+        f"parts.{name}.{buffer}": x
+        for name, part in distiller.named_parts()
+        for buffer, x in predicting_buffers(part).items()
+    }
 
 
 def has_diagnostics(distiller: Distiller) -> bool:

@@ -172,7 +172,7 @@ def criterion(
         _no_network,
     )
     resolved = resolve_hyperparameters(parts, {}, _overrides(name, hyperparameters, registry))
-    distiller = build_distiller(parts, context, resolved)
+    distiller = build_distiller(parts, context, resolved, labels_are_told=train_labels is not None)
     stages = [stage.name for stage in distiller.first_stages()]
     if stages and not with_first_stages:
         raise NotApplicable(

@@ -15,7 +15,7 @@ from benchmark.evaluation.predictor import evaluating
 from benchmark.models import Network, build
 from benchmark.models.network import place
 from benchmark.seeds import RandomStream
-from benchmark.training.composition import predicts_with_network
+from benchmark.training.composition import predicting_buffers, predicts_with_network
 
 
 class Learner(nn.Module):
@@ -84,10 +84,12 @@ class Learner(nn.Module):
     def finished_weights(self) -> dict[str, Tensor]:
         """What is worth keeping when training is over: the student's state, the distiller's parameters.
 
-        The distiller's buffers (memory banks can be larger than the student) serve training alone.
+        The distiller's buffers (memory banks can be larger than the student) serve training alone, but for
+        those of a baseline that predicts by itself.
         """
         kept: dict[str, Tensor] = {f"network.{name}": x for name, x in self.network.state_dict().items()}
         kept.update((f"distiller.{name}", x) for name, x in self.distiller.named_parameters())
+        kept.update((f"distiller.{name}", x) for name, x in predicting_buffers(self.distiller).items())
         return kept
 
 

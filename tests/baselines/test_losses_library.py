@@ -418,6 +418,17 @@ def shown(**changes: Any) -> dict[str, Any]:
     return {"teacher": pair.teacher(), "student": pair.student(), **changes}
 
 
+@pytest.mark.parametrize("name", ["scratch", "label_smoothing", "kd"])
+@pytest.mark.parametrize("told", [{}, {"num_samples": 20}])
+def test_who_reads_the_labels_of_batches_alone_need_not_be_told_those_of_training(
+    name: str, told: dict[str, int]
+) -> None:
+    pair = TINY_PAIRS["alike"]
+    teacher, student = pair.teacher(), pair.student()
+    loss = losses.criterion(name, teacher=teacher, student=student, **told)
+    assert loss(teacher, student, torch.arange(len(student.logits)) % 5, progress=0.0) > 0
+
+
 def without_maps() -> Activations:
     full = TINY_PAIRS["alike"].student()
     return Activations(full.logits, full.embedding)
@@ -434,7 +445,6 @@ def without_maps() -> Activations:
         ("crd+kd", {"kd": {"temprature": 2.0}}, UserError, "unknown hyper-parameter of kd 'temprature'"),
         ("lckt", {"solver": "greedy"}, UserError, "choose one of ipot, sinkhorn, exact"),
         ("crd", {}, UserError, "give train_labels, or num_samples alone"),
-        ("label_smoothing", {}, UserError, "give train_labels"),
         ("crd", {"train_labels": [0] * 8}, NotApplicable, "no negatives"),
         ("crd", {"train_labels": [0, 1], "num_samples": 3}, UserError, "is 3, and train_labels has 2"),
         ("kd", {"num_classes": 7}, UserError, "num_classes is 7, and the student has 5 logits"),

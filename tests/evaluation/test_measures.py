@@ -81,6 +81,19 @@ def test_cost_counts_what_the_prediction_uses() -> None:
     assert own == Cost(everything - 6, macs)
 
 
+def test_a_frozen_head_is_paid_for_and_stays_frozen() -> None:
+    network = TinyNetwork(3, 6, 4)
+    network.modalities = ("rgb",)
+    context = Context(Shapes((6,), (8,)), Shapes((6,), (8,)), 6, 10, torch.zeros(10, dtype=torch.int64))
+    learner = Learner(network, OwnHead(context))
+    batch = {"rgb": torch.randn(5, 3, 8, 8)}
+    free = inference_cost(learner, batch)
+    learner.distiller.requires_grad_(False)
+    assert inference_cost(learner, batch) == free
+    assert not any(p.requires_grad for p in learner.distiller.parameters())
+    assert all(p.requires_grad for p in network.parameters())
+
+
 def test_the_supervised_loss_is_the_mean_over_labelled_samples_and_zero_without_any() -> None:
     logits, label = torch.randn(6, 4, requires_grad=True), torch.tensor([0, 1, 2, 3, 0, 1])
     labelled = torch.tensor([True, False, True, False, False, True])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 import torch
 
@@ -18,6 +20,8 @@ from benchmark import (
 from benchmark.planning.hyperparameters import learns_from, resolve_hyperparameters
 from benchmark.plugins import Registry
 from benchmark.training.composition import build_distiller, check_needs
+from benchmark.training.learner import Learner
+from tests.tiny_task import TinyNetwork
 
 SHAPES = Shapes((6,), (8,), ((4, 8, 8), (8, 4, 4), (8, 4, 4)))
 CONTEXT = Context(SHAPES, SHAPES, 6, 40, torch.arange(40) % 6)
@@ -84,6 +88,74 @@ def test_two_heads_of_their_own_do_not_compose() -> None:
     student = activations()
     built = build_distiller(one, CONTEXT, resolve_hyperparameters(one, {}, {}))
     assert built.predict(student).equal(student.logits * 2)
+
+
+class OwnHead(Distiller):
+    """Predicts with a head of its own, whose running statistics are a part of the prediction."""
+
+    def __init__(self, context: Context, **options: float):
+        super().__init__(context, **options)
+        self.head = torch.nn.Sequential(torch.nn.BatchNorm1d(8), torch.nn.Linear(8, 6))
+
+    def forward(self, teacher, student, batch, progress):
+        return {"own": self.head(student.embedding).square().mean()}
+
+    def predict(self, student):
+        return self.head(student.embedding)
+
+
+def own_head_and_kd() -> Distiller:
+    from benchmark.plugins import registry
+
+    if "own_head" not in registry.baselines:
+        baseline("own_head", title="Own head")(OwnHead)
+    parts = registry.parts("own_head+kd")
+    return build_distiller(parts, CONTEXT, resolve_hyperparameters(parts, {}, {}))
+
+
+def test_where_a_part_predicts_the_others_teach_its_predictions() -> None:
+    together = own_head_and_kd()
+    teacher, student, batch = activations(), activations(), batch_of()
+    shown = student.map(lambda x: x.detach().requires_grad_())
+    terms = together(teacher, shown, batch, HERE)
+    kd = next(value for name, value in terms.items() if name != "own")
+    kd.backward()
+    assert shown.logits.grad is None  # nobody is judged by the network's own classifier
+    assert shown.embedding.grad is not None
+    assert all(p.grad is not None for p in together.parameters())
+
+
+def test_a_head_sees_the_batch_once_for_supervised_loss_and_terms_of_others() -> None:
+    together = own_head_and_kd()
+    (count,) = (x for name, x in together.named_buffers() if name.endswith("num_batches_tracked"))
+    student, batch = activations(), batch_of()
+    together.task_loss(student, batch)
+    together(activations(), student, batch, HERE)
+    assert count == 2  # that, and the part's own term
+    copy.deepcopy(together)  # no graph is kept
+
+
+def test_finished_weights_give_the_predictions_of_a_head_of_its_own() -> None:
+    together, student = own_head_and_kd(), activations()
+    for _ in range(3):
+        together(activations(), student, batch_of(), HERE)
+    network = TinyNetwork(3, 6, 4)
+    kept = Learner(network, together).finished_weights()
+    assert {name for name in kept if name.startswith("distiller.") and "running" in name} == {
+        f"distiller.parts.own_head.head.0.running_{each}" for each in ("mean", "var")
+    }
+    other = Learner(TinyNetwork(3, 6, 4), own_head_and_kd())
+    other.load_state_dict(kept, strict=False)
+    together.eval()
+    other.eval()
+    assert other.distiller.predict(student).equal(together.predict(student))
+
+
+def test_values_published_for_a_composition_hold_in_whatever_order_it_is_typed(registry: Registry) -> None:
+    published = {"crd+kd": PublishedSettings({"kd.weight": 3.0}, "a paper")}
+    for name in ("crd+kd", "kd+crd"):
+        assert resolve_hyperparameters(registry.parts(name), published, {})["kd.weight"] == 3.0
+    assert resolve_hyperparameters(registry.parts("kd"), published, {})["weight"] == 0.9
 
 
 def test_a_composition_has_the_teacher_that_its_part_asks_for(registry: Registry) -> None:
