@@ -8,16 +8,16 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
-from benchmark.writing import whole
+from benchmark.writing import write_whole
 
 
 def save_weights(state: Mapping[str, Tensor], file: Path) -> None:
-    """Writes a state dict to `file`: whole or not at all."""
-    with whole(file) as temporary:
-        save_file({name: value.detach().cpu().contiguous() for name, value in state.items()}, temporary)
+    """Writes a state dict to `file`: whole or not at all. Raises OSError, as `save_file` on a full disk would
+    not."""
+    write_whole(file, save({name: value.detach().cpu().contiguous() for name, value in state.items()}))
 
 
 def load_weights(module: nn.Module, file: Path) -> bool:

@@ -121,12 +121,16 @@ def before(file: Path) -> Path:
 
 
 def _write(file: Path, content: Mapping[str, Any]) -> None:
-    """Writes a snapshot, its digest behind it, whole or not at all; the last one becomes the one before."""
+    """Writes a snapshot, its digest behind it, whole or not at all; the last one becomes the one before.
+
+    It is in memory once more meanwhile: where torch writes to a disk by itself, a full one is no OSError.
+    """
+    body = io.BytesIO()
+    torch.save(content, body)
     with whole(file) as temporary:
-        torch.save(content, temporary)
-        with temporary.open("r+b") as stream:
-            digest = hashlib.file_digest(stream, _digest).digest()
-            stream.write(digest)
+        with temporary.open("wb") as stream:
+            stream.write(body.getbuffer())
+            stream.write(_digest(body.getbuffer()).digest())
         if file.is_file():
             file.replace(before(file))
 

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import errno
+import resource
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,9 +14,10 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from benchmark import Distiller, baseline, models
+from benchmark import Distiller, Stage, baseline, models
 from benchmark.running.store import RunFolder
 from benchmark.training import snapshots
+from benchmark.training.checkpoint import save_weights
 from tests.command import numbers, records, run
 from tests.tiny_task import TinyNetwork
 from tests.training.test_law_of_the_cohort import weights_and_numbers
@@ -136,6 +141,81 @@ def test_snapshots_that_can_not_be_written_are_done_without(
     told = capsys.readouterr().out.replace("\n", " ")
     assert told.count("snapshot.pt can't be written (No space left on device)") == 2, "teacher, cohort"
     assert weights_and_numbers(tmp_path / "whole") == weights_and_numbers(tmp_path / "hurt")
+
+
+@contextmanager
+def files_limited(size: int) -> Iterator[None]:
+    """The system itself lets no file of this process grow beyond so many bytes."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@pytest.mark.parametrize("write", ["weights", "snapshot"])
+def test_what_the_system_refuses_to_write_is_an_os_error_and_leaves_the_file_before(
+    write: str, tmp_path: Path
+) -> None:
+    file = tmp_path / write
+    file.write_bytes(b"before")
+    content = {"x": torch.zeros(100_000)}
+    with files_limited(65536), pytest.raises(OSError, match="File too large"):
+        save_weights(content, file) if write == "weights" else snapshots._write(file, content)
+    assert file.read_bytes() == b"before"
+    assert list(tmp_path.iterdir()) == [file]
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of four megabytes; the test is skipped where this user may not mount one."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(place)]
+    try:
+        subprocess.run(mount, check=True, capture_output=True, timeout=20)
+    except (OSError, subprocess.SubprocessError):
+        pytest.skip("no file system can be mounted here")
+    yield place
+    subprocess.run(["umount", "--lazy", str(place)], check=True, timeout=20)
+
+
+def test_a_disk_that_is_full_in_a_first_stage_fails_no_baseline_and_the_command_goes_on_later(
+    tmp_path: Path, small_disk: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ballast, wanted = small_disk / "ballast", False
+
+    def loss(teacher, student, batch, progress):
+        if wanted and not ballast.exists():
+            with suppress(OSError), ballast.open("wb", buffering=0) as stream:
+                while True:
+                    stream.write(bytes(4096))
+        return {"s": student.embedding.square().mean()}
+
+    @baseline("staged", title="Staged")
+    class Staged(Distiller):
+        @classmethod
+        def stage_shares(cls, hyperparameters):
+            return (0.5,)
+
+        def first_stages(self):
+            return (Stage("first", 0.5, loss, trains_student=True),)
+
+    names = ("scratch", "staged")
+    assert run(tmp_path / "whole", baselines=names) == 0
+    wanted = True
+    capsys.readouterr()
+    assert run(small_disk, "--snapshot-minutes", "0", baselines=names) == 2
+    told = capsys.readouterr()
+    assert "snapshot.pt can't be written (No space left on device)" in told.out.replace("\n", " ")
+    assert "No space left on device; make room and start the same command again" in told.err.replace(
+        "\n", " "
+    )
+    wanted = False
+    ballast.unlink()
+    assert run(small_disk, baselines=names) == 0
+    assert weights_and_numbers(tmp_path / "whole") == weights_and_numbers(small_disk)
 
 
 def scribbler(name: str, change) -> None:
