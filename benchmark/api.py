@@ -84,7 +84,7 @@ def train(settings: Settings, console: Console) -> list[str]:
             performer = _elsewhere(settings, ledger, display) or executor
             if plan.tuning:
                 performer.execute(own_first(plan.tuning, *settings.shard_of()))
-                chosen = chosen_settings(plan.tuning, ledger)
+                chosen = chosen_settings(plan.tuning, ledger, display.say)
                 cohorts = tuple(tuned(cohort, chosen) for cohort in cohorts)
             performer.execute(shard(cohorts, *settings.shard_of()))
         return performer.failures

@@ -223,10 +223,12 @@ class Trial:
     """What a trial of tuning adds: which configuration it is (0: the default one) and how it went.
 
     validation   the primary metric after each epoch
+    trials       how many of its baseline it was halved among; None in records that are older than it
     """
 
     number: int = 0
     validation: tuple[float | None, ...] = ()
+    trials: int | None = None
 
 
 @dataclass(frozen=True)

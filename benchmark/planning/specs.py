@@ -140,8 +140,8 @@ class RunSpec:
     recipe            what every run of its comparison trains by
     hyperparameters   all of them, resolved; `own_recipe.FIELD` where this baseline departs from the recipe
     stage_epochs      how long its first stages train, before the epochs of the recipe
-    tuning            where its hyper-parameters come from; `trial` numbers those of a trial, `selection` says
-                      how those of a tuned run were chosen
+    tuning            where its hyper-parameters come from; `trial` numbers those of a trial, out of `trials`
+                      (not in the id), `selection` says how those of a tuned run were chosen
     batch_parts       into how many parts a batch falls for the statistics of batch norms
     overrides         what the user changed of them and of the recipes, as records show it; not in the id,
                       which holds the resolved values
@@ -160,6 +160,7 @@ class RunSpec:
     overrides: dict[str, Any] = field(default_factory=dict)
     tuning: records.Tuning = "default"
     trial: int = 0
+    trials: int = 0
     selection: records.Selection | None = None
     batch_parts: int = 1
 

@@ -100,7 +100,7 @@ def trials_of(run: RunSpec, parts: tuple[Baseline, ...], count: int) -> Iterator
     space = search_space(parts, run.hyperparameters, run.recipe, run.overrides)
     for number, values in enumerate(configurations(space, run.hyperparameters, count)):
         changed = run.hyperparameters | values
-        yield replace(run, seed=SEED, hyperparameters=changed, tuning="trial", trial=number)
+        yield replace(run, seed=SEED, hyperparameters=changed, tuning="trial", trial=number, trials=count)
 
 
 Winner = tuple[Selection, Mapping[str, Any]]

@@ -16,7 +16,7 @@ from benchmark.planning.specs import CohortSpec, RunSpec
 from benchmark.plugins import Registry
 from benchmark.ranks import Fabric
 from benchmark.running.display import PlainDisplay
-from benchmark.running.ledger import code_checksum
+from benchmark.running.ledger import snapshot_identity
 from benchmark.running.recording import make_record
 from benchmark.running.store import RunFolder
 from benchmark.running.teachers import Teachers
@@ -73,7 +73,7 @@ class Trainer:
             torch.cuda.reset_peak_memory_stats(self.fabric.device)
         snapshots = Snapshots(
             {run.name: folders[run.name].snapshot for run in runs},
-            {run.name: f"{run.id} {code_checksum(run, self._registry)}" for run in runs},
+            {run.name: snapshot_identity(run, self._registry) for run in runs},
             self._snapshot_seconds,
             self._display.say,
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 
 from benchmark import records
@@ -37,7 +38,8 @@ class Ledger:
         )
 
     def record(self, run: RunSpec) -> records.Record | None:
-        """A run's record; None where it has none that is valid."""
+        """A run's record; None where it has none that is valid, and for a trial that was halved among another
+        number of them: which ones were stopped is a verdict among those."""
         if not run.id:
             return None
         folder = self.run_folder(run)
@@ -48,6 +50,12 @@ class Ledger:
             return None
         if record is None or record.id != run.id:
             return None
+        if record.trial is not None and record.trial.trials not in (None, run.trials):
+            return None
+        if run.selection and record.selection and record.selection.trials != run.selection.trials:
+            # Chosen among fewer or more since then, and alike: the same training.
+            record = replace(record, selection=run.selection)
+            records.write_record(folder.record, record)
         if record.status != "failed" and record.provenance.code_checksum != code_checksum(
             run, self._registry
         ):
@@ -105,6 +113,12 @@ def kept_together(runs: Iterable[RunSpec]) -> list[tuple[RunSpec, ...]]:
     for run in runs:
         groups.setdefault(run.baseline if run.tuning == "trial" else run.training_id, []).append(run)
     return [tuple(group) for group in groups.values()]
+
+
+def snapshot_identity(run: RunSpec, registry: Registry) -> str:
+    """What must agree for a snapshot of a run to be used; trials pass rungs among as many as they are."""
+    halved = f" of {run.trials}" if run.tuning == "trial" else ""
+    return f"{run.id} {code_checksum(run, registry)}{halved}"
 
 
 def code_checksum(run: RunSpec, registry: Registry) -> str:

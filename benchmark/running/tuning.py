@@ -6,7 +6,8 @@ Nothing here opens the test split for a student: a trial is judged on validation
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -39,11 +40,14 @@ from benchmark.training.snapshots import Snapshots
 from benchmark.writing import write_whole
 
 
-def chosen_settings(cohorts: Sequence[CohortSpec], ledger: Ledger) -> Chosen:
-    """What is chosen among the trials that are recorded, by `tuning_key`; kept in `tuned/`, too."""
+def chosen_settings(cohorts: Sequence[CohortSpec], ledger: Ledger, say: Callable[[str], None]) -> Chosen:
+    """What is chosen among the trials that are recorded, by `tuning_key`; kept in `tuned/`, too.
+
+    `say` is told of each baseline without a choice.
+    """
     chosen: dict[str, Winner] = {}
     for cohort in cohorts:
-        if own := _chosen(cohort, ledger):
+        if own := _chosen(cohort, ledger, say):
             _save(ledger.folder / "tuned", cohort, own)
         chosen |= {tuning_key(run): choice for run, choice in own}
     return chosen
@@ -80,7 +84,7 @@ def _file_name(cohort: CohortSpec) -> str:
     return plain_name("-".join(filter(None, words)))
 
 
-def _chosen(cohort: CohortSpec, ledger: Ledger) -> list[tuple[RunSpec, Winner]]:
+def _chosen(cohort: CohortSpec, ledger: Ledger, say: Callable[[str], None]) -> list[tuple[RunSpec, Winner]]:
     """For each baseline of which a trial got to the end: the chosen trial, and how it was chosen."""
     found = []
     for own in _by_baseline(cohort):
@@ -88,6 +92,13 @@ def _chosen(cohort: CohortSpec, ledger: Ledger) -> list[tuple[RunSpec, Winner]]:
         if ended and (selection := choose(ended)) is not None:
             best = next(run for run in own if run.trial == selection.number)
             found.append((best, (selection, best.hyperparameters)))
+        else:
+            statuses = Counter(record.status.replace("_", " ") for record in ended)
+            ends = ", ".join(f"{count} {status}" for status, count in statuses.items())
+            say(
+                f"{cohort.title}: no tuned runs of {own[0].baseline}, as none of its {len(own)} trials got "
+                f"to the end with a score on validation ({ends or 'none is recorded'})"
+            )
     return found
 
 
@@ -187,7 +198,7 @@ class Trials:
         for outcome in outcomes:
             name, folder = outcome.run.name, self._folders[outcome.run.name]
             if name not in self._ended:
-                outcome.trial = Trial(outcome.run.trial, validation_of(outcome.history))
+                outcome.trial = Trial(outcome.run.trial, validation_of(outcome.history), outcome.run.trials)
                 with self._trainer.kept_in(folder, outcome.run):
                     self._ended[name] = self._trainer.write(training, outcome, folder)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from pathlib import Path
 
 import pandas as pd
@@ -13,12 +14,16 @@ from safetensors.torch import load_file
 from benchmark import Distiller, baseline
 from benchmark.data.split_settings import SplitSettings
 from benchmark.data.splits import splits_of
-from benchmark.records import VALIDATION, Record
+from benchmark.planning.grid import make_plan
+from benchmark.plugins import Registry
+from benchmark.records import VALIDATION, Record, sealed
 from benchmark.reporting import compare
 from benchmark.running import store, tuning
+from benchmark.running.ledger import code_checksum, snapshot_identity
+from benchmark.settings import parse
 from benchmark.training import artifacts
 from benchmark.training import teacher as teachers
-from tests.command import outcome, records, run, trials
+from tests.command import numbers, outcome, records, run, trials
 from tests.tiny_task import TinyTask, tiny_data
 
 NAMES = ("scratch", "kd", "fitnet")
@@ -180,6 +185,67 @@ def test_recorded_trials_are_not_run_again(
     assert "trials, to epoch" not in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("counts", [(4, 2), (2, 4)], ids=["fewer", "more"])
+def test_another_number_of_trials_in_the_same_folder_chooses_as_in_a_fresh_one(
+    counts: tuple[int, int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ("--epochs", "4", "--validation", "0.3", "--seeds", "0")
+    for count in counts:
+        assert run(tmp_path / "used", "--tune", str(count), *options, baselines=("kd",)) == 0
+    assert run(tmp_path / "fresh", "--tune", str(counts[1]), *options, baselines=("kd",)) == 0
+    assert "no tuned runs" not in capsys.readouterr().out
+    used, fresh = trials(tmp_path / "used"), trials(tmp_path / "fresh")
+    for name, record in fresh.items():
+        assert outcome(used[name]) == outcome(record)
+    (record,) = tuned(tmp_path / "fresh").values()
+    assert record.selection is not None
+    assert record.selection.trials == counts[1]
+    same = [r for r in records(tmp_path / "used").values() if r.id == record.id]
+    assert [each.selection.trials for each in same if each.selection] == [counts[1]]
+    assert [numbers(each) for each in same] == [numbers(record)]
+    files = [next((tmp_path / side / "t" / "tuned").glob("*.yaml")) for side in ("used", "fresh")]
+    assert files[0].read_text() == files[1].read_text()
+
+
+def test_a_snapshot_of_a_trial_is_of_use_among_as_many_alone(tmp_path: Path, registry: Registry) -> None:
+    """Among others it may have passed a rung at which it would be stopped now."""
+    given = ("--tasks", "tiny_task", "--results-dir", str(tmp_path), "--baselines", "kd")
+    plans = [make_plan(parse([*given, *TUNE[2:], "--tune", count]), registry) for count in ("2", "4")]
+    first, second = (plan.tuning[0].runs[0] for plan in plans)
+    assert first.id == second.id
+    assert snapshot_identity(first, registry) != snapshot_identity(second, registry)
+    run = plans[0].cohorts[0].runs[0]
+    assert snapshot_identity(run, registry) == f"{run.id} {code_checksum(run, registry)}"
+
+
+def test_trials_that_do_not_tell_among_how_many_they_were_halved_count_as_they_are(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ("--tune", "2", "--epochs", "2", "--seeds", "0")
+    assert run(tmp_path, *options, baselines=("kd",)) == 0
+    for file in (tmp_path / "t" / "trials").glob("*/record.json"):
+        content = json.loads(file.read_text())
+        assert content["trial"].pop("trials") == 2
+        file.write_text(json.dumps(sealed(content)))
+    capsys.readouterr()
+    assert run(tmp_path, *options, baselines=("kd",)) == 0
+    assert "trials, to epoch" not in capsys.readouterr().out
+
+
+def test_a_baseline_without_a_choice_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    @baseline("explodes", title="Explodes")
+    class Explodes(Distiller):
+        def forward(self, teacher, student, batch, progress):
+            return {"explodes": student.logits.sum() * float("nan")}
+
+    options = ("--tune", "2", "--epochs", "2", "--seeds", "0")
+    assert run(tmp_path, *options, baselines=("kd", "explodes")) == 0
+    told = capsys.readouterr().out.replace("\n", " ")
+    line = "no tuned runs of explodes, as none of its 2 trials got to the end with a score on validation"
+    assert f"{line} (2 diverged)" in told
+    assert "no tuned runs of kd" not in told
+
+
 def test_a_damaged_record_of_a_trial_is_named_and_the_trial_repeated(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -300,7 +366,7 @@ def test_no_trial_opens_the_test_split(tmp_path: Path, monkeypatch: pytest.Monke
     for module in (corrupted, evaluation):
         monkeypatch.setattr(module, "open_test", _spy(module.open_test, opened))
 
-    def stop(cohorts, ledger):
+    def stop(*arguments):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(tuning, "chosen_settings", stop)
