@@ -68,11 +68,13 @@ def train(settings: Settings, console: Console) -> list[str]:
     from benchmark.running.followers import together
     from benchmark.running.ledger import Ledger
     from benchmark.running.local import make_executor
+    from benchmark.running.provenance import code
     from benchmark.running.sharding import own_first, shard
     from benchmark.running.store import check_writable
     from benchmark.running.tuning import chosen_settings
     from benchmark.training.materials import Workbench
 
+    code()
     with make_display(console) as display:
         workbench = Workbench(registry, storage_of(settings), display.say)
         executor = make_executor(settings, registry, display, workbench)

@@ -51,6 +51,9 @@ def work_for(origin: Origin) -> None:
 def code() -> tuple[str | None, bool | None]:
     """The git commit of the code and whether its tree was clean; (None, None) outside its own checkout.
 
+    As it was when first asked: a process that is to leave records asks when it has imported the code, as
+    another commit may be checked out before the first of them.
+
     An installed copy may lie in somebody else's repository (a virtual environment inside it): that one's
     commit says nothing of this code.
     """

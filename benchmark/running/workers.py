@@ -29,6 +29,7 @@ from benchmark.running.display import PlainDisplay, RemoteDisplay
 from benchmark.running.ledger import Ledger
 from benchmark.running.local import make_executor, without_teacher
 from benchmark.running.orders import ATTEMPTS, Done, Order, balanced, carry_out
+from benchmark.running.provenance import code
 from benchmark.running.teachers import is_kept
 from benchmark.settings import Settings
 
@@ -57,6 +58,7 @@ def serve(connection: Connection, settings: Settings, number: int) -> None:
 
 def _serve(connection: Connection, settings: Settings, number: int) -> None:
     torch.set_num_threads(own_threads(settings.jobs))
+    code()  # its own: it may have been started long after the command, in a dead one's place
     try:
         executor = make_executor(
             replace(settings, device=device_of(settings.device, number)),

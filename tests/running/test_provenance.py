@@ -1,0 +1,54 @@
+"""Where a record says that it comes from: the code that was run, and not what is checked out at its end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from benchmark import Distiller, baseline
+from benchmark.running import provenance, workers
+from benchmark.settings import parse
+from tests.command import records, run
+
+
+@pytest.fixture
+def check_out(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], None]]:
+    """Puts the code, which is at commit `old`, to another one."""
+    heads = ["old"]
+    answers = {"--show-toplevel": lambda: str(provenance.ROOT), "HEAD": lambda: heads[-1]}
+    monkeypatch.setattr(provenance, "_git", lambda *words: answers.get(words[1], str)())
+    provenance.code.cache_clear()
+    yield heads.append
+    provenance.code.cache_clear()
+
+
+def test_a_record_names_the_commit_that_its_command_began_with(
+    tmp_path: Path, check_out: Callable[[str], None]
+) -> None:
+    @baseline("overtaken", title="Overtaken")
+    class Overtaken(Distiller):
+        def __init__(self, context):
+            super().__init__(context)
+            check_out("new")
+
+    arguments = ("--teacher-checkpoint", str(tmp_path / "teacher.safetensors"))
+    assert run(tmp_path / "first") == 0
+    (weights,) = (tmp_path / "first" / "teachers").rglob("weights.safetensors")
+    weights.rename(tmp_path / "teacher.safetensors")
+    provenance.code.cache_clear()
+    assert run(tmp_path, *arguments, baselines=("overtaken",)) == 0  # no teacher's record is written before
+    assert [record.provenance.commit for record in records(tmp_path).values()] == ["old"]
+
+
+def test_a_worker_asks_when_it_begins_and_not_for_its_first_record(
+    tmp_path: Path, check_out: Callable[[str], None]
+) -> None:
+    class Parent:
+        def recv(self) -> None:
+            check_out("new")
+
+    settings = parse(["--device", "cpu", "--results-dir", str(tmp_path)])
+    workers._serve(Parent(), settings, 0)  # pyright: ignore[reportArgumentType]
+    assert provenance.origin().commit == "old"
