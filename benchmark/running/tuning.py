@@ -46,19 +46,23 @@ def chosen_settings(cohorts: Sequence[CohortSpec], ledger: Ledger, say: Callable
     `say` is told of each baseline without a choice.
     """
     chosen: dict[str, Winner] = {}
+    files: dict[str, list[CohortSpec]] = {}
     for cohort in cohorts:
-        if own := _chosen(cohort, ledger, say):
-            _save(ledger.folder / "tuned", cohort, own)
+        files.setdefault(_file_name(cohort), []).append(cohort)
+    for name, alike in files.items():
+        own = [each for cohort in alike for each in _chosen(cohort, ledger, say)]
+        if own:
+            _save(ledger.folder / "tuned" / f"{name}.yaml", alike[0].title, own)
         chosen |= {tuning_key(run): choice for run, choice in own}
     return chosen
 
 
-def _save(folder: Path, cohort: CohortSpec, chosen: list[tuple[RunSpec, Winner]]) -> None:
+def _save(file: Path, title: str, chosen: list[tuple[RunSpec, Winner]]) -> None:
     """The chosen settings as a file that --config takes; every value is written out."""
-    folder.mkdir(parents=True, exist_ok=True)
+    file.parent.mkdir(parents=True, exist_ok=True)
     first = chosen[0][1][0]
     lines = [
-        f"# {cohort.title}: the best of {first.trials} trials per baseline on {first.num_validation} "
+        f"# {title}: the best of {first.trials} trials per baseline on {first.num_validation} "
         "validation samples",
         *(["# so few that the choice is mostly noise"] if first.num_validation < FIRM_VALIDATION else []),
     ]
@@ -69,7 +73,7 @@ def _save(folder: Path, cohort: CohortSpec, chosen: list[tuple[RunSpec, Winner]]
     ]
     content = {"set": {run.baseline: dict(values) for run, (_, values) in chosen}}
     text = "\n".join(lines) + "\n" + yaml.safe_dump(content, sort_keys=False)
-    write_whole(folder / f"{_file_name(cohort)}.yaml", text.encode())
+    write_whole(file, text.encode())
 
 
 def _shown(score: float | None) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import torch
+import yaml
 from safetensors.torch import load_file
 
 from benchmark import Distiller, baseline
@@ -121,6 +122,21 @@ def test_the_settings_file_gives_the_tuned_numbers_again(whole: Path, tmp_path: 
         )
         assert again[name].results == record.results
         assert again[name].hyperparameters == record.hyperparameters
+
+
+def test_choices_of_baselines_with_teachers_of_their_own_are_kept_beside_the_others(tmp_path: Path) -> None:
+    names = ("kd", "self_distillation", "random_teacher")
+    assert run(tmp_path, "--tune", "2", "--epochs", "2", "--seeds", "0", baselines=names) == 0
+    files = sorted((tmp_path / "t" / "tuned").iterdir())
+    assert [each.name for each in files] == [
+        "stripes-tiny_big-tiny_small-trained-shared.yaml",
+        "stripes-tiny_big-tiny_small-untrained-shared.yaml",
+    ]
+    kept = {
+        name: values for each in files for name, values in yaml.safe_load(each.read_text())["set"].items()
+    }
+    assert kept == {name: record.hyperparameters for name, record in tuned(tmp_path).items()}
+    assert kept.keys() == set(names)
 
 
 def test_a_trial_is_the_same_in_smaller_company(whole: Path, tmp_path: Path) -> None:
