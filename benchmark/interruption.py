@@ -78,6 +78,15 @@ def signals_heard() -> Iterator[None]:
             signal.signal(signum, handler)
 
 
+def hear_once(signum: int, frame: FrameType | None) -> None:
+    """A handler for a process that another one ends: where both are sent a signal, it is told a second time.
+
+    Its first signal is heard as any other; that one is ignored from then on.
+    """
+    signal.signal(signum, signal.SIG_IGN)
+    _hear(signum, frame)
+
+
 def _hear(signum: int, frame: FrameType | None) -> None:
     if _State.waiting and _State.asked is None:
         _State.asked = signum

@@ -48,8 +48,9 @@ def send(connection: Connection, message: tuple[Any, ...]) -> None:
 def serve(connection: Connection, settings: Settings, number: int) -> None:
     """What a worker process does: one order after another, until it is told None."""
     with interruption.signals_heard():
-        # Ctrl-C reaches the parent too, which ends its workers by SIGTERM.
+        # Ctrl-C reaches the parent too, which ends its workers by SIGTERM, and so may a scheduler's SIGTERM.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.signal(signal.SIGTERM, interruption.hear_once)
         try:
             _serve(connection, settings, number)
         except interruption.Interrupted as stop:
@@ -126,12 +127,19 @@ class WorkerPool:
                 if order.runs:
                     self._display.grid(done, total)
         finally:
+            self._end()
+        self._ledger.sweep()
+
+    def _end(self) -> None:
+        """Tells the workers to stop; kills those that don't in time, and all at a second signal."""
+        try:
             for worker in self._workers:
                 worker.process.terminate()
             for worker in self._workers:
                 worker.process.join(PATIENCE)
+        finally:
+            for worker in self._workers:
                 worker.process.kill()
-        self._ledger.sweep()
 
     def _carried_out(self, pending: list[tuple[CohortSpec, tuple[RunSpec, ...]]]) -> Iterator[Order]:
         """Every order, as it is done: teachers first, each before whoever learns from it."""

@@ -3,22 +3,32 @@
 from __future__ import annotations
 
 import io
+import multiprocessing
+import os
+import signal
+import time
 from collections import Counter
+from contextlib import suppress
 from dataclasses import replace
+from multiprocessing.context import BaseContext
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from rich.console import Console
 
+from benchmark.cli import main
 from benchmark.planning.grid import make_plan
 from benchmark.plugins import Registry, load
+from benchmark.running import workers
 from benchmark.running.display import PlainDisplay
 from benchmark.running.ledger import Ledger
 from benchmark.running.local import make_executor
 from benchmark.running.orders import Order, balanced, parts_of
 from benchmark.running.workers import WorkerPool, device_of
 from benchmark.settings import parse
-from tests.command import BARE, TINY, TINY_TASK, begun, numbers, outcome, records, run, trials
+from tests.command import BARE, TINY, TINY_TASK, begun, forked, numbers, outcome, records, run, trials
+from tests.running.test_followers import children_of
 
 SETTINGS = [*TINY, *BARE]
 
@@ -168,6 +178,68 @@ def test_a_run_that_kills_its_process_is_found_and_costs_no_other(
     told = capsys.readouterr().out.splitlines()
     (line,) = (each for each in told if "deadly-seed0" in each and "failed" in each)
     assert "SIGKILL" in line
+
+
+SLEEPER = """
+import time
+from pathlib import Path
+from benchmark import Distiller, baseline
+
+
+@baseline("sleeper", title="Sleeper")
+class Sleeper(Distiller):
+    def forward(self, teacher, student, batch, progress):
+        if progress.step == 2:
+            Path(__file__).with_name("asleep").touch()
+            time.sleep({})
+        return {{"sleeper": student.logits.square().mean()}}
+"""
+
+
+def with_forked_workers(arguments: list[str]) -> int:
+    """The command; its workers begin at once."""
+    workers.multiprocessing = SimpleNamespace(  # pyright: ignore[reportAttributeAccessIssue]
+        get_context=lambda method: multiprocessing.get_context("fork")
+    )
+    return main(arguments)
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize(("signals", "sleeps"), [(1, 1), (2, 100)], ids=["one", "two"])
+def test_a_signal_to_all_processes_leaves_snapshots_and_a_second_one_does_not_wait(
+    signals: int, sleeps: float, tmp_path: Path, forks: BaseContext
+) -> None:
+    """The workers are told twice each time: by whoever sent it, and by the command that they work for."""
+    plugin, output, results = tmp_path / "sleeper.py", tmp_path / "told", tmp_path / "results"
+    plugin.write_text(SLEEPER.format(sleeps))
+    given = [
+        *TINY[:4],
+        str(plugin),
+        *TINY[4:],
+        *BARE,
+        "--results-dir",
+        str(results),
+        "--seeds",
+        "0",
+        "--jobs",
+        "2",
+    ]
+    process = forked(forks, output, with_forked_workers, [*given, "--baselines", "scratch", "sleeper"])
+    assert process.pid is not None
+    while not (tmp_path / "asleep").exists():
+        assert process.is_alive(), output.read_text()
+        time.sleep(0.02)
+    everyone = [*(child for child, _ in children_of(process.pid)), process.pid]
+    for each in everyone * signals:
+        with suppress(ProcessLookupError):
+            os.kill(each, signal.SIGTERM)
+        time.sleep(0.1)
+    process.join(60)
+    assert process.exitcode == 143, output.read_text()
+    kept = {file.parent.name for file in results.glob("t/runs/*/snapshot.pt")}
+    assert any("sleeper" in name for name in kept) == (signals == 1)
+    with pytest.raises(ProcessLookupError):
+        os.killpg(process.pid, 0)
 
 
 def test_what_can_not_be_meant_is_told_in_one_line_by_workers_too(
