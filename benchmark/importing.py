@@ -14,6 +14,7 @@ from types import FrameType, TracebackType
 from typing import Any
 
 from benchmark.errors import UserError, reason_of
+from benchmark.interruption import Interrupted
 from benchmark.program import program
 
 PATIENCE = 60.0
@@ -41,7 +42,8 @@ def guarded(action: Callable[[], Any], what: str, file: Path | None = None) -> N
     file   its source, of which the message names the line
 
     An import that has not come to an end after `PATIENCE` seconds is stopped. Only the main thread of a
-    system with alarms can do that; elsewhere a line names what is being waited for. Ctrl-C stays Ctrl-C.
+    system with alarms can do that; elsewhere a line names what is being waited for. Ctrl-C stays Ctrl-C, and
+    SIGTERM is nobody's fault.
     """
     seconds, watch = _patience(), _Watch()
     try:
@@ -49,6 +51,8 @@ def guarded(action: Callable[[], Any], what: str, file: Path | None = None) -> N
             action()
     except _Overdue:
         raise UserError(_overdue(what, seconds, watch.line)) from None
+    except Interrupted:
+        raise
     except BaseException as error:
         if isinstance(error, KeyboardInterrupt) and watch.interrupted:
             raise

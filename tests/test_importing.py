@@ -126,9 +126,12 @@ def test_a_plugin_that_exits_or_raises_at_import_is_one_line_and_exit_code_2(
     assert all(word in line for word in (str(file), *words)), line
 
 
-def test_ctrl_c_during_an_import_is_still_ctrl_c(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    text = f"import os, signal, time\nos.kill({os.getpid()}, signal.SIGINT)\ntime.sleep(5)\n"
-    assert main(["--tasks", "tiny_task", "--plugin", str(plugin(tmp_path, text)), "--dry-run"]) == 130
+@pytest.mark.parametrize(("signum", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_during_an_import_blames_no_plugin(
+    signum: int, code: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = f"import os, time\nos.kill({os.getpid()}, {int(signum)})\ntime.sleep(5)\n"
+    assert main(["--tasks", "tiny_task", "--plugin", str(plugin(tmp_path, text)), "--dry-run"]) == code
     assert "interrupted" in capsys.readouterr().err
 
 
