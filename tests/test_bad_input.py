@@ -36,6 +36,18 @@ def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
         (["--tasks", "tiny_task", "--set", "recipe.schedule=step"], ["recipe.schedule=step", "steps"]),
         (["--tasks", "tiny_task", "--set", "recipe.milestones=[2]"], ["milestones", "0 to 1"]),
         (["--tasks", "tiny_task", "--set", "recipe.momentum=7"], ["momentum", "7"]),
+        (
+            ["--tasks", "tiny_task", "--set", "recipe.nesterov=true", "recipe.momentum=0"],
+            ["--set recipe.nesterov=True recipe.momentum=0.0: ", "give nesterov=false"],
+        ),
+        (
+            ["--tasks", "tiny_task", "--set", "teacher_recipe.nesterov=true", "teacher_recipe.momentum=0"],
+            ["--set teacher_recipe.nesterov=True teacher_recipe.momentum=0.0: ", "give nesterov=false"],
+        ),
+        (
+            ["--tasks", "tiny_task", "--set", "kd.own_recipe.nesterov=true", "kd.own_recipe.momentum=0"],
+            ["--set kd.own_recipe.nesterov=True kd.own_recipe.momentum=0.0: ", "give nesterov=false"],
+        ),
         (["--tasks", "tiny_task", "--set", "recipe.decay=[1"], ["recipe.decay=[1", "can't be read"]),
         (["--tasks", "tiny_task", "--train-samples", "9999"], ["--train-samples 9999", "only 240"]),
         (["--epochs", "0"], ["--epochs 0"]),

@@ -67,6 +67,8 @@ class Recipe:
             if not _is_number(value) or not low <= value <= high:
                 raise ValueError(f"{name} of a recipe is {value!r}: give a number from {low:g} to {high:g}")
             object.__setattr__(self, name, float(value))  # 0 and 0.0 are one recipe, and one id
+        if self.optimizer == "sgd" and self.nesterov and not self.momentum:
+            raise ValueError("momentum of a recipe is 0, and nesterov is true: give nesterov=false")
         rate = self.first_stage_rate
         if rate is not None:
             if not _is_number(rate) or rate < 0:

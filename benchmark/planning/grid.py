@@ -210,7 +210,7 @@ class PairPlanner:
             batch_size = self.choice.preset.batch_size
         given = {"epochs": asked, "batch_size": batch_size}
         recipe = replace(recipe, **{name: value for name, value in given.items() if value is not None})
-        return replace(recipe, **self.overrides.of_recipe(prefix))
+        return self.overrides.changed(prefix, recipe)
 
     def _teacher(self, kind: LearnsFrom, seed: int) -> TeacherSpec:
         pair, settings, data = self.pair, self.settings, self.data
@@ -240,6 +240,7 @@ class PairPlanner:
         )
 
     def _run(self, name: str, seed: int, teacher: TeacherSpec, recipe: Recipe, registry: Registry) -> RunSpec:
+        self.overrides.check_own_recipe(name, recipe)
         parts = registry.parts(name)
         hyperparameters = resolve_hyperparameters(
             parts, self.pair.hyperparameters, self.overrides.of_baseline(name)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import typing
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,6 +34,10 @@ class Overrides:
         """The overridden fields of "recipe" or "teacher_recipe"."""
         return {field: value for (who, field), value in self.values.items() if who == owner}
 
+    def changed(self, owner: str, recipe: Recipe) -> Recipe:
+        """The recipe with the overridden fields. Raises UserError where no training could have it."""
+        return _changed(recipe, f"{owner}.", self.of_recipe(owner))
+
     def of_baseline(self, name: str) -> dict[str, Any]:
         """The overridden hyper-parameters of a baseline; a composition inherits those of its parts.
 
@@ -48,6 +53,12 @@ class Overrides:
         }
         return inherited | self.of_recipe(name)
 
+    def check_own_recipe(self, name: str, recipe: Recipe) -> None:
+        """Raises UserError where a baseline's own fields make a recipe that no training could have."""
+        own = self.of_baseline(name).items()
+        fields = {n.removeprefix(OWN_RECIPE): value for n, value in own if n.startswith(OWN_RECIPE)}
+        _changed(recipe, f"{name}.{OWN_RECIPE}", fields)
+
     def reaching(self, name: str) -> dict[str, Any]:
         """Every override that reaches a baseline: its own, then `recipe.FIELD` and `teacher_recipe.FIELD`.
 
@@ -57,6 +68,14 @@ class Overrides:
         recipes = {f"{who}.{field}": value for (who, field), value in self.values.items() if who in RECIPES}
         found = [*sorted(own.items()), *sorted(recipes.items())]
         return {name: list(value) if isinstance(value, tuple) else value for name, value in found}
+
+
+def _changed(recipe: Recipe, prefix: str, fields: Mapping[str, Any]) -> Recipe:
+    try:
+        return dataclasses.replace(recipe, **fields)
+    except ValueError as error:
+        entries = " ".join(f"{prefix}{field}={value}" for field, value in fields.items())
+        raise UserError(f"--set {entries}: {error}") from error
 
 
 def parse_overrides(entries: tuple[str, ...], registry: Registry) -> Overrides:
