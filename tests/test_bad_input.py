@@ -26,6 +26,7 @@ def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
         (["--tasks", "tiny_tusk"], ["task", "tiny_tusk", "tiny_task"]),
         (["--tasks", "tiny_task", "--datasets", "strips"], ["dataset", "strips", "stripes"]),
         (["--tasks", "tiny_task", "--pairs", "tiny_big-tiny_smal"], ["pair", "tiny_big-tiny_small"]),
+        (["--tasks", "tiny_senses", "--folds", "first", "secnd"], ["fold", "secnd", "did you mean second"]),
         (["--tasks", "tiny_task", "--baselines", "crdd"], ["baseline", "crdd", "did you mean", "crd"]),
         (["--tasks", "tiny_task", "--baselines", "kd+kd"], ["kd+kd", "itself"]),
         (["--tasks", "tiny_task", "--set", "kd.temprature=1"], ["temprature", "temperature"]),

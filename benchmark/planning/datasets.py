@@ -45,6 +45,9 @@ def dataset_choices(settings: Settings, registry: Registry) -> list[DatasetChoic
         for name in chosen:
             for fold in _folds(settings, name, cards[name]):
                 choices.append(DatasetChoice(task, name, cards[name], preset, name in preset.datasets, fold))
+    for pattern in settings.folds:
+        if not any(fnmatchcase(choice.fold, pattern) for choice in choices):
+            raise unknown("fold", pattern, {fold for choice in choices for fold in choice.card.folds})
     return choices
 
 
