@@ -9,7 +9,7 @@ from rich.console import Console
 
 import benchmark
 from benchmark import api
-from benchmark.errors import RanksApart, UserError
+from benchmark.errors import RanksApart, UserError, told_of_file
 from benchmark.interruption import Interrupted, signals_heard
 from benchmark.program import INSTALLED, command, program
 from benchmark.settings import Settings, parse
@@ -31,6 +31,9 @@ def main(arguments: list[str] | None = None) -> int:
             return _run(parse(arguments), console)
     except UserError as error:
         tell(errors, f"{program()}: {error}")
+        return 2
+    except OSError as error:
+        tell(errors, f"{program()}: {told_of_file(error)}")
         return 2
     except RanksApart as error:
         tell(errors, f"{program()}: {error}")
@@ -82,8 +85,10 @@ def _submit(settings: Settings, console: Console) -> None:
     """Plans, so that what can't be meant is told now; then writes the array, and submits it where it can."""
     from benchmark.clusters.slurm import submit, write_array
     from benchmark.planning.grid import make_plan
+    from benchmark.running.store import check_writable
 
     say = partial(tell, console)
+    check_writable(settings.folder)
     make_plan(settings, api.load_plugins(settings), say)
     script = write_array(settings)
     answer = submit(script)

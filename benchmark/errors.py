@@ -59,15 +59,31 @@ class DiskFull(UserError):
         )
 
 
+def means_full_disk(error: OSError) -> bool:
+    """Whether nothing more can be written."""
+    return error.errno in (errno.ENOSPC, errno.EDQUOT)
+
+
 @contextmanager
 def disk_full_told() -> Iterator[None]:
     """Raises DiskFull for the OSErrors of the body that mean it; others pass as they are."""
     try:
         yield
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        if means_full_disk(error):
             raise DiskFull(error) from error
         raise
+
+
+def told_of_file(error: OSError) -> UserError:
+    """The line on a file or folder that the system does not let be read or written."""
+    if means_full_disk(error):
+        return DiskFull(error)
+    place = f"{error.filename}: " if error.filename else ""
+    return UserError(
+        f"{place}{error.strerror or reason_of(error)}; mend that and start the same command again: it goes "
+        "on from what is recorded"
+    )
 
 
 def unknown(kind: str, name: str, known: Iterable[str]) -> UserError:

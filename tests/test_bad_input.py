@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 
 import pytest
 
 from benchmark.cli import main
+from benchmark.planning.hyperparameters import learns_from
+from benchmark.plugins import Registry
+from tests.command import BARE, TINY
 from tests.test_cli import PLUGIN
 
 
@@ -56,6 +60,7 @@ def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
         (["--seeds", "1", "1"], ["--seeds 1 1"]),
         (["--name", "a/b"], ["--name a/b"]),
         (["--device", "tpu"], ["--device tpu", "auto, cpu"]),
+        (["--tasks", "tiny_task", "--device", "cuda:²"], ["--device cuda:²", "cuda:N"]),
         (["--list", "--dry-run"], ["--list", "--dry-run"]),
         (
             ["--teacher-checkpoint", "t.pth", "--teacher-epochs", "3"],
@@ -138,6 +143,51 @@ def test_an_unwritable_results_folder_is_refused_before_anything_is_computed(
     (tmp_path / "file").write_text("")
     line = refused(capsys, "--tasks", "tiny_task", "--results-dir", str(tmp_path / "file"))
     assert "--results-dir" in line
+
+
+@pytest.mark.parametrize(
+    ("obstacle", "more"),
+    [("runs", ()), ("runs", ("--jobs", "2")), ("trials", ("--tune", "2")), ("tuned", ("--tune", "2"))],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else value,
+)
+@pytest.mark.usefixtures("quick_workers")
+def test_a_file_in_the_place_of_a_folder_is_named(
+    obstacle: str, more: tuple[str, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "t").mkdir()
+    (tmp_path / "t" / obstacle).touch()
+    line = refused(capsys, *TINY, *BARE, "--results-dir", str(tmp_path), "--baselines", "scratch", *more)
+    assert f"{tmp_path / 't' / obstacle}: File exists; " in line
+
+
+def test_a_disk_that_is_full_is_told_wherever_that_shows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def full(file, content):
+        raise OSError(errno.ENOSPC, "No space left on device", str(file))
+
+    monkeypatch.setattr("benchmark.running.tuning.write_whole", full)
+    given = ("--results-dir", str(tmp_path), "--baselines", "scratch", "--tune", "2", "--epochs", "1")
+    line = refused(capsys, *TINY, *BARE, *given)
+    assert ".yaml: No space left on device; make room and start the same command again" in line
+
+
+def test_slurm_is_not_asked_where_nothing_can_be_written(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").touch()
+    given = ("--executor", "slurm", "--results-dir", str(tmp_path / "file" / "x"))
+    assert "give another --results-dir" in refused(capsys, "--tasks", "tiny_task", *given)
+
+
+def test_a_composition_of_more_than_a_folder_can_be_named_is_refused_when_planned(
+    registry: Registry, capsys: pytest.CaptureFixture[str]
+) -> None:
+    names = [b.name for b in registry.baselines.values() if learns_from((b,)) == "trained"]
+    together = "+".join(names[:60])
+    assert len(together) > 255
+    line = refused(capsys, "--tasks", "tiny_task", "--baselines", together, "--dry-run")
+    assert "compose fewer baselines" in line
 
 
 def test_a_report_without_records_says_how_to_get_some(

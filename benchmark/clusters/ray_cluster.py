@@ -25,7 +25,7 @@ from benchmark.clusters.ray_connection import (
     share_of_a_task,
 )
 from benchmark.clusters.ray_tasks import RESULTS, Errand, Parcel, packed, train, unpack
-from benchmark.errors import UserError
+from benchmark.errors import UserError, told_of_file
 from benchmark.merge import merge
 from benchmark.planning.specs import CohortSpec, RunSpec
 from benchmark.running.display import PlainDisplay
@@ -156,6 +156,8 @@ class RayExecutor:
         except ray.exceptions.RayTaskError as error:
             if isinstance(error.cause, UserError):
                 raise UserError(str(error.cause)) from error
+            if isinstance(error.cause, OSError):
+                raise told_of_file(error.cause) from error
             raise RuntimeError(f"in a task of the cluster: {error}") from error
         except ray.exceptions.RayError as loss:
             cause = next(iter(str(loss).splitlines()), type(loss).__name__)

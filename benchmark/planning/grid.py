@@ -32,6 +32,9 @@ from benchmark.planning.tuning import SEED, trials_of
 from benchmark.plugins import Registry
 from benchmark.settings import Settings
 
+LONGEST_NAME = 255 - len(".lock")
+"""Bytes of a folder's name on common file systems, where that of its lock stands beside it."""
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -100,7 +103,19 @@ def make_plan(
                 if settings.tune and split.split_seed == settings.split_seeds[0]:
                     tuning += planner.trials(wanted, registry)
     check_checkpoint(settings.teacher_checkpoint, cohorts, known)
+    _check_folders([*cohorts, *tuning])
     return Plan(tuple(cohorts), tuple(missing), tuple(tuning))
+
+
+def _check_folders(cohorts: list[CohortSpec]) -> None:
+    """Raises UserError for a run or a teacher whose folder could not have its name."""
+    for cohort in cohorts:
+        for slug in (cohort.teacher.slug, *(run.slug for run in cohort.runs)):
+            if (size := len(slug.encode())) > LONGEST_NAME:
+                raise UserError(
+                    f"{slug}: no folder can have this name, with {size} bytes of at most {LONGEST_NAME}: "
+                    "compose fewer baselines, or give the architectures of the pair shorter names"
+                )
 
 
 def storage_of(settings: Settings) -> Storage:

@@ -22,7 +22,7 @@ from typing import Any
 import torch
 
 from benchmark import interruption, plugins
-from benchmark.errors import UserError
+from benchmark.errors import UserError, told_of_file
 from benchmark.planning.specs import CohortSpec, RunSpec
 from benchmark.running.device import crowding
 from benchmark.running.display import PlainDisplay, RemoteDisplay
@@ -72,6 +72,8 @@ def _serve(connection: Connection, settings: Settings, number: int) -> None:
         pass
     except UserError as error:
         send(connection, ("refused", str(error)))
+    except OSError as error:
+        send(connection, ("refused", str(told_of_file(error))))
     except Exception:
         send(connection, ("broken", traceback.format_exc()))
 
