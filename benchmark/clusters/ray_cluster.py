@@ -23,6 +23,7 @@ from benchmark.clusters.ray_connection import (
     import_ray,
     seen_by_all,
     share_of_a_task,
+    shipped_plugins,
 )
 from benchmark.clusters.ray_tasks import RESULTS, Errand, Parcel, packed, train, unpack
 from benchmark.errors import UserError, told_of_file
@@ -221,7 +222,7 @@ def _for_tasks(settings: Settings) -> Settings:
     """The settings with paths as they are on every node: plugins were shipped to where tasks start."""
     return replace(
         settings,
-        plugin=tuple(Path(file.name) for file in settings.plugin),
+        plugin=tuple(shipped_plugins(settings.plugin).values()),
         data_dir=None if settings.data_dir is None else settings.data_dir.resolve(),
         jobs=1,
     )

@@ -7,7 +7,8 @@ import os
 import shutil
 import socket
 import tempfile
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -82,11 +83,25 @@ def _no_cluster(address: str, error: Exception) -> UserError:
     )
 
 
+def shipped_plugins(files: Iterable[Path]) -> dict[Path, Path]:
+    """Each file of the user's plugins, and where it stands on every node, from where tasks start.
+
+    Two of one name stand in folders of their own.
+    """
+    files = dict.fromkeys(file.resolve() for file in files)
+    names = Counter(file.name for file in files)
+    return {
+        file: Path(file.name) if names[file.name] == 1 else Path(str(number), file.name)
+        for number, file in enumerate(files, start=1)
+    }
+
+
 def _ship(settings: Settings, place: Path) -> None:
     """Puts what every node needs into a folder: the user's plugins, and a checkout's code (an installed copy
     is on the nodes already)."""
-    for file in settings.plugin:
-        shutil.copy(file, place)
+    for file, shipped in shipped_plugins(settings.plugin).items():
+        (place / shipped).parent.mkdir(exist_ok=True)
+        shutil.copy(file, place / shipped)
     if (ROOT / CHECKOUT).exists():
         for name in CODE:
             shutil.copytree(ROOT / name, place / name, ignore=shutil.ignore_patterns("__pycache__"))
