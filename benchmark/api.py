@@ -74,7 +74,7 @@ def train(settings: Settings, console: Console) -> list[str]:
     from benchmark.running.tuning import chosen_settings
     from benchmark.training.materials import Workbench
 
-    code()
+    code()  # asked now: another commit may be checked out before the first record
     with make_display(console) as display:
         workbench = Workbench(registry, storage_of(settings), display.say)
         executor = make_executor(settings, registry, display, workbench)
