@@ -18,9 +18,10 @@ from benchmark.records import Measurements, Provenance, write_record
 from benchmark.reporting import report
 from benchmark.reporting.figures import Saved, comparison
 from benchmark.reporting.figures.drawing import Drawing
+from benchmark.reporting.grouping import task_blocks
 from benchmark.reporting.page import write_page
 from benchmark.reporting.page.citations import papers, suite_bibtex
-from benchmark.reporting.page.details import compact_json
+from benchmark.reporting.page.details import compact_json, row_detail
 from benchmark.reporting.page.pictures import pictures
 from benchmark.reporting.probes import probe_tables
 from benchmark.reporting.results import Results
@@ -246,6 +247,29 @@ def test_the_policy_names_the_checksum_of_the_one_script(page):
     checksum = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     policy = next(a["content"] for a in tree.all("meta") if a.get("http-equiv"))
     assert f"script-src 'sha256-{checksum}'" in policy
+
+
+def test_the_detail_of_a_row_over_several_teachers_names_that_of_each_run():
+    records = [
+        altered(
+            make_record("kd", seed, teacher_seed=teacher),
+            teacher={"id": f"t{teacher}", "checksum": f"{teacher}"},
+        )
+        for teacher in (0, 1)
+        for seed in (0, 1)
+    ]
+    (block,) = task_blocks(records)["compression"]
+    (row,) = block.students
+    detail = row_detail(row, block.metrics)
+    assert detail["results"]["header"][:3] == ["teacher seed", "seed", "status"]
+    assert [line[:2] for line in detail["results"]["lines"]] == [
+        ["0", "0"],
+        ["0", "1"],
+        ["1", "0"],
+        ["1", "1"],
+    ]
+    shared = {title: dict(entries) for title, entries in detail["shared"]}
+    assert shared["Condition"]["teacher seed"] == "0, 1"
 
 
 def test_the_detail_of_a_run_holds_its_configuration_results_and_command(page):
