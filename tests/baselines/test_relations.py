@@ -132,6 +132,20 @@ def test_infonce_of_other_samples_takes_no_notice_of_classes(context, tiny):
     assert values[1] > values[0]
 
 
+@pytest.mark.parametrize("kind", ["other_classes", "other_samples"])
+def test_a_sample_that_stands_in_a_batch_twice_is_no_negative_of_itself_in_infonce(kind, context, tiny):
+    distiller = InfoNCE(context, negatives_from=kind, weight=1.0)
+    teacher, student = (each.map(lambda x: torch.cat([x, x])) for each in (tiny.teacher(), tiny.student()))
+    batch = {name: torch.cat([each, each]) for name, each in tiny.batch().items()}
+    batch["labelled"] = torch.zeros(16, dtype=torch.bool)
+    found = distiller(teacher, student, batch, tiny.progress)["infonce"]
+    ours, theirs = distiller.embed_student(student.embedding), distiller.embed_teacher(teacher.embedding)
+    powers = (ours @ theirs.T / distiller.temperature)[:8, :8].exp()
+    others = powers - powers.diag().diag()  # each of them stands there twice
+    expected = [(1 + 2 * others.sum(side) / powers.diag()).log().mean() for side in (0, 1)]
+    torch.testing.assert_close(found, expected[0] + expected[1])
+
+
 def test_mad_is_sp_where_the_teacher_is_equally_unsure_and_minds_only_whom_it_is_unsure_of():
     student, teacher = torch.randn(6, 4, 3, 3), torch.randn(6, 7, 3, 3)
     even = mad_loss(student, teacher, torch.zeros(6, 5))
