@@ -79,6 +79,14 @@ def test_a_right_angle_and_equal_distances_are_read_off_a_square():
     assert matrix.sum().item() / 12 == pytest.approx(1)
 
 
+@pytest.mark.parametrize("loss", [distance_loss, angle_loss, cc_loss])
+def test_a_batch_of_one_has_no_relations(loss):
+    ours, theirs = torch.randn(1, 8).requires_grad_(), torch.randn(1, 8)
+    value = loss(ours, theirs)
+    assert value == 0
+    assert not torch.autograd.grad(value, ours)[0].any()
+
+
 def test_congruence_couples_neighbours_of_the_batch_only():
     theirs = torch.zeros(4, 3)
     ours = torch.zeros(4, 3)
