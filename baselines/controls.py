@@ -8,6 +8,7 @@ from typing import Annotated
 import torch
 from torch import Tensor
 
+from baselines._samples import samples_of
 from baselines.kd import KD
 from benchmark import Activations, Batch, Context, Distiller, Progress, Range, baseline
 from benchmark.contracts import supervised_cross_entropy
@@ -44,21 +45,35 @@ class LabelSmoothing(Distiller):
         )
 
 
+def partners(cycle: Tensor, samples: Tensor) -> Tensor:
+    """For each row the nearest one before it in the cycle that is another sample, [B] int64.
+
+    cycle [B], a permutation of the rows; samples [B], which sample each row is. Where all are one sample, a
+    row's partner is the one before it.
+    """
+    place = torch.arange(len(cycle), device=cycle.device)
+    before = (place[:, None] - place[None, :] - 1) % len(cycle)
+    others = samples[cycle[before]] != samples[cycle][:, None]
+    nearest = before.gather(1, others.int().argmax(1, keepdim=True))[:, 0]
+    partner = torch.empty_like(cycle)
+    partner[cycle] = cycle[nearest]
+    return partner
+
+
 @baseline("shuffled_teacher", title="Shuffled teacher", role="control")
 class ShuffledTeacher(KD):
     """KD on the teacher's logits of another sample of the batch: nothing in them belongs to this one.
 
-    Partners come from a random cycle through the batch, so that nobody is their own (a batch of one has no
-    other). Tells how much of a gain is the shape of the teacher's answers.
+    Partners come from a random cycle through the batch: the nearest one before a sample that is another
+    sample, since few labels make some stand in a batch more than once (a batch of one sample has no other).
+    Tells how much of a gain is the shape of the teacher's answers.
     """
 
     def forward(
         self, teacher: Activations, student: Activations, batch: Batch, progress: Progress
     ) -> dict[str, Tensor]:
         cycle = torch.randperm(len(teacher.logits), device=teacher.logits.device)
-        partner = torch.empty_like(cycle)
-        partner[cycle] = cycle.roll(1)
-        strangers = replace(teacher, logits=teacher.logits[partner])
+        strangers = replace(teacher, logits=teacher.logits[partners(cycle, samples_of(batch))])
         return super().forward(strangers, student, batch, progress)
 
 

@@ -10,19 +10,27 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from baselines._projection import LinearEmbed
+from baselines._samples import same_sample
 from benchmark import Activations, Batch, Context, Distiller, Progress, Range, baseline
 
 
-def dcd_losses(student: Tensor, teacher: Tensor, scale: Tensor) -> tuple[Tensor, Tensor]:
+def dcd_losses(
+    student: Tensor, teacher: Tensor, scale: Tensor, excluded: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
     """(contrast, consistency) of unit vectors [B, D] of both networks, row by row of one sample, float32.
 
     With L = scale * <v_s, v_t> [B, B]: contrast is the cross-entropy of the rows of L with the own pair as
     the class; consistency the mean KL(softmax of a column of L || softmax of the same row). All other samples
     are negatives, those of the same class too. The gradient goes through both sides of the KL.
+    excluded [B, B] bool, symmetric: pairs that count in neither (the diagonal always counts).
     Source: authors' code.
     """
     with torch.autocast(student.device.type, enabled=False):
         similarity = scale * (student.float() @ teacher.float().T)
+    if excluded is not None:
+        own = torch.eye(len(similarity), dtype=torch.bool, device=similarity.device)
+        # Not -inf, whose KL is NaN.
+        similarity = similarity.masked_fill(excluded & ~own, torch.finfo(similarity.dtype).min)
     contrast = F.cross_entropy(similarity, torch.arange(len(similarity), device=similarity.device))
     of_rows, of_columns = F.log_softmax(similarity, 1), F.log_softmax(similarity, 0).T
     return contrast, F.kl_div(of_rows, of_columns, reduction="batchmean", log_target=True)
@@ -34,7 +42,7 @@ class DCD(Distiller):
 
     Both projections and the logarithm of the scale (1 at the start, the scale 10 at most) are trained. The
     authors' code has a trained bias in L besides; a softmax doesn't see it and its gradient is zero, so it is
-    left out.
+    left out. A sample that stands in a batch more than once is no negative of itself.
     """
 
     needs = frozenset({"embedding"})
@@ -67,7 +75,7 @@ class DCD(Distiller):
         self, teacher: Activations, student: Activations, batch: Batch, progress: Progress
     ) -> dict[str, Tensor]:
         ours, theirs = self.embed_student(student.embedding), self.embed_teacher(teacher.embedding)
-        contrast, consistency = dcd_losses(ours, theirs, self.scale)
+        contrast, consistency = dcd_losses(ours, theirs, self.scale, same_sample(batch))
         return {
             "contrast": self.weight * contrast,
             "consistency": self.weight * self.consistency_weight * consistency,

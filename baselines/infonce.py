@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 from baselines._contrast import pair_measures, same_class
 from baselines._projection import LinearEmbed
+from baselines._samples import same_sample
 from benchmark import Activations, Batch, Choice, Context, Distiller, Progress, Range, baseline
 
 
@@ -33,7 +34,7 @@ class InfoNCE(Distiller):
 
     Projections (linear, 128, unit length), temperature, weight and the exclusion of known members of the same
     class are CRD's, so that the two differ in where the negatives come from: here from the batch, for data
-    sets too large for a bank.
+    sets too large for a bank. A sample that stands in a batch more than once is no negative of itself.
     """
 
     needs = frozenset({"embedding"})
@@ -60,9 +61,9 @@ class InfoNCE(Distiller):
         self, teacher: Activations, student: Activations, batch: Batch, progress: Progress
     ) -> dict[str, Tensor]:
         ours, theirs = self.embed_student(student.embedding), self.embed_teacher(teacher.embedding)
-        excluded = same_class(batch)
-        if self.negatives_from == "other_samples":
-            excluded = torch.zeros_like(excluded)
+        excluded = same_sample(batch)
+        if self.negatives_from == "other_classes":
+            excluded = excluded | same_class(batch)
         both = [infonce_loss(*pair, excluded, self.temperature) for pair in ((ours, theirs), (theirs, ours))]
         return {"infonce": self.weight * (both[0] + both[1])}
 

@@ -37,7 +37,8 @@ def pseudo_label_loss(
 class PseudoLabel(Distiller):
     """One cross-entropy over all samples of a batch; it takes the place of the supervised term.
 
-    Raises NotApplicable where every sample has its label, since there is nothing to add one to.
+    In a composition too, whose own supervised term is then 0 whatever its weight. Raises NotApplicable where
+    every sample has its label (if only of some pixels), since there is nothing to add one to.
     """
 
     needs = frozenset({"logits"})
@@ -52,7 +53,7 @@ class PseudoLabel(Distiller):
         ] = 0.0,
     ):
         super().__init__(context, task_weight=task_weight)
-        if not (context.train_labels == IGNORE).any():
+        if not (context.train_labels == IGNORE)[..., None].flatten(1).all(1).any():
             raise NotApplicable("every training sample is labelled: there is nothing to pseudo-label")
         self.weight = weight
 
@@ -61,3 +62,7 @@ class PseudoLabel(Distiller):
     ) -> dict[str, Tensor]:
         loss = pseudo_label_loss(student.logits, teacher.logits, batch["label"], batch["labelled"])
         return {"pseudo_label": self.weight * loss}
+
+    def task_loss(self, student: Activations, batch: Batch) -> Tensor:
+        # A composition asks for it with a weight of its own, and leaves this one's at its default.
+        return super().task_loss(student, batch) if self.task_weight else 0 * student.logits.float().sum()

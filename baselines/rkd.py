@@ -14,6 +14,7 @@ from benchmark import Activations, Batch, Context, Distiller, Progress, Range, b
 def distances(embedding: Tensor) -> Tensor:
     """Euclidean distances over their mean without the diagonal, [B, D] -> [B, B], float32.
 
+    A batch of one has no pairs: 0.
     Source: eq. 6 of the paper.
     """
     with torch.autocast(embedding.device.type, enabled=False):
@@ -22,6 +23,8 @@ def distances(embedding: Tensor) -> Tensor:
         squared = squares[:, None] + squares[None, :] - 2 * embedding @ embedding.T
         self_pairs = torch.eye(len(embedding), dtype=torch.bool, device=embedding.device)
         matrix = squared.clamp(min=1e-12).sqrt().masked_fill(self_pairs, 0.0)
+        if len(matrix) < 2:
+            return matrix
         return matrix / (matrix.sum() / (matrix > 0).sum().clamp(min=1))
 
 

@@ -29,9 +29,12 @@ class TAKD(KD):
 
     The assistant is an `assistant` architecture that sees what the student sees, named by the pair (one whose
     size is between) or by the user; where there is none, there is no chain. It trains as long as the student
-    and by its recipe. Both steps: 0.1 * cross-entropy + 0.9 * kd_loss at T = 4, KD's of the CRD benchmark.
-    One assistant here; the paper also tries chains of several.
+    and by its recipe. Both steps: 0.1 * cross-entropy + 0.9 * kd_loss at T = 4, KD's of the CRD benchmark. In
+    a composition the assistant learns in the same way, and the student by 0.9 * kd_loss beside what the
+    composition adds. One assistant here; the paper also tries chains of several.
     """
+
+    in_composition = {}
 
     def __init__(
         self,
@@ -44,7 +47,9 @@ class TAKD(KD):
         super().__init__(context, **options)
         if not assistant:
             raise NotApplicable(
-                "the pair names no network between the two: --set takd.assistant=ARCHITECTURE"
+                "the pair names no network between the two: name an assistant "
+                "(--set takd.assistant=ARCHITECTURE); in your own loop, train one by kd and give it to kd "
+                "as the teacher"
             )
         self.share = share
         self.assistant = context.network(assistant)

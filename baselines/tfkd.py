@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from benchmark import Activations, Batch, Context, Distiller, Progress, Range, baseline
+from benchmark import Activations, Batch, Context, Distiller, Range, baseline
 from benchmark.contracts import IGNORE
 
 
@@ -48,7 +48,8 @@ class TfKD(Distiller):
     A control like label smoothing: what a virtual teacher gives is no teacher's knowledge. The authors' code
     has the mean over all R * K entries times a multiplier, which is 100 for ResNet-18 on CIFAR-100: its K, so
     that the term is the mean over rows, as here for any K; other multipliers are other weights. Their
-    settings by network: T 10 to 40, weight 0.1 or 0.95. Only labels that may be used count.
+    settings by network: T 10 to 40, weight 0.1 or 0.95. Only labels that may be used count. In a composition
+    all of it is the supervised term, with 1 * cross-entropy.
     """
 
     needs = frozenset({"labels"})
@@ -67,15 +68,15 @@ class TfKD(Distiller):
         ] = 20.0,
         correct: Annotated[float, Range(0.5, 0.999, source="authors' code, correct_prob")] = 0.99,
     ):
-        super().__init__(context, task_weight=task_weight)
-        self.weight, self.temperature, self.correct = weight, temperature, correct
+        super().__init__(context)
+        self.weight, self.label_weight = weight, task_weight
+        self.temperature, self.correct = temperature, correct
 
-    def forward(
-        self, teacher: Activations, student: Activations, batch: Batch, progress: Progress
-    ) -> dict[str, Tensor]:
+    def task_loss(self, student: Activations, batch: Batch) -> Tensor:
+        task = self.label_weight * super().task_loss(student, batch)
         label = batch["label"]
         usable = (batch["labelled"].view(-1, *[1] * (label.ndim - 1)) & (label != IGNORE)).flatten()
-        rows = student.logits.movedim(1, -1).flatten(0, -2)
+        rows = self.predict(student).movedim(1, -1).flatten(0, -2)
         known = torch.where(usable, label.flatten(), 0)
         losses = tfkd_rows(rows, known, self.temperature, self.correct)
-        return {"tfkd": self.weight * (losses * usable).sum() / usable.sum().clamp(min=1)}
+        return task + self.weight * (losses * usable).sum() / usable.sum().clamp(min=1)

@@ -15,11 +15,16 @@ from benchmark import Activations, Batch, Context, NotApplicable, Progress, Rang
 
 EPSILON = 1e-8
 REFRESHED = 5
-"""Costs of classes are computed every so many steps: with many classes that takes longer than a step."""
+"""Costs of classes are computed every so many batches of training: with many classes that takes longer than a
+step."""
 
 
 def target_loss(student: Tensor, teacher: Tensor, target: Tensor) -> Tensor:
-    """-mean p_t(y) * log p_s(y) at temperature 1, logits [R, K], target [R], float32 (eq. 4)."""
+    """-mean p_t(y) * log p_s(y) at temperature 1, logits [R, K], target [R], float32 (eq. 4).
+
+    Raises ValueError for other shapes.
+    """
+    _check_shapes(student, teacher, target)
     weight = F.softmax(teacher.float(), dim=1).gather(1, target[:, None])
     return -(weight * F.log_softmax(student.float(), dim=1).gather(1, target[:, None])).mean()
 
@@ -31,8 +36,14 @@ def transport_loss(
     """mean <flow, C> between softmax(z / T) over the non-target classes, logits [R, K], cost [K, K] (eq. 3).
 
     The flow is Sinkhorn's after `iterations`, in float32 and with its gradient, as in the authors' code.
+    Raises ValueError for other shapes, and for less than one iteration.
     """
+    _check_shapes(student, teacher, target)
     rows, classes = student.shape
+    if cost.shape != (classes, classes):
+        raise ValueError(f"cost is [K, K], here {[classes] * 2}, and was given as {[*cost.shape]}")
+    if iterations < 1:
+        raise ValueError(f"iterations is the number of Sinkhorn's steps, at least 1, and was {iterations}")
     with torch.autocast(student.device.type, enabled=False):
         place = torch.arange(classes, device=student.device).expand(rows, -1)
         kept = others(place, target).long()
@@ -46,12 +57,20 @@ def transport_loss(
         return torch.einsum("ri,rij,rj->r", left, kernel * own, right).mean()
 
 
+def _check_shapes(student: Tensor, teacher: Tensor, target: Tensor) -> None:
+    if student.ndim != 2 or teacher.shape != student.shape or target.shape != student.shape[:1]:
+        given = ", ".join(str([*each.shape]) for each in (student, teacher, target))
+        raise ValueError(
+            f"student and teacher are logits [R, K] and target is [R], and were given as {given}"
+        )
+
+
 @baseline("wkd_l", title="WKD-L", paper="Lv et al., NeurIPS 2024", arxiv="2412.08139")
 class WKDL(LogitDistiller):
     """loss = cross-entropy + target_loss + fall * 600 * transport_loss at T = 8.
 
     The fall: 1 up to 150 of 240 epochs, from there along a cosine to 0 at the end. Cost: `class_cost` of what
-    the teacher's last map shows at each place, over the last 16 samples of each class, every fifth step; the
+    the teacher's last map shows at each place, over the last 16 samples of each class, every fifth batch; the
     authors compute it once beforehand, from all samples.
     Sinkhorn: 0.05, 10 steps. Weight and temperature are the authors' for resnet32x4 to resnet8x4; for
     wrn_40_2 to ShuffleV1 they give 200 and 6, and beside WKD-F 200 and 8, 60 and 4. Where a label may not be
@@ -59,6 +78,7 @@ class WKDL(LogitDistiller):
     """
 
     cost: Tensor
+    batches: Tensor
 
     def __init__(
         self,
@@ -87,14 +107,17 @@ class WKDL(LogitDistiller):
         self.regularization, self.iterations = regularization, iterations
         self.classes = ClassFeatures(context.num_classes, class_samples, context.teacher)
         self.register_buffer("cost", class_cost(self.classes.features, self.classes.ready, sharpness))
+        self.register_buffer("batches", torch.zeros((), dtype=torch.int64))
 
     def forward(
         self, teacher: Activations, student: Activations, batch: Batch, progress: Progress
     ) -> dict[str, Tensor]:
         theirs, ours, target = self.rows(teacher, student, batch)
         self.classes.remember(teacher, target)
-        if progress.step % REFRESHED == 0:
-            self.cost = class_cost(self.classes.features, self.classes.ready, self.sharpness)
+        if self.training:
+            if self.batches % REFRESHED == 0:
+                self.cost = class_cost(self.classes.features, self.classes.ready, self.sharpness)
+            self.batches += 1
         transport = transport_loss(
             ours, theirs, target, self.cost, self.temperature, self.regularization, self.iterations
         )

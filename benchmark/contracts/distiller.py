@@ -202,7 +202,8 @@ class Distiller(nn.Module):
     composition has that of its parts. Each costs a pass of its own."""
 
     in_composition: ClassVar[Mapping[str, Any]] = {}
-    """Hyper-parameters whose default differs inside `a+b`."""
+    """Hyper-parameters whose default differs inside `a+b`. Of `task_weight` the part alone is told: the
+    composition has one of its own."""
 
     def __init__(self, context: Context, *, task_weight: float = 1.0):
         super().__init__()

@@ -133,6 +133,8 @@ def _built(parts: tuple[Baseline, ...], context: Context, hyperparameters: Mappi
     for part in parts:
         prefix = f"{part.name}."
         own = {k.removeprefix(prefix): v for k, v in hyperparameters.items() if k.startswith(prefix)}
+        # The composition weighs the supervised term; this is for a part that brings that term.
+        own |= {k: v for k, v in part.distiller.in_composition.items() if k == "task_weight"}
         built[part.name] = part.distiller(context, **own)
     return Composition(context, built, task_weight=hyperparameters["task_weight"])
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from baselines.controls import LabelSmoothing, RandomTeacher, SelfDistillation, ShuffledTeacher
+from baselines.controls import LabelSmoothing, RandomTeacher, SelfDistillation, ShuffledTeacher, partners
 from baselines.gckt import GCKT
 from baselines.gckt_dual import GCKTDual
 from baselines.kd import KD, kd_loss
@@ -39,6 +39,22 @@ def test_a_shuffled_teacher_never_answers_for_its_own_sample(context, tiny):
         partners |= {(i, int(p)) for i, p in enumerate(partner)}
         torch.testing.assert_close(found, kd_loss(student.logits, logits[partner], 1.0))
     assert len(partners) == 8 * 7
+
+
+def test_a_shuffled_teacher_never_answers_for_a_sample_that_stands_in_the_batch_again(context, tiny):
+    samples = torch.tensor([7, 3, 7, 7, 5, 7, 3, 7])
+    logits = 50 * F.one_hot(samples % 5, 5).float()
+    teacher, student = tiny.teacher(), tiny.student()
+    teacher = type(teacher)(logits, teacher.embedding)
+    distiller = ShuffledTeacher(context, temperature=1.0, weight=1.0)
+    for seed in range(20):
+        torch.manual_seed(seed)
+        partner = partners(torch.randperm(8), samples)
+        assert (samples[partner] != samples).all()
+        torch.manual_seed(seed)
+        found = distiller(teacher, student, tiny.batch() | {"index": samples}, tiny.progress)["kd"]
+        torch.testing.assert_close(found, kd_loss(student.logits, logits[partner], 1.0))
+    assert sorted(partners(torch.randperm(8), torch.full((8,), 7)).tolist()) == list(range(8))
 
 
 @pytest.mark.parametrize(

@@ -257,6 +257,42 @@ def test_classes_that_show_nothing_cost_the_most_but_to_themselves():
     torch.testing.assert_close(cost, (1 - math.exp(-1)) * (1 - torch.eye(3)))
 
 
+def test_costs_of_classes_follow_the_batches_of_training_however_its_progress_is_told():
+    teacher, student = activations(((4, 4),), seed=1), activations(((4, 4),), seed=2)
+    context, now = context_of(teacher, student), Progress(0, 2**30, 2**30 // 10, 2**30)
+
+    def moved(distiller: WKDL, seed: int) -> bool:
+        before = distiller.cost
+        distiller(activations(((4, 4),), seed=seed), student, batch_of(), now)
+        return not torch.equal(distiller.cost, before)
+
+    distiller = WKDL(context)
+    assert [moved(distiller, seed) for seed in range(8)] == [step % 5 == 0 for step in range(8)]
+    assert not any(moved(distiller.eval(), seed) for seed in range(8, 16))
+    resumed = WKDL(context)
+    resumed.load_state_dict(distiller.state_dict())
+    assert [moved(resumed, seed) for seed in range(8, 14)] == [step % 5 == 0 for step in range(8, 14)]
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"teacher": torch.zeros(6, 1)}, r"\[R, K\] and target is \[R\].* \[6, 5\], \[6, 1\], \[6\]"),
+        ({"target": TARGET[:1]}, r"target is \[R\].* \[1\]"),
+        ({"cost": torch.zeros(4, 4)}, r"cost is \[K, K\], here \[5, 5\], .* \[4, 4\]"),
+        ({"iterations": 0}, "at least 1, and was 0"),
+    ],
+)
+def test_transport_names_what_it_takes(change, says):
+    ours, theirs = logits()
+    given = {"student": ours, "teacher": theirs, "target": TARGET, "cost": 1 - torch.eye(CLASSES)}
+    with pytest.raises(ValueError, match=says):
+        transport_loss(**{**given, "temperature": 4.0, "regularization": 0.05, "iterations": 10} | change)
+    if not {"cost", "iterations"} & change.keys():
+        with pytest.raises(ValueError, match=says):
+            target_loss(**{name: each for name, each in (given | change).items() if name != "cost"})
+
+
 @pytest.mark.parametrize(("kind", "term"), [(WKDL, "transport"), (WKDF, "mean"), (WKDF, "deviation")])
 def test_transport_keeps_its_weight_for_150_of_240_epochs_and_then_fades_out(kind, term):
     teacher, student = activations(((4, 4),), seed=1), activations(((4, 4),), seed=2)

@@ -11,8 +11,19 @@ from baselines._projection import ConvReg
 from baselines.fitnet import FitNet
 from baselines.kd import KD, kd_loss
 from baselines.pseudo_label import PseudoLabel, pseudo_label_loss
-from benchmark import Activations, NotApplicable
+from baselines.scratch import Scratch
+from baselines.takd import TAKD
+from benchmark import Activations, Context, Distiller, NotApplicable
 from benchmark.contracts import IGNORE
+from benchmark.planning.hyperparameters import resolve_hyperparameters
+from benchmark.training.composition import build_distiller
+from tests.baselines.tiny import REGISTRY
+
+
+def composed(name: str, context: Context, **overrides: str) -> Distiller:
+    """A composition with these hyper-parameters, `part__name` for `part.name`."""
+    parts, given = REGISTRY.parts(name), {key.replace("__", "."): x for key, x in overrides.items()}
+    return build_distiller(parts, context, resolve_hyperparameters(parts, {}, given))
 
 
 def dense(student: torch.Tensor, teacher: torch.Tensor, label: torch.Tensor, labelled: torch.Tensor):
@@ -63,6 +74,19 @@ def test_kd_alone_and_in_a_composition_have_their_published_weights(context):
     assert KD.in_composition == {"task_weight": 1.0, "weight": 1.0}
 
 
+def test_an_assistant_learns_in_a_composition_as_it_does_alone(context, tiny):
+    losses = []
+    for make in (
+        lambda: TAKD(context, assistant="conv2d_4"),
+        lambda: composed("takd+crd", context, takd__assistant="conv2d_4"),
+    ):
+        torch.manual_seed(0)
+        (stage,) = make().first_stages()
+        losses.append(stage.loss(tiny.teacher(), tiny.student(), tiny.batch(), tiny.progress))
+    assert losses[0].keys() == {"task", "kd"}
+    assert losses[0] == losses[1]
+
+
 def test_pseudo_labels_stand_where_no_label_may_be_used():
     student, teacher = torch.randn(2, 4, 3)
     label, labelled = torch.tensor([0, 1, 2, 0]), torch.tensor([True, False, True, False])
@@ -77,6 +101,20 @@ def test_pseudo_labels_need_a_sample_without_label(context):
     assert PseudoLabel(context).task_weight == 0
     with pytest.raises(NotApplicable, match="nothing to pseudo-label"):
         PseudoLabel(replace(context, train_labels=torch.zeros(40, dtype=torch.int64)))
+    some_void = torch.tensor([[IGNORE, 0], [1, 2]]).expand(40, 2, 2).clone()
+    with pytest.raises(NotApplicable, match="nothing to pseudo-label"):
+        PseudoLabel(replace(context, train_labels=some_void))
+    some_void[5] = IGNORE
+    PseudoLabel(replace(context, train_labels=some_void))
+
+
+def test_pseudo_labels_take_the_place_of_the_supervised_term_in_a_composition_too(context, tiny):
+    student = tiny.student()
+    loss = composed("pseudo_label+kd", context).task_loss(student, tiny.batch())
+    assert loss == 0
+    assert not torch.autograd.grad(loss, student.logits)[0].any()
+    asked_for = PseudoLabel(context, task_weight=1.0).task_loss(student, tiny.batch())
+    torch.testing.assert_close(asked_for, Scratch(context).task_loss(student, tiny.batch()))
 
 
 @pytest.mark.parametrize(

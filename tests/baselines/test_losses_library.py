@@ -456,6 +456,7 @@ def without_maps() -> Activations:
         ("self_distillation", {}, NotApplicable, "a teacher that this engine makes .student architecture."),
         ("random_teacher+crd", {}, NotApplicable, "random_teacher learns from a teacher"),
         ("takd", {"assistant": "conv2d_4"}, NotApplicable, ".conv2d_4., which this engine makes: train that"),
+        ("takd", {}, NotApplicable, "takd.assistant=ARCHITECTURE.*train one by kd and give it"),
         ("mlkd", {}, NotApplicable, "mlkd compares .* a second, strong view .* which this engine makes"),
         ("kd+sskd", {}, NotApplicable, "^sskd compares .* a second, rotated view"),
     ],

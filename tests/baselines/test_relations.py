@@ -79,6 +79,14 @@ def test_a_right_angle_and_equal_distances_are_read_off_a_square():
     assert matrix.sum().item() / 12 == pytest.approx(1)
 
 
+@pytest.mark.parametrize("loss", [distance_loss, angle_loss, cc_loss])
+def test_a_batch_of_one_has_no_relations(loss):
+    ours, theirs = torch.randn(1, 8).requires_grad_(), torch.randn(1, 8)
+    value = loss(ours, theirs)
+    assert value == 0
+    assert not torch.autograd.grad(value, ours)[0].any()
+
+
 def test_congruence_couples_neighbours_of_the_batch_only():
     theirs = torch.zeros(4, 3)
     ours = torch.zeros(4, 3)
@@ -130,6 +138,20 @@ def test_infonce_of_other_samples_takes_no_notice_of_classes(context, tiny):
     blind = InfoNCE(context)(given[0], given[1], unlabelled, given[3])["infonce"].item()
     assert values[1] == pytest.approx(blind)
     assert values[1] > values[0]
+
+
+@pytest.mark.parametrize("kind", ["other_classes", "other_samples"])
+def test_a_sample_that_stands_in_a_batch_twice_is_no_negative_of_itself_in_infonce(kind, context, tiny):
+    distiller = InfoNCE(context, negatives_from=kind, weight=1.0)
+    teacher, student = (each.map(lambda x: torch.cat([x, x])) for each in (tiny.teacher(), tiny.student()))
+    batch = {name: torch.cat([each, each]) for name, each in tiny.batch().items()}
+    batch["labelled"] = torch.zeros(16, dtype=torch.bool)
+    found = distiller(teacher, student, batch, tiny.progress)["infonce"]
+    ours, theirs = distiller.embed_student(student.embedding), distiller.embed_teacher(teacher.embedding)
+    powers = (ours @ theirs.T / distiller.temperature)[:8, :8].exp()
+    others = powers - powers.diag().diag()  # each of them stands there twice
+    expected = [(1 + 2 * others.sum(side) / powers.diag()).log().mean() for side in (0, 1)]
+    torch.testing.assert_close(found, expected[0] + expected[1])
 
 
 def test_mad_is_sp_where_the_teacher_is_equally_unsure_and_minds_only_whom_it_is_unsure_of():

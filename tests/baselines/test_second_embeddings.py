@@ -227,6 +227,27 @@ def test_the_consistency_term_is_zero_for_symmetric_similarities_and_positive_ot
     assert dcd_losses(ours, theirs, scale)[1].item() > 0.01
 
 
+def test_a_sample_that_stands_in_a_batch_twice_is_no_negative_of_itself_in_dcd(context, tiny):
+    distiller = DCD(context, weight=1.0, consistency_weight=1.0)
+    given = {
+        "teacher": tiny.teacher().map(lambda x: torch.cat([x, x])),
+        "student": tiny.student().map(lambda x: torch.cat([x, x])),
+        "batch": {name: torch.cat([each, each]) for name, each in tiny.batch().items()},
+    }
+    found = terms_of(distiller, tiny, **given)
+    ours, theirs = (
+        embed(given[side].embedding)[:8]
+        for embed, side in ((distiller.embed_student, "student"), (distiller.embed_teacher, "teacher"))
+    )
+    powers = (distiller.scale * ours @ theirs.T).exp()
+    powers = 2 * powers - powers.diag().diag()  # each other one stands there twice
+    rows, columns = powers / powers.sum(1, keepdim=True), powers.T / powers.sum(0)[:, None]
+    torch.testing.assert_close(found["contrast"], -rows.diag().log().mean())
+    torch.testing.assert_close(found["consistency"], (columns * (columns / rows).log()).sum() / 8)
+    gradients = torch.autograd.grad(sum(found.values()), list(distiller.parameters()))
+    assert all(torch.isfinite(each).all() for each in gradients)
+
+
 def test_both_terms_are_blind_to_a_bias_of_all_similarities():
     """The bias that the authors' code trains: one more coordinate of both networks, equal for all."""
     ours, theirs = unit_rows(6, 4), unit_rows(6, 4)

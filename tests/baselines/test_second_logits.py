@@ -26,9 +26,11 @@ from baselines.tfkd import TfKD, tfkd_rows, virtual_teacher
 from baselines.ttm import TTM, WTTM, matching_rows, power_sum
 from benchmark import Activations, Batch, Distiller, NotApplicable, Progress
 from benchmark.contracts import IGNORE
-from benchmark.training.composition import check_needs
+from benchmark.planning.hyperparameters import resolve_hyperparameters
+from benchmark.training.composition import build_distiller, check_needs
+from tests.baselines.references.slow import divergence, softmax
 from tests.baselines.shapes import CLASSES, activations, batch_of, context_of
-from tests.baselines.tiny import PROGRESS
+from tests.baselines.tiny import PROGRESS, REGISTRY
 from tests.golden.adapters.second_logits import ctkd as golden_ctkd
 
 TARGET = torch.tensor([0, 3, 1, 4, 4, 2])
@@ -47,8 +49,9 @@ def gradient(loss: Tensor, leaf: Tensor) -> Tensor:
 
 
 def total(distiller: Distiller, teacher: Activations, student: Activations, batch: Batch) -> Tensor:
-    """The sum of its terms."""
-    return torch.stack(list(distiller(teacher, student, batch, PROGRESS).values())).sum()
+    """The sum of its terms; of one without terms, the supervised loss that it brings."""
+    terms = list(distiller(teacher, student, batch, PROGRESS).values())
+    return torch.stack(terms or [distiller.task_loss(student, batch)]).sum()
 
 
 def shown(seed: int, grid: tuple[int, ...] = (8, 8), channels: int = 6) -> Activations:
@@ -236,27 +239,39 @@ def test_an_undecided_student_is_drawn_towards_the_label_alone():
     assert (slope[~at_label] > 0).all()
 
 
-def test_tfkd_sees_no_teacher():
+def test_tfkd_has_no_terms_beside_the_supervised_one_and_so_no_teacher():
     teacher, student = pair()
     distiller = TfKD(context_of(teacher, student))
-    values = [
-        distiller(each, student, labelled_batch(), PROGRESS)["tfkd"].item() for each in (teacher, shown(9))
-    ]
-    assert values[0] == values[1] > 0
+    assert distiller(teacher, student, labelled_batch(), PROGRESS) == {}
+    assert type(distiller).forward is Distiller.forward  # by which the engine tells whom to charge
 
 
 def test_tfkd_is_the_mean_over_samples_with_a_label_and_zero_where_there_are_none():
     teacher, student = pair()
     student.logits.requires_grad_()
     distiller = TfKD(context_of(teacher, student))
-    some = distiller(teacher, student, labelled_batch(4), PROGRESS)["tfkd"]
-    rows = tfkd_rows(student.logits, TARGET, 20.0, 0.99)
-    torch.testing.assert_close(some, 0.1 * rows[:4].mean())
+    some = distiller.task_weight * distiller.task_loss(student, labelled_batch(4))
+    sure = np.full((4, CLASSES), 0.01 / (CLASSES - 1))
+    sure[range(4), TARGET[:4]] = 0.99
+    virtual = [softmax(each, 20.0) for each in sure]
+    answers = [softmax(each) for each in student.logits.detach().double().numpy()[:4]]
+    kl = sum(map(divergence, virtual, answers)) / 4
+    entropy = -sum(math.log(each[label]) for each, label in zip(answers, TARGET, strict=False)) / 4
+    assert some.item() == pytest.approx(0.9 * entropy + 0.1 * kl, rel=1e-5)
     none = total(distiller, teacher, student, labelled_batch(0))
     assert none == 0
     assert not gradient(none, student.logits).any()
     with pytest.raises(NotApplicable, match="no training label"):
         check_needs(TfKD.needs, context_of(teacher, student))
+
+
+def test_tfkd_brings_a_composition_its_term_beside_the_whole_cross_entropy(context, tiny):
+    parts = REGISTRY.parts("tfkd+kd")
+    together = build_distiller(parts, context, resolve_hyperparameters(parts, {}, {}))
+    alone, student, batch = TfKD(context), tiny.student(), tiny.batch()
+    supervised = Distiller.task_loss(alone, student, batch)
+    expected = alone.task_loss(student, batch) + 0.1 * supervised
+    torch.testing.assert_close(together.task_weight * together.task_loss(student, batch), expected)
 
 
 # SDD

@@ -28,7 +28,7 @@ READ = {
 
 WAITS = {
     "kdsvd": "singular vectors",
-    "wkd_l": "which samples of a batch its rings of features have room for",
+    "wkd_l": "which samples of a batch its rings of features have room for, and how many batches there were",
 }
 """Baseline -> what it asks of the device at every step."""
 

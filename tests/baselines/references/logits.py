@@ -24,7 +24,7 @@ def kd_value(student: Array, teacher: Array, temperature: float) -> float:
     )
 
 
-@reference("scratch", "label_smoothing")
+@reference("scratch", "label_smoothing", "tfkd")
 def no_teacher(case: Case) -> dict[str, float]:
     return {}
 

@@ -1,4 +1,4 @@
-"""NKD, CTKD, TTM, WTTM, Tf-KD, SDD and OFA-KD in loops."""
+"""NKD, CTKD, TTM, WTTM, SDD and OFA-KD in loops."""
 
 import math
 from typing import Any
@@ -60,21 +60,6 @@ def ttm(case: Case) -> dict[str, float]:
         weighted += powers.sum() * kl / batch
     found = {"ttm": plain} if type(method).__name__ == "TTM" else {"wttm": weighted}
     return {name: method.weight * value for name, value in found.items()}
-
-
-@reference("tfkd")
-def tfkd(case: Case) -> dict[str, float]:
-    method: Any = case.distiller
-    classes = case.student.logits.shape[1]
-    losses = []
-    rows = zip(case.student.logits, case.batch["label"], case.batch["labelled"], strict=True)
-    for z, label, labelled in rows:
-        if labelled:
-            sure = [
-                method.correct if k == label else (1 - method.correct) / (classes - 1) for k in range(classes)
-            ]
-            losses.append(divergence(softmax(np.array(sure), method.temperature), softmax(z)))
-    return {"tfkd": method.weight * sum(losses) / len(losses)}
 
 
 def regions_of(case: Case) -> list[tuple[Array, Array, int, int]]:
