@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
 
 def run(settings: Settings, console: Console | None = None) -> Results:
-    """Trains what has no record yet, writes the report (if asked to), and returns what the folder holds.
+    """Trains what has no record yet, writes the report (if asked to, and of no shard), and returns what the
+    folder holds.
 
     settings   as on the command line; `list`, `dry_run` and the other ways to stop early are not heeded
     console    where progress and tables are printed; standard output without one
@@ -36,7 +37,7 @@ def run(settings: Settings, console: Console | None = None) -> Results:
         written = shlex.join([*command(), *arguments_of(settings)])
         raise UserError(f'executor "slurm": the command line writes the array, run trains here: {written}')
     train(settings, console or Console())
-    if settings.report:
+    if settings.report and not settings.shard:
         write_report(settings, console or Console())
     return Results.read(settings.folder)
 

@@ -150,6 +150,17 @@ def test_from_python_an_array_is_refused_with_the_command_that_writes_it(
         api.run(settings)
 
 
+@pytest.mark.parametrize(("shard", "reports"), [("", 1), ("1/2", 0)])
+def test_from_python_as_from_the_command_line_a_shard_has_no_report(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shard: str, reports: int
+) -> None:
+    written = []
+    monkeypatch.setattr(api, "train", lambda *_: None)
+    monkeypatch.setattr(api, "write_report", lambda *_: written.append(True))
+    api.run(Settings(shard=shard, results_dir=tmp_path))
+    assert len(written) == reports
+
+
 def test_what_sbatch_refuses_is_told_in_one_line(tmp_path: Path, monkeypatch, capsys) -> None:
     (tmp_path / "sbatch").write_text("#!/bin/bash\necho 'invalid partition: moon' >&2\nexit 1\n")
     (tmp_path / "sbatch").chmod(0o755)
