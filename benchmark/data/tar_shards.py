@@ -139,4 +139,4 @@ def _check_end(shard: Path, offset: int) -> None:
 def _label(archive: tarfile.TarFile, entry: tarfile.TarInfo) -> int | None:
     content = archive.extractfile(entry)
     text = content.read(LONGEST_LABEL).strip() if content is not None and entry.size <= LONGEST_LABEL else b""
-    return int(text) if text.isdecimal() and int(text) <= HIGHEST_LABEL else None
+    return int(text) if text.isdigit() and int(text) <= HIGHEST_LABEL else None
