@@ -135,9 +135,10 @@ def show_count(estimate: Estimate | None) -> str:
     """Parameters and operations in three digits: `83.9k`, `12.5M`."""
     if estimate is None or estimate.n == 0:
         return ""
+    mean = float(f"{estimate.mean:.3g}")
     for limit, unit in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if estimate.mean >= limit:
-            return f"{estimate.mean / limit:.3g}{unit}"
+        if mean >= limit:
+            return f"{mean / limit:.3g}{unit}"
     return f"{estimate.mean:.0f}"
 
 

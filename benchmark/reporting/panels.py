@@ -41,25 +41,28 @@ class Panel:
     def higher_is_better(self) -> bool:
         return self.metric.direction != "min"
 
-    @property
-    def _parts(self) -> tuple[str, str]:
-        """Dataset (marked where synthetic) and pair; what tells panels of these apart."""
+    def _parts(self, *without: str) -> tuple[str, str]:
+        """Dataset (marked where synthetic) and pair; what tells panels of these apart, `without` left out."""
         name = f"{dataset_title(self.block.about, self.block.dataset)}, {self.block.pair}"
-        names = [name for name in self.block.conditions if name != "overrides"]
+        names = [name for name in self.block.conditions if name not in ("overrides", *without)]
         parts = (show_condition(self.rows[0], names), self.rows[0].setting)
         return name, ", ".join(part for part in parts if part)
 
     @property
     def title(self) -> str:
         """Dataset and pair; below them whatever tells the panel from others."""
-        name, condition = self._parts
+        return self.title_without()
+
+    def title_without(self, *names: str) -> str:
+        """The same without the conditions of these names."""
+        name, condition = self._parts(*names)
         lines = textwrap.wrap(name, TITLE_WIDTH, break_on_hyphens=len(self.block.pair) > TITLE_WIDTH)
         return "\n".join([*lines, *textwrap.wrap(condition, TITLE_WIDTH)])
 
     @property
     def heading(self) -> str:
         """The same in one line: `Rooms (synthetic), conv-conv; label fraction 0.1`."""
-        return "; ".join(part for part in self._parts if part)
+        return "; ".join(part for part in self._parts() if part)
 
     @property
     def anchor(self) -> ResultRow | None:

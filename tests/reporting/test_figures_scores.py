@@ -14,7 +14,7 @@ from benchmark.reporting.figures import (
     label_fractions,
     probe_map,
 )
-from benchmark.reporting.figures.drawing import points_of
+from benchmark.reporting.figures.drawing import Point, draw_points, points_of, scatter_axes
 from benchmark.reporting.page import charts
 from benchmark.reporting.results import Results
 from benchmark.reporting.style import MARKS
@@ -148,6 +148,29 @@ def test_the_front_is_what_nothing_cheaper_beats():
     assert [point.label for point in costs.front(points, higher=False)] == ["a", "b"]
 
 
+def test_names_on_the_margin_stay_beside_the_axes_however_many_they_are():
+    for count in (3, 30, 63):
+        (_, (axes,)) = scatter_axes(1, [f"m{k}" for k in range(count)], one_panel())
+        draw_points(axes, [Point(f"m{k}", "k", "o", 1.0, 60 + k % 3) for k in range(count)])
+        places = [text.xyann[1] for text in axes.texts if text.xyann[0] > 1]
+        assert len(places) >= count - 1
+        assert min(places) > -0.01
+        assert max(places) <= 1
+
+
+def one_panel():
+    (panel,) = Results.of(plain()).panels["compression"]
+    return panel
+
+
+def test_the_page_and_the_figure_have_the_same_cost_of_a_step():
+    panel = one_panel()
+    results = Results.of([each for row in panel.rows for each in row.records])
+    (data,) = charts.chart_data([panel], results.history, results.looks)["panels"]
+    for row, shown in zip(panel.rows, data["rows"], strict=True):
+        assert shown["costs"]["step_ms"] == pytest.approx(costs.training_cost(row), abs=0.01)
+
+
 def test_a_mean_of_survivors_is_on_no_front_and_its_name_counts_them(tmp_path):
     records = plain()
     records[-3:] = [make_record("kd", 3, "diverged"), make_record("crd", 3), make_record("scratch", 3)]
@@ -166,7 +189,7 @@ def test_fidelity_is_what_no_teacher_is_measured_in(tmp_path):
     found = drawn(fidelity, tmp_path, records)
     assert [drawing.name for drawing in found] == ["compression_fidelity_1"]
     axes, divergence = found[0].draw().axes
-    assert divergence.get_xlabel() == "KL divergence to the teacher (nats)"
+    assert divergence.get_xlabel() == "KL divergence to the teacher (nats) ↓"
     points = sorted((line.get_xdata()[0], line.get_ydata()[0]) for line in axes.lines)
     slow = [
         (mean(records, n, lambda r: 100 * r.results.scores["test@last"]["agreement"]), mean(records, n))
@@ -188,7 +211,11 @@ def test_the_heat_map_prints_means_and_colours_differences_to_the_anchor(tmp_pat
         probes = {"own": {"linear": score, "knn": score - 0.1}, "digits": {"linear": 0.9}}
         ceiling = {"own": {"linear": 0.8, "knn": 0.75}}
         records.append(altered(record, results={"probes": probes}, teacher={"probes": ceiling}))
+    without = [r for r in records if r.run.baseline != "scratch"] + [make_record("scratch", 0, "diverged")]
+    (alone,) = drawn(probe_map, tmp_path / "alone", without)
+    assert "the difference to the mean of all lines (blue: better). The first line is" in alone.caption
     (drawing,) = drawn(probe_map, tmp_path, records)
+    assert "the difference to the anchor's features (blue: better). The first line is" in drawing.caption
     axes = drawing.draw().axes[0]
     rows = [label.get_text() for label in axes.get_yticklabels()]
     assert rows == ["teacher", "Scratch", "KD", "CRD", "Label smoothing"]
@@ -226,7 +253,7 @@ def test_a_hyper_parameter_with_three_values_is_swept(tmp_path):
         mean(records, "crd", overrides={} if value == 0.8 else {"weight": value}) for value in (0.1, 0.8, 8.0)
     ]
     assert list(line.get_ydata()) == pytest.approx(slow)
-    assert (axes.get_xlabel(), axes.get_xscale()) == ("weight", "log")
+    assert (axes.get_xlabel(), axes.get_xscale()) == ("weight (logarithmic)", "log")
     rings = [line for line in axes.lines if line.get_fillstyle() == "none"]
     assert [ring.get_xdata()[0] for ring in rings] == [0.8]
 
@@ -274,6 +301,19 @@ def test_curves_are_means_by_label_fraction(tmp_path):
         slow = [mean(records, name, label_fraction=fraction) for fraction in (0.01, 0.1, 1.0)]
         assert list(line.get_ydata()) == pytest.approx(slow)
         assert list(line.get_xdata()) == pytest.approx([0.01, 0.1, 1.0], rel=0.1)
+
+
+def test_what_tells_curves_apart_stands_above_them(tmp_path):
+    records = [
+        r
+        for fraction in (0.1, 0.5)
+        for epochs in (12, 100)
+        for r in plain(label_fraction=fraction, epochs=epochs)
+    ]
+    (drawing,) = drawn(label_fractions, tmp_path, records)
+    titles = [axes.get_title(loc="left") for axes in drawing.draw().axes]
+    assert [title.split("\n")[-1] for title in titles] == ["epochs 12", "epochs 100"]
+    assert not any("label fraction" in title for title in titles)
 
 
 def test_an_anchor_under_all_labels_alone_makes_no_curve(tmp_path):

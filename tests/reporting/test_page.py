@@ -354,6 +354,8 @@ def test_papers_are_cited_once_and_only_arxiv_numbers_become_links():
     for baseline, arxiv in (("kd", "1503.02531"), ("crd", "1910.10699"), ("crd+kd", "1910.10699")):
         records.append(altered(make_record(baseline, 0), about={"arxiv": arxiv}))
     bad = altered(make_record("fitnet", 0), about={"arxiv": "javascript:alert(1)"})
+    two = altered(make_record("fsp", 0), about={"paper": "Tung & Mori, ICCV 2019"})
+    assert r"note = {Tung \& Mori, ICCV 2019 (FSP)}" in papers([two])[0].bibtex
     found = {paper.baselines: paper for paper in papers([*records, bad, make_record("fsp", 0)])}
     assert set(found) == {"KD", "CRD, CRD + KD", "FitNet", "FSP"}
     assert found["KD"].link == "https://arxiv.org/abs/1503.02531"

@@ -278,7 +278,7 @@ def test_accuracy_against_cost_changes_its_axis_and_reads_points(open_page):
     chart.locator(".surface").focus()
     page.keyboard.press("ArrowRight")
     assert re.search(
-        r": \d+\.\d \[.*Training cost \(ms per step\): \d", chart.locator(".readout").inner_text()
+        r": \d+\.\d \[.*Training step, teacher's share too \(ms\): \d", chart.locator(".readout").inner_text()
     )
 
 
@@ -404,7 +404,9 @@ def test_a_screen_reader_gets_each_point_of_the_costs_in_words(open_page):
     page = seen(open_page())
     items = page.locator("[data-chart=costs]").first.locator("ul.unseen li").all_inner_texts()
     assert len(items) > 4
-    assert all(re.search(r"\(n = \d\); Training cost \(ms per step\): \d", each) for each in items)
+    assert all(
+        re.search(r"\(n = \d\); Training step, teacher's share too \(ms\): \d", each) for each in items
+    )
 
 
 def test_what_was_run_opens_when_it_is_gone_to(open_page):

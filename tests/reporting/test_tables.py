@@ -10,12 +10,20 @@ import pytest
 from rich.console import Console
 
 from benchmark.records import Record
+from benchmark.reporting.formatting import show_count
 from benchmark.reporting.grouping import task_blocks
 from benchmark.reporting.latex import to_latex
 from benchmark.reporting.render import print_table, to_markdown, to_text
 from benchmark.reporting.results import Results
+from benchmark.reporting.statistics import Estimate
 from benchmark.reporting.tables import TaskTable, task_tables
 from tests.reporting.fake_records import all_records, altered, make_record
+
+
+def test_counts_have_three_digits_in_whatever_unit():
+    numbers = {83_900: "83.9k", 999_700: "1M", 999.7: "1k", 12_507_392: "12.5M", 9.996e8: "1G", 412: "412"}
+    for number, words in numbers.items():
+        assert show_count(Estimate(number, 0.0, 1, number, number)) == words
 
 
 def table_of(records: list[Record], task: str = "compression") -> TaskTable:

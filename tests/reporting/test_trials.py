@@ -112,6 +112,25 @@ def test_a_report_writes_the_frame_and_draws_the_figure(tmp_path):
     assert drawn["KD"] == pytest.approx([100 * value for value in expected_best(SCORES["kd"])])
 
 
+def test_the_legend_names_every_baseline_and_each_has_a_look_of_its_own(tmp_path):
+    searched = trials() + [
+        altered(r, id=f"2{r.id}", run={"pair": "vgg13-vgg8", "baseline": name})
+        for name in ("crd", "fitnet")
+        for r in trials()[:4]
+    ]
+    write_run(tmp_path, make_record("kd", 0))
+    for number, record in enumerate(searched):
+        (tmp_path / "trials" / str(number)).mkdir(parents=True)
+        write_record(tmp_path / "trials" / str(number) / "record.json", record)
+    (figure,) = draw(Results.read(tmp_path), "tuning").values()
+    lines = {
+        line.get_label(): line for axes in figure.axes for line in axes.lines if len(line.get_xdata()) > 1
+    }
+    assert len(figure.legends[0].get_texts()) == len(lines)
+    looks = {(line.get_color(), line.get_linestyle()) for line in lines.values()}
+    assert len(looks) == len(lines)
+
+
 def test_without_trials_there_is_nothing_of_it(tmp_path):
     write_run(tmp_path, make_record("kd", 0))
     assert draw(Results.read(tmp_path), "tuning") == {}

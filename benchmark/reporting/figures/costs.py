@@ -107,5 +107,5 @@ def draw_front(axes: Axes, found: list[Point], name: str, panel: Panel) -> None:
         axes.xaxis.set_major_formatter("{x:g}")
         axes.xaxis.set_minor_formatter("")
     draw_points(axes, found)
-    axes.set_xlabel(name)
+    axes.set_xlabel(f"{name}, logarithmic" if axes.get_xscale() == "log" else name)
     axes.set_ylabel(score_axis(panel))

@@ -11,7 +11,7 @@ from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from benchmark.reporting.figures.drawing import Drawing, file_stem, panel_axes, square_axes
+from benchmark.reporting.figures.drawing import Drawing, file_stem, legend_of, panel_axes, square_axes
 from benchmark.reporting.results import Results
 from benchmark.reporting.rows import ResultRow
 from benchmark.reporting.style import COLOURS
@@ -115,8 +115,8 @@ def vector_figure(shown: list[Shown], title: str) -> Figure:
         axes.set_title(each.title, fontsize=7)
         axes.xaxis.set_major_locator(MaxNLocator(6, integer=True, min_n_ticks=1))
         axes.set_xlabel("place")
-    handles, names = all_axes[-1].get_legend_handles_labels()
-    figure.legend(handles, names, loc="outside lower center", ncols=2)
+    handles = legend_of(all_axes)
+    figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=2)
     figure.suptitle(title, fontsize=8)
     return figure
 

@@ -140,6 +140,15 @@ def wrapped(label: str, width: int = 24) -> str:
     return "\n".join(textwrap.fill(part, width) for part in parts)
 
 
+def legend_of(all_axes: Iterable[Axes]) -> dict[str, Any]:
+    """Label -> handle of whatever any of the axes shows, each once."""
+    found: dict[str, Any] = {}
+    for axes in all_axes:
+        for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
+            found.setdefault(label, handle)
+    return found
+
+
 def axis_name(panel: Panel) -> str:
     """`top-1 accuracy (%), higher is better`."""
     name = panel.metric.title or panel.primary_metric
@@ -234,6 +243,7 @@ def draw_points(axes: Axes, points: list[Point]) -> None:
     named = [point for point in points if point.label and point not in alone]
     ordered = sorted(named, key=lambda point: ((point.y - low) / (high - low), point.label))
     gap = 1.2 * LABEL_HEIGHT / max(1.7, LABEL_HEIGHT * len(named))  # of the height that `scatter_axes` gives
+    gap = min(gap, 1 / max(1, len(named) - 1))  # all of them between its ends
     places = _spread([(point.y - low) / (high - low) for point in ordered], gap)
     for point, place in zip(ordered, places, strict=True):
         axes.annotate(

@@ -35,7 +35,8 @@ class Embeddings(NamedTuple):
     """label -> embeddings [N, D]"""
     labels: np.ndarray
     """[N]"""
-    seed: int
+    seed: str
+    """of the runs: the first that finished of each row, so of some another"""
     left_out: list[str]
     """for want of room"""
     collapsed: list[str]
@@ -50,6 +51,8 @@ def drawings(results: Results) -> Iterator[Drawing]:
         if found is None:
             return None
         caption = CAPTION.format(samples=len(found.labels), seed=found.seed)
+        if len(set(found.labels.tolist())) > len(CLASS_COLOURS):
+            caption += f" There are {len(CLASS_COLOURS)} colours: classes that far apart share one."
         for words, names in (
             ("Collapsed, so not mapped", found.collapsed),
             ("Not shown for want of room", found.left_out),
@@ -73,7 +76,7 @@ def embeddings(results: Results, panel: Panel) -> Embeddings | None:
                 kept.append((panel.label(row), own, label[: len(own)], arrays, record.run.seed))
     if not kept:
         return None
-    _, _, labels, first, seed = kept[0]
+    _, _, labels, first, _ = kept[0]
     candidates = {name: own for name, own, *_ in kept if len(own) == len(labels)}
     teacher = first.get("teacher_embedding")
     if teacher is not None and teacher.ndim == 2 and len(teacher) >= len(labels):
@@ -83,6 +86,8 @@ def embeddings(results: Results, panel: Panel) -> Embeddings | None:
         return None
     collapsed = [name for name in candidates if name not in spread]
     networks = dict(list(spread.items())[:SHOWN])
+    seeds = sorted({own for name, *_, own in kept if name in networks})
+    seed = ", ".join(map(str, seeds))
     return Embeddings(networks, labels[:SAMPLES], seed, list(spread)[SHOWN:], collapsed)
 
 

@@ -18,7 +18,7 @@ from benchmark.reporting.figures.drawing import (
     scatter_axes,
     score_axis,
 )
-from benchmark.reporting.formatting import metric_name
+from benchmark.reporting.formatting import ARROWS
 from benchmark.reporting.panels import Panel
 from benchmark.reporting.results import Results
 
@@ -60,7 +60,9 @@ def fidelity_figure(panel: Panel, found: dict[str, list[Point]]) -> Figure:
     for (name, points), axes in zip(found.items(), all_axes, strict=True):
         metric = panel.block.metrics[name]
         draw_points(axes, points)
-        axes.set_xlabel(f"{metric.title or metric_name(metric, name)} ({metric.unit or '1'})")
+        axes.set_xlabel(
+            f"{metric.title or metric.short or name} ({metric.unit or '1'}) {ARROWS[metric.direction]}"
+        )
         axes.set_ylabel(score_axis(panel))
     all_axes[0].set_title(panel.title, loc="left")
     return figure

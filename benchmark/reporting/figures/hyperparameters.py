@@ -107,7 +107,7 @@ def _draw(axes: Axes, sweep: Sweep, panel: Panel) -> None:
             axes.set_xscale("log")
     axes.set_xticks(values, _legible(axes, values), minor=False)
     axes.minorticks_off()
-    axes.set_xlabel(sweep.parameter)
+    axes.set_xlabel(sweep.parameter if axes.get_xscale() == "linear" else f"{sweep.parameter} (logarithmic)")
     axes.set_ylabel(score_axis(panel))
 
 

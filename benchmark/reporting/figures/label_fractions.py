@@ -70,19 +70,13 @@ def label_figure(results: Results, some: list[Curves]) -> Figure:
     rows = {title: own[0] for each in some for title, own in each.lines.items()}
     styles = looks({title: results.looks[row.baseline] for title, row in rows.items()})
     columns = 2 if len(some) <= 2 else 4
-    heights = [2.3 + LINE * _heading(each).count("\n") for each in some]
+    heights = [2.3 + LINE * each.panel.title_without(FRACTION).count("\n") for each in some]
     figure, all_axes = panel_axes(heights, 1 + len(rows) // columns)
     for each, axes in zip(some, all_axes, strict=True):
         _draw(axes, each, styles)
     handles = [Line2D([], [], label=title, **look.line) for title, look in styles.items()]
     figure.legend(handles=handles, loc="outside lower center", ncols=columns, columnspacing=1.2)
     return figure
-
-
-def _heading(each: Curves) -> str:
-    """The panel's title without the label fraction."""
-    lines = each.panel.title.split("\n")
-    return "\n".join(line for line in lines if "label fraction" not in line) or lines[0]
 
 
 def _draw(axes: Axes, each: Curves, styles: dict[str, Look]) -> None:
@@ -106,4 +100,4 @@ def _draw(axes: Axes, each: Curves, styles: dict[str, Look]) -> None:
     axes.minorticks_off()
     axes.set_xlabel("Share of labels")
     axes.set_ylabel(score_axis(panel))
-    axes.set_title(_heading(each), loc="left")
+    axes.set_title(panel.title_without(FRACTION), loc="left")

@@ -16,7 +16,7 @@ from benchmark.reporting.rows import PROBES, ResultRow
 
 CAPTION = (
     "Test accuracy (%) of classifiers on frozen features, mean over seeds; the colour is the difference to"
-    " the anchor's features (blue: better). The first line is the teacher."
+    " {base} (blue: better).{teacher}"
 )
 
 
@@ -25,7 +25,10 @@ def drawings(results: Results) -> Iterator[Drawing]:
 
     def show(panel: Panel) -> Found | None:
         table = probe_table(panel)
-        return (CAPTION, partial(probe_figure, panel, table)) if len(table) > 2 else None
+        base = "the mean of all lines" if _anchor(panel, table) is None else "the anchor's features"
+        teacher = " The first line is the teacher." * ("teacher" in table.index)
+        caption = CAPTION.format(base=base, teacher=teacher)
+        return (caption, partial(probe_figure, panel, table)) if len(table) > 2 else None
 
     return each_panel(results, "probe_map", "frozen features", show)
 
@@ -38,6 +41,12 @@ def probe_table(panel: Panel) -> pd.DataFrame:
     return table.dropna(how="all")
 
 
+def _anchor(panel: Panel, table: pd.DataFrame) -> str | None:
+    """The anchor's line, where it was probed."""
+    label = None if panel.anchor is None else panel.label(panel.anchor)
+    return label if label in table.index else None
+
+
 def _probes(row: ResultRow) -> dict[str, float | None]:
     return {key: row.value(key) for key in row.values if key.startswith(PROBES)}
 
@@ -46,9 +55,8 @@ def probe_figure(panel: Panel, table: pd.DataFrame) -> Figure:
     """Numbers on colours; a probe's name stands above its column."""
     import seaborn  # a second to import
 
-    anchor = panel.label(panel.anchor) if panel.anchor is not None else None
-    base = table.loc[anchor] if anchor in table.index else table.mean()
-    difference = table - base
+    anchor = _anchor(panel, table)
+    difference = table - (table.mean() if anchor is None else table.loc[anchor])
     limit = float(difference.abs().max().max()) or 1.0
     figure, (axes,) = panel_axes([1.3 + 0.13 * len(table) + LINE * panel.title.count("\n")], 0)
     seaborn.heatmap(

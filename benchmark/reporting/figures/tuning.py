@@ -10,12 +10,12 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from benchmark.records import Record
-from benchmark.reporting.figures.drawing import LINE, Drawing, panel_axes, wrapped
+from benchmark.reporting.figures.drawing import LINE, Drawing, legend_of, panel_axes, wrapped
 from benchmark.reporting.formatting import show_value, show_words
 from benchmark.reporting.identity import OF_A_SEARCH
 from benchmark.reporting.results import Results
 from benchmark.reporting.rows import grouped
-from benchmark.reporting.style import ANCHOR, COLOURS
+from benchmark.reporting.style import COLOURS, baseline_looks
 
 CAPTION = (
     "Dots: the primary metric on validation at the end of each trial, at its number (0 is the default"
@@ -51,11 +51,13 @@ def _figure(results: Results, trials: list[Record]) -> Figure:
     panels = grouped(trials, lambda r: (r.run.dataset, r.run.pair, *_condition(r, OF_A_SEARCH)))
     varying = [name for name in OF_A_SEARCH if len({_condition(each, [name]) for each in trials}) > 1]
     names = list(dict.fromkeys(record.run.baseline for record in trials))
+    # None yet where the trials of a baseline alone are done.
+    looks = baseline_looks(names, ()) | dict(results.looks)
     figure, axes = panel_axes([2.2 + LINE * bool(varying)] * len(panels), 1 + len(names) // 3)
     for ax, ((dataset, pair, *_), own) in zip(axes, panels.items(), strict=True):
         metric = own[0].metrics[own[0].primary_metric]
         for name, some in grouped(own, lambda record: record.run.baseline).items():
-            look = results.looks.get(name, ANCHOR)  # none yet where its trials alone are done
+            look = looks[name]
             colour = COLOURS[look.colour]
             points = [(r.trial.number, metric.scale * (_score(r) or 0.0), r.status) for r in some if r.trial]
             for number, score, status in points:
@@ -69,8 +71,8 @@ def _figure(results: Results, trials: list[Record]) -> Figure:
         unit = f" ({metric.unit})" if metric.unit else ""
         ax.set_ylabel(f"{metric.short}{unit}, validation")
         ax.xaxis.set_major_locator(MaxNLocator(integer=True))
-    handles, words = axes[0].get_legend_handles_labels()
-    figure.legend(handles, map(wrapped, words), loc="outside lower center", ncols=3)
+    handles = legend_of(axes)
+    figure.legend(handles.values(), map(wrapped, handles), loc="outside lower center", ncols=3)
     return figure
 
 

@@ -21,11 +21,12 @@ page.charts = {};
     const step = Math.max(tickStep(high - low || 1, count), whole ? 1 : 0);
     const found = [];
     for (let k = Math.ceil(low / step - 1e-9); k * step <= high + step * 1e-9; k += 1) found.push(k * step);
-    return { values: found, digits: Math.max(0, -Math.floor(Math.log10(step) + 1e-9)) };
+    return { values: found, step, digits: Math.max(0, -Math.floor(Math.log10(step) + 1e-9)) };
   };
-  const shortNumber = (value, digits) => {
-    for (const [limit, unit] of [[1e9, "G"], [1e6, "M"], [1e4, "k"]]) {
-      if (Math.abs(value) >= limit) return `${Number((value / (unit === "k" ? 1e3 : limit)).toPrecision(3))}${unit}`;
+  const shortNumber = (value, digits, step) => {
+    for (const [limit, unit, size] of [[1e9, "G", 1e9], [1e6, "M", 1e6], [1e4, "k", 1e3]]) {
+      // As many digits as tell one tick from the next.
+      if (Math.abs(value) >= limit) return `${(value / size).toFixed(Math.max(0, Math.ceil(Math.log10(size / step) - 1e-9)))}${unit}`;
     }
     return value.toFixed(digits);
   };
@@ -124,7 +125,7 @@ page.charts = {};
     });
     for (const value of xTicks.values) {
       svg.append(svgElement("line", { class: "axis-line", x1: px(value), x2: px(value), y1: bottom, y2: bottom + 4 }));
-      svg.append(svgElement("text", { x: px(value), y: bottom + 18, "text-anchor": "middle" }, shortNumber(value, xTicks.digits)));
+      svg.append(svgElement("text", { x: px(value), y: bottom + 18, "text-anchor": "middle" }, shortNumber(value, xTicks.digits, xTicks.step)));
     }
     svg.append(svgElement("line", { class: "axis-line", x1: left, x2: right, y1: bottom, y2: bottom }));
     svg.append(svgElement("text", { x: (left + right) / 2, y: height - 6, "text-anchor": "middle" }, xTitle));
@@ -276,7 +277,7 @@ page.charts = {};
     const words = (row) => {
       const [, title, digits] = panel.costs.find(([name]) => name === axisChoice.value);
       const interval = row.low === null ? "" : ` [${withSign(row.low, panel.decimals)}, ${withSign(row.high, panel.decimals)}]`;
-      return `${row.label}: ${withSign(row.mean, panel.decimals)}${interval} (n = ${row.n}); ${title}: ${shortNumber(row.costs[axisChoice.value], digits)}`;
+      return `${row.label}: ${withSign(row.mean, panel.decimals)}${interval} (n = ${row.n}); ${title}: ${row.costs[axisChoice.value].toLocaleString("en", { minimumFractionDigits: digits, maximumFractionDigits: digits })}`;
     };
     const read = (row, aloud) => {
       current = row;

@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from benchmark.records import Record
+from benchmark.reporting.figures.costs import training_cost
 from benchmark.reporting.figures.drawing import axis_name
 from benchmark.reporting.formatting import decimals_of, show_status
 from benchmark.reporting.panels import Panel
@@ -19,7 +20,7 @@ from benchmark.reporting.style import looks as looks_of_labels
 
 # Cost axes: key of a row's values or of a record's measurements -> title, decimals of a value.
 COST_AXES = {
-    "step_ms": ("Training cost (ms per step)", 1),
+    "step_ms": ("Training step, teacher's share too (ms)", 1),
     "total_s": ("Training time (s)", 1),
     "whole_s": ("Whole cost: training, teacher and tuning (s)", 1),
     "peak_memory_mb": ("Peak memory in training (MB)", 0),
@@ -133,8 +134,8 @@ def _drawn_panel(panel: Panel, by_run: dict[str, pd.DataFrame], looks: Mapping[s
 
 def _costs(panel: Panel, row: ResultRow) -> dict[str, float | None]:
     costs = {name: _number(row.values[name].mean) for name in COST_AXES}
-    latency = panel.latency_of(row)
-    return costs | {"latency_ms": None if latency is None else _number(latency)}
+    told = {"step_ms": training_cost(row), "latency_ms": panel.latency_of(row)}
+    return costs | {name: None if value is None else _number(value) for name, value in told.items()}
 
 
 def _run_curve(record: Record, frame: pd.DataFrame, panel: Panel) -> dict[str, Any]:

@@ -60,7 +60,7 @@ def papers(records: Iterable[Record]) -> list[Paper]:
         fields = {
             "author": _authors(paper),
             "year": year[0] if year else "",
-            "note": f"{_plain(paper)} ({_plain(names)})",
+            "note": re.sub(r"([&%#_$])", r"\\\1", f"{_plain(paper)} ({_plain(names)})"),
             "eprint": arxiv,
             "archiveprefix": "arXiv" if arxiv else "",
         }
