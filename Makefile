@@ -1,4 +1,4 @@
-# The two commands of the README. Each sets up .venv by itself; nothing else is needed but Python 3.11 or newer.
+# The two commands of the README. Each sets up .venv by itself; nothing else is needed but Python 3.11 to 3.14.
 PYTHON ?= python3
 # Processes side by side, each with its share of the cores: two cores are busy with two.
 WORKERS ?= 2
@@ -49,7 +49,7 @@ clean:
 # Versions come from constraints.txt: the ones that the tests are run with. Most modules of the libraries are never
 # imported: Python compiles those that are.
 $(INSTALLED): pyproject.toml setup.py constraints.txt
-	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed: make PYTHON=python3.11" if sys.version_info < (3, 11) else 0)'
+	$(PYTHON) -c 'import sys; sys.exit(0 if (3, 11) <= sys.version_info < (3, 15) else "Python 3.11 to 3.14 is needed: make PYTHON=python3.11")'
 	$(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/python -m pip install --quiet --no-compile --editable '.[test]' --constraint constraints.txt
 	touch $@
