@@ -5,7 +5,6 @@ from __future__ import annotations
 import atexit
 import os
 import tempfile
-from collections import Counter
 from collections.abc import Iterable, Mapping
 from functools import cache
 from pathlib import Path
@@ -57,12 +56,19 @@ def baseline_looks(baselines: Iterable[str], anchors: Iterable[str]) -> dict[str
 
 
 def looks(by_label: Mapping[str, Look]) -> dict[str, Look]:
-    """Label -> look, from label -> look of its baseline: each further line of a baseline has another dash."""
-    seen: Counter[Look] = Counter()
+    """Label -> look, from label -> look of its baseline: each further line of a baseline has another dash, or
+    any look that is free where those are taken; there are 40."""
+    taken, seen = set(by_label.values()), set()
     found = {}
     for label, look in by_label.items():
-        found[label] = look._replace(dash=(look.dash + seen[look]) % len(DASHES))
-        seen[look] += 1
+        if look in seen:
+            own = [look._replace(dash=(look.dash + k) % len(DASHES)) for k in range(1, len(DASHES))]
+            others = [Look(colour, dash) for dash in range(len(DASHES)) for colour in range(1, len(COLOURS))]
+            found[label] = next((each for each in (*own, *others) if each not in taken), own[0])
+        else:
+            found[label] = look
+        seen.add(look)
+        taken.add(found[label])
     return found
 
 

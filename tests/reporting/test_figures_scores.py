@@ -17,7 +17,7 @@ from benchmark.reporting.figures import (
 from benchmark.reporting.figures.drawing import Point, draw_points, points_of, scatter_axes
 from benchmark.reporting.page import charts
 from benchmark.reporting.results import Results
-from benchmark.reporting.style import MARKS
+from benchmark.reporting.style import MARKS, baseline_looks, looks
 from tests.reporting.fake_records import altered, make_record, write_run
 
 NAMES = ("scratch", "kd", "crd", "label_smoothing")
@@ -338,3 +338,13 @@ def test_what_failed_or_has_one_seed_breaks_no_figure(tmp_path, kind):
     for drawing in drawn(kind, tmp_path, records):
         if drawing.draw is not None:
             drawing.draw()
+
+
+# --- looks ---
+
+
+def test_a_further_row_of_a_baseline_has_the_look_of_no_other_as_long_as_there_is_one():
+    own = baseline_looks([f"m{k}" for k in range(30)], ())
+    shown = looks({**own, "m0 (weight=1)": own["m0"], "m0 (weight=2)": own["m0"], "m1 (weight=1)": own["m1"]})
+    assert len(set(shown.values())) == 33
+    assert {name: look for name, look in shown.items() if name in own} == own

@@ -108,6 +108,19 @@ def test_a_baseline_that_misses_a_block_is_left_out_and_named(tmp_path):
     assert "Synthetic" in drawing.caption
 
 
+def test_the_axis_of_ranks_keeps_its_width_beside_many_and_long_names():
+    titles = [f"A method with quite a long name, number {k}" for k in range(40)]
+    scores = np.random.default_rng(0).normal(size=(6, len(titles)))
+    figure = critical_difference_figure(friedman_nemenyi(titles, scores))
+    figure.draw_without_rendering()
+    (axes,) = figure.axes
+    low, high = axes.transData.transform([(1, 0), (len(titles), 0)])[:, 0] / figure.dpi
+    assert high - low > 1
+    (left, _), (right, _) = figure.transFigure.transform([(0, 0), (1, 1)])
+    boxes = [text.get_window_extent() for text in axes.texts]
+    assert all(left - 1 <= box.x0 and box.x1 <= right + 1 for box in boxes)
+
+
 def test_a_baseline_of_which_runs_diverged_is_left_out_and_named(tmp_path):
     lucky = [
         altered(

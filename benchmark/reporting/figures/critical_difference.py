@@ -6,14 +6,20 @@ from collections.abc import Iterator
 from functools import partial
 
 from matplotlib.figure import Figure
+from matplotlib.textpath import TextPath
 
-from benchmark.reporting.figures.drawing import Drawing, panel_axes
+from benchmark.reporting.figures.drawing import COLUMN, Drawing, panel_axes
 from benchmark.reporting.formatting import show_p
 from benchmark.reporting.ranking import Ranking, rank
 from benchmark.reporting.results import Results
 
 KIND = "critical_difference"
 TITLE = "Average ranks over all tasks"
+NAME_POINTS = 6.5
+AXIS = 1.4
+"""Inches that the axis of ranks takes at least."""
+GAP = 0.15
+"""Inches between it and the edge of the figure, beside a name's own."""
 
 
 def drawings(results: Results) -> Iterator[Drawing]:
@@ -41,12 +47,19 @@ def critical_difference_figure(found: Ranking) -> Figure:
     """Names left and right of the axis of ranks, best on the left, as in Demšar's figures."""
     names, ranks = list(found.ranks), list(found.ranks.values())
     half = (len(names) + 1) // 2
+    texts = [f"{name}  {value:.1f}" for name, value in zip(names, ranks, strict=True)]
+    widths = [TextPath((0, 0), text, size=NAME_POINTS).get_extents().width / 72 for text in texts]
     groups = cliques(ranks, found.critical_difference)
     top = 0.55 + 0.09 * len(groups)
     figure, (axes,) = panel_axes([0.75 + top + 0.14 * half], 0)
+    # Room for the names on both sides of the axis of ranks, which has what a column leaves, or AXIS.
+    sides = [max(widths[:half]) + GAP, max(widths[half:]) + GAP]
+    across = max(AXIS, COLUMN - sum(sides))
+    figure.set_figwidth(across + sum(sides))
     low, high = 1.0, float(len(names))
     span = high - low
-    axes.set_xlim(low - 0.42 * span, high + 0.42 * span)
+    left, right = (span / across * side for side in sides)
+    axes.set_xlim(low - left, high + right)
     axes.set_ylim(-0.14 * half - 0.05, 0.75 + top - 0.2)
     axes.set_axis_off()
     line = top - 0.1
@@ -67,7 +80,7 @@ def critical_difference_figure(found: Ranking) -> Figure:
         edge = low - 0.03 * span if left else high + 0.03 * span
         axes.plot([value, value, edge], [line, height, height], color="#777777", linewidth=0.6)
         text = f"{name}  {value:.1f}" if left else f"{value:.1f}  {name}"
-        side = {"ha": "right" if left else "left", "va": "center", "fontsize": 6.5}
+        side = {"ha": "right" if left else "left", "va": "center", "fontsize": NAME_POINTS}
         axes.text(edge + (-0.01 if left else 0.01) * span, height, text, **side)
     for k, (first, last) in enumerate(groups):
         height = line - 0.08 - 0.07 * k
