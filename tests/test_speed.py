@@ -392,6 +392,14 @@ def test_growth_with_baselines_is_predicted_from_the_largest_cohort(registry: Re
     assert "Growth with baselines" in shown(report)
 
 
+def test_sizes_of_cohorts_may_come_in_any_order_and_twice(registry: Registry) -> None:
+    said: list[str] = []
+    speed = dataclasses.replace(TINY, baselines=("scratch", "kd"), steps=2)
+    rows = grow("baselines", (2, 1, 2), speed, registry, FABRIC, said.append)
+    assert [(row.size, len(row.each)) for row in rows] == [(1, 1), (2, 1)]
+    assert said == []
+
+
 def test_a_ratio_is_taken_repeat_by_repeat() -> None:
     assert Spread((1.0, 10.0, 3.0)) / Spread((2.0, 20.0, 3.0)) == 0.5
     assert str(Spread((1.0, 10.0, 3.0))) == "3.0 (1.0–10.0)"

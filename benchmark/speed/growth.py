@@ -87,10 +87,10 @@ def _more_baselines(
     """Cohorts of the first baselines, as many as there are."""
     bench = make_bench(replace(speed, data_dir=None), registry, fabric)
     runs = suited(bench, say)
-    kept = [size for size in sizes if size <= len(runs)]
+    kept = sorted({size for size in sizes if size <= len(runs)})
     if not kept:
         raise UserError(f"--grow baselines: {len(runs)} apply to the pair: give sizes up to that")
-    if len(kept) < len(sizes):
+    if max(sizes) > len(runs):
         say(f"cohorts of more than {kept[-1]} are left out: {len(runs)} baselines are given, see --baselines")
     timed: dict[int, list[Timing]] = {size: [] for size in kept}
     for _ in range(speed.repeats):
