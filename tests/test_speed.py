@@ -361,6 +361,21 @@ def test_without_pot_transport_is_left_out_in_a_line(monkeypatch: pytest.MonkeyP
     assert said == ["transport is not timed beside POT, which is not installed: pip install POT"]
 
 
+def test_a_step_on_few_samples_counts_those_that_are_trained(
+    registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(SIDES, "cpu", 128)
+    few = dataclasses.replace(TINY, baselines=("kd",), samples=20, steps=1, measure=("cohort", "floor"))
+    report = report_of(few, registry, FABRIC, ignored)
+    assert report.trainings.bench.materials.spec.recipe.batch_size == 32
+    assert (report.batch_size, report.floor.batch_size) == (20, 20)
+    assert "Milliseconds per step of 20 samples" in shown(report)
+    teacher, student = macs(report.trainings.bench)
+    rows = [*grow("bank", (20,), few, registry, FABRIC, ignored)]
+    rows += grow("baselines", (1,), few, registry, FABRIC, ignored)
+    assert [row.macs for row in rows] == [20 * (teacher + 3 * student)] * 2
+
+
 GROWTHS = {
     "batch": ((8, 16), 2.0),
     "classes": ((6, 60), None),

@@ -87,6 +87,11 @@ class Bench:
     fabric: Fabric
     registry: Registry
 
+    @property
+    def batch_size(self) -> int:
+        """Samples per step: the recipe's, or all where there are fewer."""
+        return min(self.materials.spec.recipe.batch_size, len(self.materials.splits.train))
+
     def training(self, runs: tuple[RunSpec, ...]) -> CohortTraining:
         """Those runs together, ready to start."""
         return CohortTraining(self.materials, runs, self.teacher, self.fabric, self.registry)
