@@ -260,13 +260,17 @@ def measure(
     return done
 
 
+class NoneSuited(UserError):
+    """No run applies to the pair."""
+
+
 def suited(bench: Bench, say: Callable[[str], None]) -> tuple[RunSpec, ...]:
-    """The runs that apply to the pair; `say` gets the reasons of the others. UserError where none does."""
+    """The runs that apply to the pair; `say` gets the reasons of the others. Raises NoneSuited."""
     runs = bench.materials.spec.runs
     unsuited = bench.training(runs).unsuited
     reasons = [f"{each.run.baseline} is left out: {each.reason}" for each in unsuited]
     if len(unsuited) == len(runs):
-        raise UserError("; ".join(reasons))
+        raise NoneSuited("; ".join(reasons))
     for reason in reasons:
         say(reason)
     left_out = {each.run.baseline for each in unsuited}
