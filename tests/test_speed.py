@@ -154,8 +154,9 @@ def test_images_are_of_the_size_asked_for(registry: Registry) -> None:
         ({"pair": "tiny_big-tiny_smal"}, "tiny_big-tiny_small"),
         ({"dataset": "stripe"}, "did you mean stripes"),
         ({"baselines": ("kdd",)}, "unknown baseline 'kdd'"),
+        ({"pair": "0"}, "unknown pair '0': see them all with run_all.py --list"),
     ],
-    ids=["pair", "dataset", "baseline"],
+    ids=["pair", "dataset", "baseline", "nothing near"],
 )
 def test_an_unknown_name_is_told_with_the_nearest(registry: Registry, change: dict, message: str) -> None:
     with pytest.raises(UserError, match=message):
