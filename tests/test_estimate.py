@@ -70,6 +70,17 @@ def test_runs_that_do_not_apply_cost_nothing(
     assert total(tmp_path, capsys, ("pseudo_label",)) == 0
 
 
+def test_tuning_costs_at_most_its_trials_and_every_run_once_more(
+    a_second_each: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    once = total(tmp_path, capsys, ("scratch", "kd"))
+    assert total(tmp_path, capsys, ("scratch", "kd"), "--tune", "3") == (1 + 3 + 1) * once
+    two_seeds = total(tmp_path, capsys, ("scratch", "kd"), "--tune", "3", "--seeds", "0", "1")
+    assert two_seeds == (2 + 3 + 2) * once
+    assert run(tmp_path, "--dry-run", "--estimate", "--tune", "3") == 0
+    assert "estimate: at most that" in capsys.readouterr().out
+
+
 def test_what_applies_with_few_labels_is_told_from_what_does_with_all(
     a_second_each: None, tmp_path: Path, registry: Registry
 ) -> None:
