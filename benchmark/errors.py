@@ -5,6 +5,8 @@ import errno
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
+from benchmark.program import program
+
 LONGEST = 600
 """Characters of a message: what a user gave may be longer than anyone would read."""
 
@@ -96,5 +98,5 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> UserError:
     elif len(names) <= 12:
         hint = f"known: {', '.join(names) or 'none'}"
     else:
-        hint = "see them all with --list"
+        hint = f"see them all with {program()} --list"
     return UserError(f"unknown {kind} {name!r}: {hint}")

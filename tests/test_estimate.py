@@ -10,11 +10,13 @@ import pytest
 import yaml
 
 from benchmark.catalogue import estimate
+from benchmark.planning.grid import make_plan
+from benchmark.planning.specs import RunSpec
 from benchmark.plugins import Registry
 from benchmark.reporting.papers import load_papers
 from benchmark.settings import parse
-from benchmark.speed import bench_of
-from tests.command import run
+from benchmark.speed import Bench, Timing, bench_of
+from tests.command import TINY, run
 
 TABLE = {
     "title": "two methods", "shows": "pairs", "task": "tiny_task", "dataset": "stripes",
@@ -38,6 +40,59 @@ def test_an_estimate_grows_with_what_is_to_do(tmp_path: Path, capsys: pytest.Cap
     assert " h" in many[-1] or " min" in many[-1]
     assert " h" not in few[-1]
     assert not (tmp_path / "t" / "runs").exists()
+
+
+@pytest.fixture
+def a_second_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if a step took a second for each run of a cohort, and none for the teacher."""
+
+    def timed(bench: Bench, runs: tuple[RunSpec, ...], steps: int) -> Timing:
+        return Timing(1000.0 * len(runs), None, 0.0, {}, {}, 0.0)
+
+    monkeypatch.setattr(Bench, "time", timed)
+    monkeypatch.setattr(Bench, "time_teacher", lambda bench, steps: 0.0)
+    monkeypatch.setattr(estimate, "show_seconds", lambda seconds: f"{seconds:g} s")
+
+
+def total(results: Path, capsys: pytest.CaptureFixture[str], baselines: tuple[str, ...], *more: str) -> int:
+    """The seconds in all of a dry run."""
+    assert run(results, "--dry-run", "--estimate", *more, baselines=baselines) == 0
+    (found,) = re.findall(r"estimate: (\d+) s in all", capsys.readouterr().out)
+    return int(found)
+
+
+def test_runs_that_do_not_apply_cost_nothing(
+    a_second_each: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    alone = total(tmp_path, capsys, ("kd",))
+    assert alone > 0
+    assert total(tmp_path, capsys, ("kd", "pseudo_label")) == alone
+    assert total(tmp_path, capsys, ("pseudo_label",)) == 0
+
+
+def test_tuning_costs_at_most_its_trials_and_every_run_once_more(
+    a_second_each: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    once = total(tmp_path, capsys, ("scratch", "kd"))
+    assert total(tmp_path, capsys, ("scratch", "kd"), "--tune", "3") == (1 + 3 + 1) * once
+    two_seeds = total(tmp_path, capsys, ("scratch", "kd"), "--tune", "3", "--seeds", "0", "1")
+    assert two_seeds == (2 + 3 + 2) * once
+    assert run(tmp_path, "--dry-run", "--estimate", "--tune", "3") == 0
+    assert "estimate: at most that" in capsys.readouterr().out
+
+
+def test_what_applies_with_few_labels_is_told_from_what_does_with_all(
+    a_second_each: None, tmp_path: Path, registry: Registry
+) -> None:
+    asked = [*TINY, "--results-dir", str(tmp_path), "--baselines", "pseudo_label"]
+    meter = estimate.Meter(parse(asked), registry, print)
+    found = []
+    for more in ([], ["--label-fraction", "0.5"]):
+        cohort = make_plan(parse([*asked, *more]), registry).cohorts[0]
+        assert [run.baseline for run in cohort.runs] == ["pseudo_label"]
+        (seconds,) = meter.seconds([cohort], {id(cohort): {run.name for run in cohort.runs}}).values()
+        found.append(seconds.total)
+    assert found[0] == 0 < found[1]
 
 
 @pytest.fixture

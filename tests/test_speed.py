@@ -154,8 +154,9 @@ def test_images_are_of_the_size_asked_for(registry: Registry) -> None:
         ({"pair": "tiny_big-tiny_smal"}, "tiny_big-tiny_small"),
         ({"dataset": "stripe"}, "did you mean stripes"),
         ({"baselines": ("kdd",)}, "unknown baseline 'kdd'"),
+        ({"pair": "0"}, "unknown pair '0': see them all with run_all.py --list"),
     ],
-    ids=["pair", "dataset", "baseline"],
+    ids=["pair", "dataset", "baseline", "nothing near"],
 )
 def test_an_unknown_name_is_told_with_the_nearest(registry: Registry, change: dict, message: str) -> None:
     with pytest.raises(UserError, match=message):
@@ -361,6 +362,21 @@ def test_without_pot_transport_is_left_out_in_a_line(monkeypatch: pytest.MonkeyP
     assert said == ["transport is not timed beside POT, which is not installed: pip install POT"]
 
 
+def test_a_step_on_few_samples_counts_those_that_are_trained(
+    registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(SIDES, "cpu", 128)
+    few = dataclasses.replace(TINY, baselines=("kd",), samples=20, steps=1, measure=("cohort", "floor"))
+    report = report_of(few, registry, FABRIC, ignored)
+    assert report.trainings.bench.materials.spec.recipe.batch_size == 32
+    assert (report.batch_size, report.floor.batch_size) == (20, 20)
+    assert "Milliseconds per step of 20 samples" in shown(report)
+    teacher, student = macs(report.trainings.bench)
+    rows = [*grow("bank", (20,), few, registry, FABRIC, ignored)]
+    rows += grow("baselines", (1,), few, registry, FABRIC, ignored)
+    assert [row.macs for row in rows] == [20 * (teacher + 3 * student)] * 2
+
+
 GROWTHS = {
     "batch": ((8, 16), 2.0),
     "classes": ((6, 60), None),
@@ -390,6 +406,14 @@ def test_growth_with_baselines_is_predicted_from_the_largest_cohort(registry: Re
     assert 0 < one.predicted < three.predicted <= three.wall
     assert said == ["cohorts of more than 3 are left out: 3 baselines are given, see --baselines"]
     assert "Growth with baselines" in shown(report)
+
+
+def test_sizes_of_cohorts_may_come_in_any_order_and_twice(registry: Registry) -> None:
+    said: list[str] = []
+    speed = dataclasses.replace(TINY, baselines=("scratch", "kd"), steps=2)
+    rows = grow("baselines", (2, 1, 2), speed, registry, FABRIC, said.append)
+    assert [(row.size, len(row.each)) for row in rows] == [(1, 1), (2, 1)]
+    assert said == []
 
 
 def test_a_ratio_is_taken_repeat_by_repeat() -> None:

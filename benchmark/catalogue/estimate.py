@@ -22,7 +22,7 @@ from benchmark.running.display import show_seconds
 from benchmark.running.ledger import Ledger
 from benchmark.running.teachers import is_kept
 from benchmark.settings import Settings, parse
-from benchmark.speed import bench_of, suited
+from benchmark.speed import NoneSuited, bench_of, suited
 from benchmark.training.materials import Workbench
 
 STEPS = 3
@@ -48,10 +48,14 @@ class Seconds:
 
 @dataclass(frozen=True)
 class _Step:
-    """Of one step: of the teacher's own training, and of a run with its share of its cohort's passes."""
+    """Of one step: of the teacher's own training, and of a run with its share of its cohort's passes.
+
+    baselines   those that apply: the others' runs are recorded as such at once
+    """
 
     teacher: float
     run: float
+    baselines: frozenset[str]
 
 
 class Meter:
@@ -85,7 +89,8 @@ class Meter:
             elif runs:
                 step, teacher = self._step(cohort), cohort.teacher
                 spent = found.setdefault((cohort.data.dataset, cohort.pair), Seconds())
-                spent.add(Seconds(step.run * sum(run.updates or 0 for run in runs)))
+                trained = [run for run in runs if run.baseline in step.baselines]
+                spent.add(Seconds(step.run * sum(run.updates or 0 for run in trained)))
                 if teacher.id not in counted and not is_kept(self._teachers, teacher):
                     counted.add(teacher.id)
                     steps = steps_per_epoch(cohort.data.splits.sizes["teacher"], teacher.recipe.batch_size)
@@ -94,12 +99,17 @@ class Meter:
         return found
 
     def _step(self, cohort: CohortSpec) -> _Step:
-        key = (cohort.data.dataset, cohort.pair, *sorted({run.baseline for run in cohort.runs}))
+        names, labels = sorted({run.baseline for run in cohort.runs}), f"{cohort.data.split.label_fraction:g}"
+        key = (cohort.data.dataset, labels, cohort.pair, *names)
         if key not in self._steps:
             bench = bench_of(self._workbench.materials(cohort), self._registry, self._fabric)
-            runs = suited(bench, lambda line: None)
-            teacher = bench.time_teacher(STEPS)
-            self._steps[key] = _Step(teacher / 1000, bench.time(runs, STEPS).wall / len(runs) / 1000)
+            try:
+                runs = suited(bench, lambda line: None)
+            except NoneSuited:
+                runs = ()
+            each = bench.time(runs, STEPS).wall / len(runs) / 1000 if runs else 0.0
+            baselines = frozenset(run.baseline for run in runs)
+            self._steps[key] = _Step(bench.time_teacher(STEPS) / 1000, each, baselines)
         return self._steps[key]
 
     def told(self) -> Iterator[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 
 from rich.console import Console
@@ -35,8 +36,21 @@ def print_plan(settings: Settings, console: Console) -> None:
         say(_trials(plan))
     say(_total(plan, pending))
     if settings.estimate:
-        for line in estimate(plan.cohorts, pending, settings, registry, say):
+        further = _of_tuning(plan)
+        pending |= {id(cohort): {run.name for run in cohort.runs} for cohort in further}
+        for line in estimate([*plan.cohorts, *further], pending, settings, registry, say):
             say(line)
+        if further:
+            say(
+                "estimate: at most that: every trial is counted to its end (halving makes them half), and "
+                "every run once more with what is chosen, whatever is recorded"
+            )
+
+
+def _of_tuning(plan: Plan) -> list[CohortSpec]:
+    """All that tuning may train: the runs once more with what is chosen, which cost what they do without,
+    and the trials."""
+    return [*(replace(cohort) for cohort in plan.cohorts), *plan.tuning] if plan.tuning else []
 
 
 def _sums(plan: Plan, pending: dict[int, set[str]]) -> Iterator[str]:

@@ -1,6 +1,6 @@
 """The measuring stick: what everything costs, `python -m benchmark.speed --pair ... --baselines ...`."""
 
-from benchmark.speed.bench import Bench, Timing, Trainings, bench_of, measure, suited
+from benchmark.speed.bench import Bench, NoneSuited, Timing, Trainings, bench_of, measure, suited
 from benchmark.speed.materials import make_materials
 from benchmark.speed.report import Report
 from benchmark.speed.settings import Speed
@@ -8,6 +8,7 @@ from benchmark.speed.tables import show
 
 __all__ = [
     "Bench",
+    "NoneSuited",
     "Report",
     "Speed",
     "Timing",

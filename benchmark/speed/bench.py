@@ -87,6 +87,11 @@ class Bench:
     fabric: Fabric
     registry: Registry
 
+    @property
+    def batch_size(self) -> int:
+        """Samples per step: the recipe's, or all where there are fewer."""
+        return min(self.materials.spec.recipe.batch_size, len(self.materials.splits.train))
+
     def training(self, runs: tuple[RunSpec, ...]) -> CohortTraining:
         """Those runs together, ready to start."""
         return CohortTraining(self.materials, runs, self.teacher, self.fabric, self.registry)
@@ -255,13 +260,17 @@ def measure(
     return done
 
 
+class NoneSuited(UserError):
+    """No run applies to the pair."""
+
+
 def suited(bench: Bench, say: Callable[[str], None]) -> tuple[RunSpec, ...]:
-    """The runs that apply to the pair; `say` gets the reasons of the others. UserError where none does."""
+    """The runs that apply to the pair; `say` gets the reasons of the others. Raises NoneSuited."""
     runs = bench.materials.spec.runs
     unsuited = bench.training(runs).unsuited
     reasons = [f"{each.run.baseline} is left out: {each.reason}" for each in unsuited]
     if len(unsuited) == len(runs):
-        raise UserError("; ".join(reasons))
+        raise NoneSuited("; ".join(reasons))
     for reason in reasons:
         say(reason)
     left_out = {each.run.baseline for each in unsuited}

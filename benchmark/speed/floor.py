@@ -43,7 +43,7 @@ class Floor:
 def floor(bench: Bench, precision: Precision, side: int | None = None) -> Floor:
     """The floor of a bench; `side` of the matrices, by default `SIDES`."""
     rate = matrix_rate(bench.fabric, precision, side or SIDES[bench.fabric.device.type])
-    return Floor(rate, *macs(bench), bench.materials.spec.recipe.batch_size)
+    return Floor(rate, *macs(bench), bench.batch_size)
 
 
 def macs(bench: Bench) -> tuple[int, int]:

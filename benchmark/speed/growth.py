@@ -58,8 +58,9 @@ def grow(
         runs = suited(bench, say if not rows else lambda reason: None)
         timings = [bench.time(runs, speed.steps) for _ in range(speed.repeats)]
         teacher, student = macs(bench)
-        batch = bench.materials.spec.recipe.batch_size
-        count = batch * ((timings[0].teacher is not None) * teacher + (1 + BACKWARD) * len(runs) * student)
+        count = bench.batch_size * (
+            (timings[0].teacher is not None) * teacher + (1 + BACKWARD) * len(runs) * student
+        )
         predicted = rows[0].wall * (count / rows[0].macs) if rows else None
         rows.append(_row(size, timings, count, predicted))
     return rows
@@ -87,18 +88,17 @@ def _more_baselines(
     """Cohorts of the first baselines, as many as there are."""
     bench = make_bench(replace(speed, data_dir=None), registry, fabric)
     runs = suited(bench, say)
-    kept = [size for size in sizes if size <= len(runs)]
+    kept = sorted({size for size in sizes if size <= len(runs)})
     if not kept:
         raise UserError(f"--grow baselines: {len(runs)} apply to the pair: give sizes up to that")
-    if len(kept) < len(sizes):
+    if max(sizes) > len(runs):
         say(f"cohorts of more than {kept[-1]} are left out: {len(runs)} baselines are given, see --baselines")
     timed: dict[int, list[Timing]] = {size: [] for size in kept}
     for _ in range(speed.repeats):
         for size in kept:
             timed[size].append(bench.time(runs[:size], speed.steps))
     teacher, student = macs(bench)
-    batch, largest = bench.materials.spec.recipe.batch_size, timed[kept[-1]]
-    rows = []
+    rows, largest = [], timed[kept[-1]]
     for size in kept:
         taught = timed[size][0].teacher is not None
         parts = [
@@ -106,7 +106,7 @@ def _more_baselines(
             + sum(each.own[run.name] for run in runs[:size])
             for each in largest
         ]  # fmt: skip
-        count = batch * (taught * teacher + (1 + BACKWARD) * size * student)
+        count = bench.batch_size * (taught * teacher + (1 + BACKWARD) * size * student)
         rows.append(_row(size, timed[size], count, statistics.median(parts)))
     return rows
 

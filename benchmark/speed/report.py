@@ -62,7 +62,7 @@ class Report:
     @property
     def batch_size(self) -> int:
         assert self.trainings is not None
-        return self.trainings.bench.materials.spec.recipe.batch_size
+        return self.trainings.bench.batch_size
 
     def ratios(self) -> dict[str, float]:
         """Every ratio that bounds can name; what several runs share is that of all of them."""

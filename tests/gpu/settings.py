@@ -73,12 +73,15 @@ class Everything:
             raise UserError(f"--parts: give some of {', '.join(PARTS)}")
         if not 0 < self.minutes < math.inf:
             raise UserError(f"--minutes {self.minutes}: give a number above 0")
-        for name in ("batch_size", "steps", "repeats", "samples", "epochs", "train_samples", "teacher_epochs",
-                     "teacher_samples"):  # fmt: skip
-            if getattr(self, name) < 1:
-                raise UserError(f"{flag(name)} {getattr(self, name)}: give a whole number from 1 up")
-        if self.workers < 0:
-            raise UserError(f"--workers {self.workers}: give a whole number from 0 up")
+        for name, least in (("batch_size", 2), ("steps", 1), ("repeats", 1), ("samples", 2), ("epochs", 1),
+                            ("train_samples", 1), ("teacher_epochs", 1), ("teacher_samples", 1),
+                            ("workers", 0)):  # fmt: skip
+            if getattr(self, name) < least:
+                raise UserError(f"{flag(name)} {getattr(self, name)}: give a whole number from {least} up")
+        if not self.baselines or "all" in self.baselines:
+            raise UserError("--baselines: give the names themselves, such as scratch kd wcord")
+        if twice := next((name for name in self.baselines if self.baselines.count(name) > 1), None):
+            raise UserError(f"--baselines: {twice} is given twice: give it once")
         if {*self.parts} == {"tests"}:
             return
         cards = {

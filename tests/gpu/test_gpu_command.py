@@ -101,9 +101,17 @@ def test_without_a_gpu_it_ends_with_a_line(capsys: pytest.CaptureFixture[str]) -
         (["--dataset", "cifar11"], "did you mean cifar10"),
         (["--minutes", "0"], "--minutes 0.0: give a number above 0"),
         (["--epochs", "0"], "--epochs 0: give a whole number from 1 up"),
+        (["--samples", "1"], "--samples 1: give a whole number from 2 up"),
+        (["--batch-size", "1"], "--batch-size 1: give a whole number from 2 up"),
+        (["--baselines", "all"], "--baselines: give the names themselves, such as scratch kd wcord"),
+        (["--baselines"], "--baselines: give the names themselves, such as scratch kd wcord"),
+        (["--baselines", "kd", "at", "kd"], "--baselines: kd is given twice: give it once"),
         (["--json", "nowhere/gpu.json"], "can't be written"),
     ],
-    ids=["no folder", "other folder", "dataset", "minutes", "epochs", "file"],
+    ids=[
+        *("no folder", "other folder", "dataset", "minutes", "epochs", "samples", "batch size"),
+        *("all baselines", "no baselines", "baseline twice", "file"),
+    ],
 )
 def test_bad_input_is_a_line(arguments: list[str], told: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([*TINY, *arguments]) == 2
