@@ -259,6 +259,7 @@ class Provenance:
     versions        of Python, the suite and libraries, and of the installed packages that brought the task,
                     the baseline or a network by an entry point
     ranks           how many processes trained it together; threads: of each
+    device_name     the GPU's; the CPU's with the instructions that torch uses there (`AMD EPYC, AVX2`)
     """
 
     commit: str | None = None

@@ -76,18 +76,13 @@ def provenance(
     plugins   name -> version of the installed packages that brought a part of it
     """
     device = fabric.device
-    name = (
-        torch.cuda.get_device_name(device)
-        if device.type == "cuda"
-        else platform.processor() or platform.machine()
-    )
     ours = origin()
     return records.Provenance(
         commit=ours.commit,
         clean=ours.clean,
         versions={"python": platform.python_version()} | _versions() | dict(plugins or {}),
         device=device.type,
-        device_name=name,
+        device_name=torch.cuda.get_device_name(device) if device.type == "cuda" else processor(),
         threads=torch.get_num_threads(),
         ranks=fabric.ranks.share.count,
         command=ours.command,
@@ -95,6 +90,20 @@ def provenance(
         data_fingerprint=data_fingerprint,
         code_checksum=code_checksum,
     )
+
+
+def processor() -> str:
+    """`AMD EPYC, AVX2`: the CPU's model where Linux tells it, else its kind; and the instructions torch uses.
+
+    These decide in which order a sum is made, and so how it is rounded.
+    """
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        lines = []
+    named = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    model = next(named, platform.processor() or platform.machine())
+    return f"{model}, {torch.backends.cpu.get_cpu_capability()}"
 
 
 def _command() -> list[str]:

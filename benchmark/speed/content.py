@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import platform
 import shlex
 import sys
 from collections.abc import Callable
@@ -17,7 +16,7 @@ import torch
 from benchmark.errors import UserError
 from benchmark.launching import own_cores
 from benchmark.ranks import Fabric
-from benchmark.running.provenance import provenance
+from benchmark.running.provenance import processor, provenance
 from benchmark.speed.bench import Timing
 from benchmark.speed.growth import Grown, prediction
 from benchmark.speed.parts import StepParts
@@ -124,7 +123,7 @@ def machine(fabric: Fabric) -> dict[str, Any]:
     return {
         "device": origin.device,
         "device_name": origin.device_name,
-        "processor": _processor(),
+        "processor": processor(),
         "cores": len(own_cores()),
         "threads": origin.threads,
         "load_average": os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
@@ -134,16 +133,6 @@ def machine(fabric: Fabric) -> dict[str, Any]:
         "command": shlex.join(["python", "-m", __package__ or "", *sys.argv[1:]]),
         "finished": origin.finished,
     }
-
-
-def _processor() -> str:
-    """The CPU's model where Linux tells it, else its kind."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        lines = []
-    named = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    return next(named, platform.processor() or platform.machine())
 
 
 def _compared(each: Compared) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import torch
 
 from benchmark import Distiller, baseline
 from benchmark.running import provenance, workers
@@ -40,6 +41,14 @@ def test_a_record_names_the_commit_that_its_command_began_with(
     provenance.code.cache_clear()
     assert run(tmp_path, *arguments, baselines=("overtaken",)) == 0  # no teacher's record is written before
     assert [record.provenance.commit for record in records(tmp_path).values()] == ["old"]
+
+
+def test_a_record_names_the_processor_and_the_instructions_that_round_its_sums(tmp_path: Path) -> None:
+    assert run(tmp_path) == 0
+    (name,) = {record.provenance.device_name for record in records(tmp_path).values()}
+    model, _, instructions = name.rpartition(", ")
+    assert model
+    assert instructions == torch.backends.cpu.get_cpu_capability()
 
 
 def test_a_worker_asks_when_it_begins_and_not_for_its_first_record(
