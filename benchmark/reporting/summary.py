@@ -109,7 +109,7 @@ class _Words:
         teachers = self.panel.teachers() if self.metric == first else []
         if teachers:
             parts.append(f"{'Teacher' if len(teachers) == 1 else 'Teachers, mean'} {self._mean(teachers)}")
-        if self.anchor_row:
+        if self.anchor_row and self.anchor_row.values[self.key].n:
             parts.append(f"{self.anchor} {self._value(self.anchor_row)}")
         return [f"{'; '.join(parts)}."] if parts else []
 

@@ -143,6 +143,14 @@ def test_a_nan_result_neither_wins_nor_breaks_the_sentence():
     assert "nan" not in text
 
 
+def test_a_further_primary_metric_that_the_anchor_lacks_is_no_nan():
+    metrics = {"top1": METRICS["top1"], "top5": altered(METRICS["top5"], primary=True)}
+    records = [altered(make_record(name, 0), metrics=metrics) for name in ("scratch", "kd")]
+    records[0].results.scores["test@last"].pop("top5")
+    (panel,) = task_panels(task_blocks(records)["compression"])
+    assert "nan" not in " ".join(summary(panel, "top5").sentences)
+
+
 def test_every_panel_and_primary_metric_has_a_summary():
     records = records_of({"scratch": SCRATCH, "kd": [60, 62, 64]})
     records += records_of({"scratch": SCRATCH, "kd": [60, 62, 64]}, epochs=5)
