@@ -128,7 +128,7 @@ def grouped_bootstrap_intervals(
     Args:
         differences: name -> [S, N], how much better than another a baseline does sample n with seed s. All
             share N, and the draws of groups.
-        groups: [N], the group of each sample; without them each sample is one, as in `bootstrap_intervals`.
+        groups: [N], the group of each sample; without them each sample is a group of its own.
 
     Returns:
         name -> (low, high) in the unit of the differences; nan for a single group.
