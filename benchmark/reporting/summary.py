@@ -50,7 +50,7 @@ def summary(panel: Panel, metric: str) -> Summary:
     elif not methods:
         sentences.append("No method has a finished run to compare.")
     elif not tested:
-        sentences.append(f"No winner marked: below {FEWEST} seeds. {words.highest(methods)}")
+        sentences.append(f"No winner marked: below {words.fewest}. {words.highest(methods)}")
     elif better and not sound:
         sentences.append(
             f"No winner marked: of all that gain, runs diverged or failed. {words.highest(better)}"
@@ -81,6 +81,8 @@ class _Words:
         self.sign = -1 if self.description.direction == "min" else 1
         self.anchor_row = panel.anchor
         self.anchor = panel.label(self.anchor_row) if self.anchor_row else "the anchor"
+        self.over = "teachers or splits" if any(row.clusters for row in panel.rows) else "seeds"
+        self.fewest = f"{FEWEST} {self.over}"
 
     def difference(self, row: ResultRow) -> Difference:
         """The row minus its anchor; nothing known for the anchor itself and without one."""
@@ -146,7 +148,7 @@ class _Words:
             sentences.append("No other method may be the best, but that is not sure enough to mark a winner.")
         above = [row for row in methods if self.gain(row) > self.gain(best)]
         for rows, but in (
-            ([row for row in above if not row.lost], f"undecided or below {FEWEST} seeds"),
+            ([row for row in above if not row.lost], f"undecided or below {self.fewest}"),
             ([row for row in above if row.lost], "only over the runs that neither diverged nor failed"),
         ):
             if rows:
@@ -166,7 +168,7 @@ class _Words:
             parts.append(f"{len(equal)} without a difference above {largest}")
         parts.append(f"{undecided} undecided")
         if methods > len(tested):
-            parts.append(f"{methods - len(tested)} with too few seeds")
+            parts.append(f"{methods - len(tested)} with too few {self.over}")
         noun = "method" if methods == 1 else "methods"
         visible = sorted(each.smallest_visible for each in found if math.isfinite(each.smallest_visible))
         sentences = [f"Of {methods} {noun}, {', '.join(parts)} (all tested together, 5 %)."]
