@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from benchmark.records import LAST
 from benchmark.reporting.differences import best_rows
 from benchmark.reporting.formatting import decimals_of, row_n
-from benchmark.reporting.inference import FEWEST, BestSet, Difference, Verdict
+from benchmark.reporting.inference import BestSet, Difference, Verdict
 from benchmark.reporting.panels import Panel
 from benchmark.reporting.rows import LOST, ResultRow
+from benchmark.reporting.statistics import INTERVAL_FROM
 
 NAMES_SHOWN = 5
 UNKNOWN = Difference(math.nan, 0)
@@ -82,7 +83,7 @@ class _Words:
         self.anchor_row = panel.anchor
         self.anchor = panel.label(self.anchor_row) if self.anchor_row else "the anchor"
         self.over = "teachers or splits" if any(row.clusters for row in panel.rows) else "seeds"
-        self.fewest = f"{FEWEST} {self.over}"
+        self.fewest = f"{INTERVAL_FROM} {self.over}"
 
     def difference(self, row: ResultRow) -> Difference:
         """The row minus its anchor; nothing known for the anchor itself and without one."""
