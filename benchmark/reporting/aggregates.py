@@ -19,7 +19,9 @@ Runs = Sequence[Sequence[float] | np.ndarray]
 Weights = Sequence[float] | None
 """one for each stratum; None: all alike"""
 
-LEVEL, DRAWS = 0.95, 2000
+TAILS = ((1 - 0.95) / 2, (1 + 0.95) / 2)
+"""Ends of a 95 % interval, as shares of the draws."""
+DRAWS = 2000
 
 
 @dataclass(frozen=True)
@@ -109,18 +111,17 @@ def _bootstrapped(
         [stratum[draw.integers(stratum.size, size=(draws, stratum.size))] for stratum in runs]
         for runs in arrays
     ]  # [draws, seeds] for each stratum
-    low, high = np.quantile(statistic(drawn), [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0)
+    low, high = np.quantile(statistic(drawn), TAILS, axis=0)
     return Aggregate(np.asarray(statistic(arrays)), low, high)
 
 
 def grouped_bootstrap_intervals(
     differences: Mapping[Key, np.ndarray],
     groups: np.ndarray | None = None,
-    level: float = LEVEL,
     draws: int = 1000,
     seed: int = 0,
 ) -> dict[Key, tuple[float, float]]:
-    """Percentile intervals of mean differences over seeds and groups of test samples (subjects, scenes).
+    """95 % percentile intervals of mean differences over seeds and groups of test samples (subjects, scenes).
 
     Samples of one subject are alike, so whole groups are drawn, with replacement; a draw's mean is over the
     samples it holds (Field and Welsh, Bootstrapping clustered data, JRSS B 2007).
@@ -128,7 +129,7 @@ def grouped_bootstrap_intervals(
     Args:
         differences: name -> [S, N], how much better than another a baseline does sample n with seed s. All
             share N, and the draws of groups.
-        groups: [N], the group of each sample; without them each sample is one, as in `bootstrap_intervals`.
+        groups: [N], the group of each sample; without them each sample is a group of its own.
 
     Returns:
         name -> (low, high) in the unit of the differences; nan for a single group.
@@ -154,5 +155,4 @@ def grouped_bootstrap_intervals(
             seeds = draw.multinomial(len(array), np.full(len(array), 1 / len(array)), size=part)
             weighted = (times @ array.T) / held[:, None]  # [part, S]
             means[name].append((weighted * seeds).sum(1) / len(array))
-    tails = [(1 - level) / 2, (1 + level) / 2]
-    return {name: tuple(np.quantile(np.concatenate(parts), tails).tolist()) for name, parts in means.items()}
+    return {name: tuple(np.quantile(np.concatenate(parts), TAILS).tolist()) for name, parts in means.items()}

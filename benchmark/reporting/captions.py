@@ -93,11 +93,14 @@ def _handed_over(records: Iterable[Record]) -> list[str]:
 def caption_of_marks(blocks: list[PairBlock]) -> list[str]:
     """What the marks of the best rows mean, or why nothing is marked; what three or four seeds are worth."""
     groups = [rows for block in blocks for rows in block.comparisons if len(rows) > 1]
-    most = max((max(len(row.finished) for row in rows) for rows in groups), default=0)
+    rows = [row for own in groups for row in own]
+    # Over several teachers or splits these are what a test has to go on.
+    most = max((len(set(row.clusters.values())) or len(row.finished) for row in rows), default=0)
     if not most:
         return []
     if most < INTERVAL_FROM:
-        return [f"Below {INTERVAL_FROM} seeds nothing is tested and no winner is marked."]
+        over = "teachers or splits" if any(row.clusters for row in rows) else "seeds"
+        return [f"Below {INTERVAL_FROM} {over} nothing is tested and no winner is marked."]
     return [
         f"{BEST_MARK}: the best, the only one that may be. {TIED_MARK}: the rows that may be the best"
         " (multiple comparisons with the best, 95 % jointly); controls don't compete, nor does a row of which"

@@ -179,8 +179,9 @@ def telling(facets: Facets, records: Iterable[Record], siblings: Iterable[Record
     # A record that tells nothing of a hyper-parameter (its run did not begin) does not differ in it.
     varying = [name for name in names if len({found[name] for found in others if name in found}) > 1]
     told = [name for name in varying if not any(cause in varying for cause in CONSEQUENCES.get(name, ()))]
-    words = (next((found[name] for found in own if name in found), "") for name in told)
-    return ", ".join(filter(None, words))
+    words = [{found[name] for found in own if name in found} for name in told]
+    # What records of one row vary in (the weights of several teachers) is not what tells it from others.
+    return ", ".join(each for some in words if len(some) == 1 for each in some if each)
 
 
 def _assigned(values: Mapping[str, Any]) -> dict[str, str]:

@@ -17,7 +17,7 @@ import numpy as np
 from scipy.special import nctdtrinc, stdtr, stdtrit
 
 from benchmark.reporting.dunnett import joint_critical, joint_p
-from benchmark.reporting.statistics import is_crossed, over_crossed
+from benchmark.reporting.statistics import INTERVAL_FROM, is_crossed, over_crossed
 from benchmark.reporting.variances import Errors, errors_to_first
 
 Samples = Mapping[str, Sequence[float] | np.ndarray]
@@ -27,8 +27,6 @@ Verdict = Literal["above", "below", "no difference", "undecided"]
 
 LEVEL = 0.05
 POWER = 0.8
-FEWEST = 3
-"""Runs, or clusters, below which nothing is said."""
 ROUNDING = 1e-12
 """Spreads and differences below this part of a mean are none."""
 
@@ -154,7 +152,7 @@ class _Runs:
 
     @property
     def usable(self) -> bool:
-        return len(self.values) >= FEWEST and math.isfinite(self.moments[1])
+        return len(self.values) >= INTERVAL_FROM and math.isfinite(self.moments[1])
 
     @cached_property
     def moments(self) -> Moments:
@@ -249,7 +247,7 @@ def _over_clusters(
     has no place in that table: then all are compared by the paired differences of the clusters they share.
     """
     shared = {name: [label for label in base if label in runs[name].values] for name in names}
-    names = [name for name in names if len(shared[name]) >= FEWEST]
+    names = [name for name in names if len(shared[name]) >= INTERVAL_FROM]
     if is_crossed([label for label in base if isinstance(label, tuple)]):
         return _over_crossed(runs, base, names)
     if all(len(shared[name]) == len(base) for name in names):

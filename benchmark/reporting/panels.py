@@ -45,8 +45,14 @@ class Panel:
         """Dataset (marked where synthetic) and pair; what tells panels of these apart, `without` left out."""
         name = f"{dataset_title(self.block.about, self.block.dataset)}, {self.block.pair}"
         names = [name for name in self.block.conditions if name not in ("overrides", *without)]
-        parts = (show_condition(self.rows[0], names), self.rows[0].setting)
+        parts = (show_condition(self.rows[0], names), self._recipe, self.rows[0].setting)
         return name, ", ".join(part for part in parts if part)
+
+    @property
+    def _recipe(self) -> str:
+        """The overrides that all its rows share, where they tell it from other panels of the block."""
+        known = {row.comparison_condition["overrides"] for row in self.block.students}
+        return self.rows[0].comparison_condition["overrides"] if len(known) > 1 else ""
 
     @property
     def title(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar
@@ -12,7 +13,7 @@ from benchmark.records import BEST, LAST, About, Metric, Record, Status
 from benchmark.reporting.frame import CONDITIONS, condition_columns
 from benchmark.reporting.identity import Identity
 from benchmark.reporting.inference import Difference
-from benchmark.reporting.statistics import Estimate
+from benchmark.reporting.statistics import INTERVAL_FROM, Estimate
 
 PROBES = "probes/"
 """Prefix of the values of probes: `probes/own/linear`, in percent."""
@@ -98,6 +99,12 @@ class ResultRow:
     def by_seed(self, key: str) -> dict[Hashable, float]:
         """Seed (or teacher, split and seed) -> value of `test@last/top1`, say; finished runs that have it."""
         return self.numbers[key].dropna().to_dict() if key in self.numbers else {}
+
+    def interval(self, key: str) -> tuple[float, float] | None:
+        """The 95 % t interval of a column's mean; None below three runs (teachers, splits)."""
+        estimate, over = self.values[key], {self.clusters.get(each, each) for each in self.by_seed(key)}
+        known = len(over) >= INTERVAL_FROM and not math.isnan(estimate.low)
+        return (estimate.low, estimate.high) if known else None
 
     def value(self, key: str) -> float | None:
         """The mean of a column; None where nothing was measured."""

@@ -13,7 +13,8 @@ from scipy.special import stdtr, stdtrit
 Key = TypeVar("Key", bound=Hashable)
 
 INTERVAL_FROM = 3
-"""With fewer seeds nothing is compared: the t interval of two is nine times as wide as their distance."""
+"""With fewer seeds, or clusters of them, nothing is compared: the t interval of two is nine times as wide as
+their distance."""
 
 BOOTSTRAP_FROM = 5
 """With fewer seeds a bootstrap over them covers too little: at three, 0.82 to 0.85 instead of 0.95."""
@@ -32,8 +33,8 @@ class Estimate:
     high: float
 
 
-def estimate_of(values: Iterable[float | None], level: float = 0.95) -> Estimate:
-    """Mean, sample standard deviation and t interval of the mean: mean ± t_{n-1} sd / sqrt(n).
+def estimate_of(values: Iterable[float | None]) -> Estimate:
+    """Mean, sample standard deviation and 95 % t interval of the mean: mean ± t_{n-1} sd / sqrt(n).
 
     None stands for a value that was not measured, and is left out of n; a nan is a result: the mean is nan.
     """
@@ -44,7 +45,7 @@ def estimate_of(values: Iterable[float | None], level: float = 0.95) -> Estimate
     if sample.size == 1:
         return Estimate(mean, math.nan, 1, math.nan, math.nan)
     sd = float(sample.std(ddof=1))
-    half = float(stdtrit(sample.size - 1, (1 + level) / 2)) * sd / math.sqrt(sample.size)
+    half = float(stdtrit(sample.size - 1, 0.975)) * sd / math.sqrt(sample.size)
     return Estimate(mean, sd, int(sample.size), mean - half, mean + half)
 
 

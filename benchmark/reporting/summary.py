@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from benchmark.records import LAST
 from benchmark.reporting.differences import best_rows
 from benchmark.reporting.formatting import decimals_of, row_n
-from benchmark.reporting.inference import FEWEST, BestSet, Difference, Verdict
+from benchmark.reporting.inference import BestSet, Difference, Verdict
 from benchmark.reporting.panels import Panel
 from benchmark.reporting.rows import LOST, ResultRow
+from benchmark.reporting.statistics import INTERVAL_FROM
 
 NAMES_SHOWN = 5
 UNKNOWN = Difference(math.nan, 0)
@@ -50,7 +51,7 @@ def summary(panel: Panel, metric: str) -> Summary:
     elif not methods:
         sentences.append("No method has a finished run to compare.")
     elif not tested:
-        sentences.append(f"No winner marked: below {FEWEST} seeds. {words.highest(methods)}")
+        sentences.append(f"No winner marked: below {words.fewest}. {words.highest(methods)}")
     elif better and not sound:
         sentences.append(
             f"No winner marked: of all that gain, runs diverged or failed. {words.highest(better)}"
@@ -81,6 +82,8 @@ class _Words:
         self.sign = -1 if self.description.direction == "min" else 1
         self.anchor_row = panel.anchor
         self.anchor = panel.label(self.anchor_row) if self.anchor_row else "the anchor"
+        self.over = "teachers or splits" if any(row.clusters for row in panel.rows) else "seeds"
+        self.fewest = f"{INTERVAL_FROM} {self.over}"
 
     def difference(self, row: ResultRow) -> Difference:
         """The row minus its anchor; nothing known for the anchor itself and without one."""
@@ -109,7 +112,7 @@ class _Words:
         teachers = self.panel.teachers() if self.metric == first else []
         if teachers:
             parts.append(f"{'Teacher' if len(teachers) == 1 else 'Teachers, mean'} {self._mean(teachers)}")
-        if self.anchor_row:
+        if self.anchor_row and self.anchor_row.values[self.key].n:
             parts.append(f"{self.anchor} {self._value(self.anchor_row)}")
         return [f"{'; '.join(parts)}."] if parts else []
 
@@ -146,7 +149,7 @@ class _Words:
             sentences.append("No other method may be the best, but that is not sure enough to mark a winner.")
         above = [row for row in methods if self.gain(row) > self.gain(best)]
         for rows, but in (
-            ([row for row in above if not row.lost], f"undecided or below {FEWEST} seeds"),
+            ([row for row in above if not row.lost], f"undecided or below {self.fewest}"),
             ([row for row in above if row.lost], "only over the runs that neither diverged nor failed"),
         ):
             if rows:
@@ -166,7 +169,7 @@ class _Words:
             parts.append(f"{len(equal)} without a difference above {largest}")
         parts.append(f"{undecided} undecided")
         if methods > len(tested):
-            parts.append(f"{methods - len(tested)} with too few seeds")
+            parts.append(f"{methods - len(tested)} with too few {self.over}")
         noun = "method" if methods == 1 else "methods"
         visible = sorted(each.smallest_visible for each in found if math.isfinite(each.smallest_visible))
         sentences = [f"Of {methods} {noun}, {', '.join(parts)} (all tested together, 5 %)."]

@@ -120,7 +120,7 @@ def _columns(blocks: list[PairBlock], metrics: dict[str, Metric], notes: list[st
     rows = [row for block in blocks for row in block.rows]
     first = primary_metrics(metrics)
     columns = difference_columns(blocks, metrics, anchor_title(rows))
-    columns += [Column("status", lambda row: _status(row, metrics[first[0]], first[0], notes), numeric=False)]
+    columns += [Column("status", lambda row: _status(row, notes), numeric=False)]
     columns += [_best_column(name, metrics[name]) for name in first]
     others = [name for name in metrics if name not in first]
     columns += [_metric_column(name, metrics[name], spare=5 + k) for k, name in enumerate(others)]
@@ -146,11 +146,14 @@ def difference_columns(blocks: list[PairBlock], metrics: dict[str, Metric], othe
     return [*columns, N, *telling_columns(blocks)]
 
 
-def _status(row: ResultRow, metric: Metric, name: str, notes: list[str]) -> str:
+def _status(row: ResultRow, notes: list[str]) -> str:
     """What did not finish; and, where that is known, the mean with those runs counted as guessing."""
-    status, own = show_status(row, notes), list(row.by_seed(f"{LAST}/{name}").values())
-    if not row.lost or metric.chance is None:
+    status, first = show_status(row, notes), row.records[0]
+    # Of its own data: other data of the task has other classes, and another level of chance.
+    metric = first.metrics.get(first.primary_metric)
+    if not row.is_student or not row.lost or metric is None or metric.chance is None:
         return status
+    own = row.by_seed(f"{LAST}/{first.primary_metric}").values()
     everyone = [*own, *[metric.scale * metric.chance] * row.lost]
     return f"{status}; {sum(everyone) / len(everyone):.{decimals_of(metric)}f} with chance for it"
 

@@ -157,3 +157,21 @@ def test_a_lost_run_is_also_counted_at_chance() -> None:
     # Three runs at 90.0, 90.2 and 90.3, and one at 10.
     assert "failed (1 of 4) [1]; 70.1 with chance for it" in to_text(table)
     assert "with chance" not in to_text(task_tables(Results.of(records_of(FAILED_ONCE)))[0])
+
+
+def test_a_lost_run_counts_as_guessing_on_its_own_data_and_never_beside_a_teacher() -> None:
+    records = []
+    for dataset, chance in (("shapes", 0.5), ("zones", 0.1)):
+        for record in records_of(FAILED_ONCE):
+            metric = altered(record.metrics["top1"], chance=chance)
+            record = altered(record, run={"dataset": dataset}, id=f"{dataset}-{record.id}")
+            records.append(altered(record, metrics={**record.metrics, "top1": metric}))
+    (table,) = task_tables(Results.of(records))
+    (status,) = (column for column in table.columns if column.title == "status")
+    rows = [(block.dataset, row) for block in table.blocks for row in block.rows]
+    told = {(dataset, row.title): status.cell(row) for dataset, row in rows if status.cell(row)}
+    # Three runs at 90.0, 90.2 and 90.3, and one at 50 or at 10.
+    assert told == {
+        ("shapes", "CRD"): "failed (1 of 4) [1]; 80.1 with chance for it",
+        ("zones", "CRD"): "failed (1 of 4) [1]; 70.1 with chance for it",
+    }

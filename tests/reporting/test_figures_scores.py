@@ -258,6 +258,37 @@ def test_a_hyper_parameter_with_three_values_is_swept(tmp_path):
     assert [ring.get_xdata()[0] for ring in rings] == [0.8]
 
 
+def test_the_default_has_its_ring_under_another_recipe_too(tmp_path):
+    records = [
+        altered(r, id=f"2{r.id}", condition={"overrides": r.condition.overrides | {"recipe.epochs": 12}})
+        for r in swept([0.1, 0.8, 8.0])
+    ]
+    (drawing,) = drawn(hyperparameters, tmp_path, records)
+    rings = [line for line in drawing.draw().axes[0].lines if line.get_fillstyle() == "none"]
+    assert [ring.get_xdata()[0] for ring in rings] == [0.8]
+
+
+def test_panels_of_other_recipes_are_told_apart(tmp_path):
+    records = plain() + plain(overrides={"recipe.learning_rate": 0.1})
+    panels = results_of(tmp_path, records).panels["compression"]
+    name = "Shapes (synthetic), resnet20-resnet8"
+    assert [panel.heading for panel in panels] == [name, f"{name}; recipe.learning_rate=0.1"]
+
+
+def test_two_teachers_give_no_interval_however_many_seeds_they_have(tmp_path):
+    records = [
+        altered(r, teacher={"id": f"t{teacher}", "checksum": f"c{teacher}"})
+        for teacher in (0, 1)
+        for r in plain(teacher_seed=teacher)
+    ]
+    results = results_of(tmp_path, records)
+    (panel,) = results.panels["compression"]
+    assert {row.interval(panel.key) for row in panel.rows} == {None}
+    shown = charts.comparison(panel, results.looks)["rows"]
+    assert {(row["low"], row["high"]) for row in shown} == {(None, None)}
+    assert not any("[" in row["words"] for row in shown)
+
+
 def test_two_values_are_no_sweep_and_other_differences_keep_rows_apart(tmp_path):
     assert drawn(hyperparameters, tmp_path / "a", swept([0.1, 0.8])) == []
     mixed = [

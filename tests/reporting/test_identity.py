@@ -270,6 +270,22 @@ def test_teachers_that_differ_in_their_seed_are_one_row():
     assert (teacher["test@last/top1/mean"], teacher["test@last/top1/n"]) == (pytest.approx(60), 3)
 
 
+def test_a_row_over_several_teachers_is_not_named_after_one_of_them():
+    records = [
+        altered(
+            make_record(name, seed, teacher_seed=teacher),
+            teacher={"id": f"t{teacher}", "checksum": f"c{teacher}"},
+        )
+        for name in ("scratch", "kd")
+        for teacher in (0, 1, 2)
+        for seed in (0, 1)
+    ]
+    results = Results.of(records)
+    assert {row.differs_in for block in results.blocks["compression"] for row in block.rows} == {""}
+    (panel,) = results.panels["compression"]
+    assert panel.heading == "Shapes (synthetic), resnet20-resnet8; teacher seed 0, 1, 2"
+
+
 def test_a_student_of_the_same_floor_is_never_averaged_over_folds():
     records = [r for fold in ("one", "two") for r in runs("kd", None, condition={"fold": fold})]
     for record in records:

@@ -7,7 +7,9 @@ import pytest
 from benchmark.reporting.grouping import task_blocks
 from benchmark.reporting.inference import differences_to
 from benchmark.reporting.panels import task_panels
+from benchmark.reporting.results import Results
 from benchmark.reporting.summary import summaries, summary
+from benchmark.reporting.tables import task_tables
 from tests.reporting.fake_records import METRICS, altered, make_record
 
 SCRATCH = [50.0, 51.0, 52.0]
@@ -141,6 +143,26 @@ def test_a_nan_result_neither_wins_nor_breaks_the_sentence():
     found, text = said(records_of({"scratch": SCRATCH, "kd": [60, 62, 64], "crd": [float("nan")] * 3}))
     assert found.winners == ("KD",)
     assert "nan" not in text
+
+
+def test_two_teachers_are_too_few_however_many_seeds_they_have():
+    records = [
+        altered(r, id=f"{r.id}-{teacher}", condition={"teacher_seed": teacher}, teacher={"id": f"t{teacher}"})
+        for teacher in (0, 1)
+        for r in records_of({"scratch": SCRATCH, "kd": [60, 62, 64]})
+    ]
+    _, text = said(records)
+    assert "No winner marked: below 3 teachers or splits." in text
+    (table,) = task_tables(Results.of(records))
+    assert "Below 3 teachers or splits nothing is tested and no winner is marked." in table.caption
+
+
+def test_a_further_primary_metric_that_the_anchor_lacks_is_no_nan():
+    metrics = {"top1": METRICS["top1"], "top5": altered(METRICS["top5"], primary=True)}
+    records = [altered(make_record(name, 0), metrics=metrics) for name in ("scratch", "kd")]
+    records[0].results.scores["test@last"].pop("top5")
+    (panel,) = task_panels(task_blocks(records)["compression"])
+    assert "nan" not in " ".join(summary(panel, "top5").sentences)
 
 
 def test_every_panel_and_primary_metric_has_a_summary():

@@ -131,6 +131,15 @@ def test_the_legend_names_every_baseline_and_each_has_a_look_of_its_own(tmp_path
     assert len(looks) == len(lines)
 
 
+def test_trials_of_a_task_without_a_run_are_drawn_and_marked_synthetic(tmp_path):
+    write_run(tmp_path, make_record("kd", 0, task="cross_modal", dataset="scenes"))
+    for record in trials():
+        (tmp_path / "trials" / record.id).mkdir(parents=True)
+        write_record(tmp_path / "trials" / record.id / "record.json", record)
+    (figure,) = draw(Results.read(tmp_path), "tuning").values()
+    assert figure.axes[0].get_title(loc="left") == "shapes (synthetic), resnet20-resnet8"
+
+
 def test_without_trials_there_is_nothing_of_it(tmp_path):
     write_run(tmp_path, make_record("kd", 0))
     assert draw(Results.read(tmp_path), "tuning") == {}

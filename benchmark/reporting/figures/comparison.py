@@ -17,7 +17,6 @@ from benchmark.reporting.formatting import show_status
 from benchmark.reporting.panels import Panel
 from benchmark.reporting.results import Results
 from benchmark.reporting.rows import ResultRow
-from benchmark.reporting.statistics import INTERVAL_FROM
 from benchmark.reporting.style import ANCHOR_COLOUR, MARKS, TEACHER_COLOUR
 
 CAPTION = (
@@ -92,7 +91,7 @@ def _draw_row(axes: Axes, height: float, row: ResultRow, key: str, colour: str) 
     below = offset_copy(axes.transData, axes.get_figure(root=True), y=-4, units="points")
     dots = {"color": colour, "alpha": 0.6, "linewidths": 0, "zorder": 3}
     axes.scatter(values, [height] * len(values), s=9, transform=below, **dots)
-    if estimate.n >= INTERVAL_FROM:
-        axes.plot([estimate.low, estimate.high], [height, height], color=colour, linewidth=1.4, zorder=2)
+    if interval := row.interval(key):
+        axes.plot(interval, [height, height], color=colour, linewidth=1.4, zorder=2)
     mark = {"marker": MARKS[row.about.role], "markersize": 4, "markeredgecolor": "white"}
     axes.plot(estimate.mean, height, color=colour, zorder=4, **mark)

@@ -16,7 +16,6 @@ from benchmark.reporting.identity import flat
 from benchmark.reporting.panels import Panel
 from benchmark.reporting.results import Results
 from benchmark.reporting.rows import ResultRow, grouped
-from benchmark.reporting.statistics import INTERVAL_FROM
 from benchmark.reporting.style import ANCHOR_COLOUR, COLOURS
 
 FEWEST = 3
@@ -87,14 +86,13 @@ def sensitivity_figure(some: list[Sweep], panel: Panel) -> Figure:
 def _draw(axes: Axes, sweep: Sweep, panel: Panel) -> None:
     key = panel.key
     values = [value for value, _ in sweep.points]
-    estimates = [row.values[key] for _, row in sweep.points]
-    means = [estimate.mean for estimate in estimates]
+    means = [row.values[key].mean for _, row in sweep.points]
     axes.plot(values, means, color=COLOURS[1], marker="o", markersize=3)
-    for value, estimate in zip(values, estimates, strict=True):
-        if estimate.n >= INTERVAL_FROM:
-            axes.plot([value, value], [estimate.low, estimate.high], color=COLOURS[1], linewidth=1)
+    for value, row in sweep.points:
+        if interval := row.interval(key):
+            axes.plot([value, value], interval, color=COLOURS[1], linewidth=1)
     for (value, row), mean in zip(sweep.points, means, strict=True):
-        if not row.condition["overrides"]:
+        if row.condition["overrides"] == row.comparison_condition["overrides"]:
             axes.plot(value, mean, marker="o", markersize=7, fillstyle="none", color=COLOURS[2], lw=0)
     if panel.anchor is not None:
         axes.axhline(panel.anchor.values[key].mean, color=ANCHOR_COLOUR, linestyle=":", linewidth=1)

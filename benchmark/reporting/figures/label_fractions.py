@@ -15,7 +15,6 @@ from benchmark.reporting.figures.drawing import LINE, Drawing, pages, panel_axes
 from benchmark.reporting.panels import Panel
 from benchmark.reporting.results import Results
 from benchmark.reporting.rows import ResultRow, grouped
-from benchmark.reporting.statistics import INTERVAL_FROM
 from benchmark.reporting.style import TEACHER_COLOUR, Look, looks
 
 FRACTION = "label_fraction"
@@ -88,12 +87,12 @@ def _draw(axes: Axes, each: Curves, styles: dict[str, Look]) -> None:
         # Moved a little apart, or the bars of one fraction would hide one another.
         aside = 1.0 + 0.06 * (number - (count - 1) / 2) / max(count - 1, 1) * 2
         places = [_fraction(row) * aside for row in rows]
-        estimates = [row.values[panel.key] for row in rows]
+        means = [row.values[panel.key].mean for row in rows]
         style = styles[title].line
-        axes.plot(places, [estimate.mean for estimate in estimates], marker="o", markersize=2.5, **style)
-        for place, estimate in zip(places, estimates, strict=True):
-            if estimate.n >= INTERVAL_FROM:
-                axes.plot([place, place], [estimate.low, estimate.high], color=style["color"], linewidth=0.8)
+        axes.plot(places, means, marker="o", markersize=2.5, **style)
+        for place, row in zip(places, rows, strict=True):
+            if interval := row.interval(panel.key):
+                axes.plot([place, place], interval, color=style["color"], linewidth=0.8)
     axes.set_xscale("log")
     fractions = sorted({_fraction(row) for rows in each.lines.values() for row in rows})
     axes.set_xticks(fractions, [f"{fraction:g}" for fraction in fractions])

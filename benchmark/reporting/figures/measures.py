@@ -10,7 +10,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from benchmark.reporting.figures.curves import draw_curves, draw_legend, legend_lines
-from benchmark.reporting.figures.drawing import Drawing, each_panel, panel_axes
+from benchmark.reporting.figures.drawing import Drawing, Found, each_panel, panel_axes
 from benchmark.reporting.panels import Panel
 from benchmark.reporting.results import Results
 from benchmark.reporting.style import Look, looks
@@ -27,7 +27,7 @@ CAPTION = (
 def drawings(results: Results) -> Iterator[Drawing]:
     """A figure for each panel whose runs measured something, with an axes for each measure."""
 
-    def show(panel: Panel):
+    def show(panel: Panel) -> Found | None:
         found = measures_of(results, panel)
         by_label = looks({panel.label(row): results.looks[row.baseline] for row in panel.rows})
         return (CAPTION, partial(measures_figure, found, by_label, panel.title)) if found else None

@@ -29,7 +29,8 @@ def drawings(results: Results) -> Iterator[Drawing]:
     for task, own in grouped(results.trials, lambda record: record.run.task).items():
         scored = [record for record in own if _score(record) is not None]
         if scored:
-            title = f"{results.task_title(task)}: tuning"
+            # Of the trials: a task whose search was stopped has no run yet.
+            title = f"{own[0].about.task_title or task}: tuning"
             yield Drawing(task, "tuning", f"{task}_tuning", title, CAPTION, partial(_figure, results, scored))
 
 
@@ -66,7 +67,8 @@ def _figure(results: Results, trials: list[Record]) -> Figure:
             best = expected_best([score for _, score, _ in points], metric.direction == "max")
             ax.plot(range(1, len(best) + 1), best, **look.line, label=some[0].about.baseline_title)
         told = [f"{show_words(name)} {show_value(getattr(own[0].condition, name))}" for name in varying]
-        ax.set_title("\n".join([f"{dataset}, {pair}", *([", ".join(told)] if told else [])]), loc="left")
+        name = f"{dataset}{' (synthetic)' * own[0].about.synthetic}, {pair}"
+        ax.set_title("\n".join([name, *([", ".join(told)] if told else [])]), loc="left")
         ax.set_xlabel("trial; number of trials")
         unit = f" ({metric.unit})" if metric.unit else ""
         ax.set_ylabel(f"{metric.short}{unit}, validation")

@@ -14,7 +14,6 @@ from benchmark.reporting.figures.drawing import axis_name
 from benchmark.reporting.formatting import decimals_of, show_status
 from benchmark.reporting.panels import Panel
 from benchmark.reporting.rows import ResultRow
-from benchmark.reporting.statistics import INTERVAL_FROM
 from benchmark.reporting.style import Look
 from benchmark.reporting.style import looks as looks_of_labels
 
@@ -49,7 +48,7 @@ def comparison(panel: Panel, looks: Mapping[str, Look]) -> dict[str, Any]:
 def _row(row: ResultRow, panel: Panel, look: Look) -> dict[str, Any]:
     """What every chart shows of a row."""
     estimate = row.values[panel.key]
-    interval = estimate.n >= INTERVAL_FROM
+    low, high = row.interval(panel.key) or (math.nan, math.nan)
     return {
         "label": panel.label(row),
         "baseline": row.baseline,
@@ -57,15 +56,15 @@ def _row(row: ResultRow, panel: Panel, look: Look) -> dict[str, Any]:
         "look": look,
         "n": estimate.n,
         "mean": _number(estimate.mean),
-        "low": _number(estimate.low) if interval else None,
-        "high": _number(estimate.high) if interval else None,
+        "low": _number(low),
+        "high": _number(high),
     }
 
 
 def _compared_row(row: ResultRow, panel: Panel, look: Look) -> dict[str, Any]:
     estimate, decimals = row.values[panel.key], decimals_of(panel.metric)
     seeds, shown = row.by_seed(panel.key), _row(row, panel, look)
-    words = show_status(row) or "not finished"
+    words = show_status(row) or "not measured"
     if shown["mean"] is not None:
         words = f"{estimate.mean:.{decimals}f}"
         words += (
