@@ -43,6 +43,11 @@ def reason_of(error: BaseException, longest: int = 200) -> str:
     return one_line(lines[0], longest) if lines else type(error).__name__
 
 
+def storable(text: str) -> str:
+    """The text as UTF-8 can hold it: half a letter (a lone surrogate, of a file's name say) is escaped."""
+    return text.encode(errors="backslashreplace").decode()
+
+
 class Unreadable(UserError):
     """A sample on disk can't be read: whoever trains on the same batches has the same trouble."""
 
