@@ -12,6 +12,7 @@ from benchmark import api
 from benchmark.errors import RanksApart, UserError, told_of_file
 from benchmark.interruption import Interrupted, signals_heard
 from benchmark.program import INSTALLED, command, program
+from benchmark.records import RECORD
 from benchmark.settings import Settings, parse
 from benchmark.telling import tell
 
@@ -66,7 +67,7 @@ def _run(settings: Settings, console: Console) -> int:
         _submit(settings, console)
         return 0
     failures = api.train(settings, console)
-    if settings.report and not settings.shard and any((settings.folder / "runs").glob("*/record.json")):
+    if settings.report and not settings.shard and any((settings.folder / "runs").glob(f"*/{RECORD}")):
         _report(settings, console)
     for failure in failures:
         tell(console, failure, style="red")

@@ -1,4 +1,6 @@
-"""The one exception that means 'the user can mend this': the command prints its line and exits with 2."""
+"""Exceptions that mean 'the user can mend this': the command prints their line and exits with 2."""
+
+from __future__ import annotations
 
 import difflib
 import errno
@@ -43,6 +45,11 @@ def reason_of(error: BaseException, longest: int = 200) -> str:
     return one_line(lines[0], longest) if lines else type(error).__name__
 
 
+def storable(text: str) -> str:
+    """The text as UTF-8 can hold it: half a letter (a lone surrogate, of a file's name say) is escaped."""
+    return text.encode(errors="backslashreplace").decode()
+
+
 class Unreadable(UserError):
     """A sample on disk can't be read: whoever trains on the same batches has the same trouble."""
 
@@ -54,8 +61,10 @@ class RanksApart(Exception):
 class DiskFull(UserError):
     """Nothing more can be written. What was kept so far stays, and the same command goes on from there."""
 
-    def __init__(self, error: OSError):
-        super().__init__(
+    @classmethod
+    def of(cls, error: OSError) -> DiskFull:
+        """The line on it. No constructor of its own: another process unpickles it by its message."""
+        return cls(
             f"{error.filename or 'the results folder'}: {error.strerror}; make room and start the same "
             "command again: it goes on from what is recorded"
         )
@@ -73,14 +82,14 @@ def disk_full_told() -> Iterator[None]:
         yield
     except OSError as error:
         if means_full_disk(error):
-            raise DiskFull(error) from error
+            raise DiskFull.of(error) from error
         raise
 
 
 def told_of_file(error: OSError) -> UserError:
     """The line on a file or folder that the system does not let be read or written."""
     if means_full_disk(error):
-        return DiskFull(error)
+        return DiskFull.of(error)
     place = f"{error.filename}: " if error.filename else ""
     return UserError(
         f"{place}{error.strerror or reason_of(error)}; mend that and start the same command again: it goes "

@@ -22,8 +22,9 @@ import tyro
 from benchmark.arguments import parsed
 from benchmark.checksums import AlteredFile, check_files
 from benchmark.data.kept import is_alive
-from benchmark.errors import UserError
+from benchmark.errors import UserError, means_full_disk
 from benchmark.records import (
+    RECORD,
     CorruptRecord,
     Record,
     TeacherRecord,
@@ -34,7 +35,7 @@ from benchmark.reporting.frame import contradiction
 from benchmark.reporting.results import run_folders
 from benchmark.writing import write_whole
 
-RECORD, SNAPSHOT = "record.json", "snapshot"
+SNAPSHOT = "snapshot"
 
 
 @dataclass(frozen=True)
@@ -197,7 +198,7 @@ class _Merger:
             )
         except OSError as error:
             ours = Path(error.filename or "").is_relative_to(candidate.path)
-            if not ours or error.errno in (errno.ENOSPC, errno.EDQUOT):
+            if not ours or means_full_disk(error):
                 raise
             self._tally.left_out.append(f"{error.filename} can't be read ({error.strerror})")
         else:

@@ -23,6 +23,9 @@ from benchmark.writing import write_whole
 SCHEMA = 3
 """Raised when the shape of a record changes; `migration` brings older ones along."""
 
+RECORD = "record.json"
+"""The file of a record, in the folder of its run or teacher."""
+
 CHECKSUM = "record_checksum"
 """Where a record file keeps the checksum of everything else that it holds (from schema 3 on)."""
 

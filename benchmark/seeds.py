@@ -22,30 +22,24 @@ def generator(seed: int, *names: object) -> torch.Generator:
 
 class RandomStream:
     """torch's global random state, owned by one learner and swapped in while it is at work (dropout,
-    negatives)."""
+    negatives).
+
+    states   the CPU's and the device's generator state, as of the last time the stream was active
+    """
 
     def __init__(self, seed: int, device: torch.device):
         self.seed, self.device = seed, device
         with self._restored():
             torch.manual_seed(seed)
-            self._states = self._read()
-
-    @property
-    def states(self) -> tuple[torch.Tensor, torch.Tensor | None]:
-        """The CPU's and the device's generator state, as of the last time the stream was active."""
-        return self._states
-
-    @states.setter
-    def states(self, states: tuple[torch.Tensor, torch.Tensor | None]) -> None:
-        self._states = states
+            self.states = self._read()
 
     @contextmanager
     def active(self) -> Iterator[None]:
         """Runs the body on this stream; the caller's global state is back afterwards."""
         with self._restored():
-            self._write(self._states)
+            self._write(self.states)
             yield
-            self._states = self._read()
+            self.states = self._read()
 
     @contextmanager
     def _restored(self) -> Iterator[None]:

@@ -73,8 +73,10 @@ EXAMPLES = {
     "the report again, from the records": "--report-only",
 }
 
-KINDS = {str: "NAME", int: "NUMBER", float: "SHARE", Path: "PATH"}
+KINDS = {str: "NAME", int: "NUMBER", float: "NUMBER", Path: "PATH"}
 """What stands for a value of each type."""
+SHARES = ("label_fraction", "validation")
+"""Settings that are shares, from 0 to 1."""
 
 WIDEST = 100
 COLUMN = 30
@@ -109,7 +111,7 @@ def _option(setting: Field[Any], hint: Any, description: str, width: int) -> lis
 
 
 def _spelling(setting: Field[Any], hint: Any) -> str:
-    """`--seeds INT ...`, `--preset quick|standard|paper`, `--probes, --no-probes`."""
+    """`--seeds NUMBER ...`, `--preset quick|standard|paper`, `--probes, --no-probes`."""
     name = flag(setting.name)
     if hint is bool:
         return f"{name}, {flag('no_' + setting.name)}" if setting.default else name
@@ -118,8 +120,8 @@ def _spelling(setting: Field[Any], hint: Any) -> str:
     if typing.get_origin(hint) is typing.Literal or typing.get_origin(kinds[0]) is typing.Literal:
         return f"{name} {'|'.join(map(str, inner or kinds))}"
     several = typing.get_origin(hint) is tuple or typing.get_origin(kinds[0]) is tuple
-    kind = inner[0] if inner else kinds[0]
-    return f"{name} {KINDS.get(kind, 'VALUE')}{' ...' if several else ''}"
+    kind = "SHARE" if setting.name in SHARES else KINDS[inner[0] if inner else kinds[0]]
+    return f"{name} {kind}{' ...' if several else ''}"
 
 
 def _default(setting: Field[Any]) -> str:

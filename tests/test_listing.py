@@ -95,3 +95,5 @@ def test_help_names_every_setting_in_one_group() -> None:
     assert all(flag(name) in text for name in grouped)
     assert "Examples:" in text
     assert "--tasks a_task" in text
+    for words in ("--label-fraction SHARE", "--memory-gb NUMBER", "--snapshot-minutes NUMBER"):
+        assert words in text, "what a number is called that goes beyond 1"

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import os
+import pickle
 import re
 import socket
 import tempfile
 import time
 import tracemalloc
 from collections.abc import Iterator
+from errno import ENOSPC
 from pathlib import Path
 
 import pytest
 
-from benchmark.errors import LONGEST, UserError
+from benchmark.errors import LONGEST, Unreadable, UserError, told_of_file
 from benchmark.reading import DEEPEST, parse_yaml
 from benchmark.settings import parse
 from tests.test_bad_input import refused
@@ -147,6 +149,14 @@ def test_a_value_of_the_wrong_kind_in_a_file_is_named(
     file.write_text(text)
     line = refused(capsys, "--config", str(file), "--dry-run")
     assert all(word in line for word in words), line
+
+
+@pytest.mark.parametrize(
+    "problem", [UserError("a"), Unreadable("b"), told_of_file(OSError(ENOSPC, "full", "c"))]
+)
+def test_a_message_comes_whole_from_another_process(problem: UserError) -> None:
+    there = pickle.loads(pickle.dumps(problem))
+    assert (type(there), str(there)) == (type(problem), str(problem))
 
 
 def test_a_message_is_one_printable_line_of_bounded_length_whatever_it_quotes() -> None:

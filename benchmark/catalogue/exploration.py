@@ -118,7 +118,7 @@ class Entry:
 
     acts_on      which of the student's activations its terms move
     parameters   how many trainable ones it adds, on the first pair that it fits
-    stages     its first stages, with their share of the epochs
+    stages       its first stages, with their share of the epochs
     refusals     pair -> why it doesn't apply there
     """
 

@@ -14,7 +14,7 @@ from benchmark.plugins import Baseline, Registry
 
 
 def applies(entry: Entry, places: Iterable[TaskPair]) -> dict[str, str]:
-    """Task -> "all 17 pairs", "13 of 17 pairs", "the pair", or "-"."""
+    """Task -> on how many of its pairs it applies: "all 17", "13 of 17", or "-"."""
     counts: dict[str, list[bool]] = {}
     for place in places:
         counts.setdefault(place.task, []).append(place not in entry.refusals)

@@ -26,7 +26,7 @@ from benchmark.clusters.ray_connection import (
     shipped_plugins,
 )
 from benchmark.clusters.ray_tasks import RESULTS, Errand, Parcel, packed, train, unpack
-from benchmark.errors import UserError, told_of_file
+from benchmark.errors import UserError, reason_of, told_of_file
 from benchmark.merge import merge
 from benchmark.planning.specs import CohortSpec, RunSpec
 from benchmark.running.display import PlainDisplay
@@ -35,6 +35,7 @@ from benchmark.running.local import without_teacher
 from benchmark.running.locks import Claim
 from benchmark.running.orders import ATTEMPTS, Done, Order, balanced
 from benchmark.running.provenance import origin
+from benchmark.running.store import RunFolder
 from benchmark.running.teachers import is_kept
 from benchmark.settings import Settings
 
@@ -161,8 +162,7 @@ class RayExecutor:
                 raise told_of_file(error.cause) from error
             raise RuntimeError(f"in a task of the cluster: {error}") from error
         except ray.exceptions.RayError as loss:
-            cause = next(iter(str(loss).splitlines()), type(loss).__name__)
-            self._display.say(f"{order.title}: its task was lost ({cause})")
+            self._display.say(f"{order.title}: its task was lost ({reason_of(loss)})")
             return None
 
     def _again(self, order: Order) -> tuple[Order, ...]:
@@ -197,7 +197,7 @@ class RayExecutor:
 
     def _keep_teacher(self, folder: Path) -> None:
         target = self._teachers / folder.name
-        if not (target / "record.json").exists():
+        if not RunFolder(target).record.exists():
             self._teachers.mkdir(parents=True, exist_ok=True)
             shutil.rmtree(target, ignore_errors=True)
             folder.rename(target)

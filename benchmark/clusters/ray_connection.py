@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from benchmark.errors import UserError
+from benchmark.errors import UserError, reason_of
 from benchmark.program import CHECKOUT
 from benchmark.running.provenance import ROOT
 from benchmark.settings import Settings
@@ -76,10 +76,9 @@ def _check_address(address: str) -> None:
 
 
 def _no_cluster(address: str, error: Exception) -> UserError:
-    reason = next(iter(str(error).splitlines()), type(error).__name__)
     return UserError(
-        f"--ray-address {address}: {reason}; give the address of a running cluster (HOST:PORT, or auto), or "
-        "none to start one on this machine"
+        f"--ray-address {address}: {reason_of(error)}; give the address of a running cluster (HOST:PORT, or "
+        "auto), or none to start one on this machine"
     )
 
 

@@ -183,11 +183,9 @@ class Distiller(nn.Module):
     """A baseline: how a student learns from a teacher.
 
     A subclass takes its hyper-parameters as keyword arguments with defaults, keeps state in submodules and
-    buffers, and
-    returns its loss terms from `forward`. The supervised term is added by the engine: `task_weight *
-    task_loss`.
-    It never touches optimiser, device, loader or logger. Random draws come from torch's global state, which
-    is the learner's own while it is at work.
+    buffers, and returns its loss terms from `forward`. The supervised term is added by the engine:
+    `task_weight * task_loss`. It never touches optimiser, device, loader or logger. Random draws come from
+    torch's global state, which is the learner's own while it is at work.
     """
 
     needs: ClassVar[frozenset[Need]] = frozenset()

@@ -44,8 +44,12 @@ class TrainStream:
     """The training batches of one seed: the same for every learner, whoever else is in the cohort.
 
     Each epoch draws from generators seeded by its number, so that no epoch depends on what ran before it.
-    Draws are made on the CPU, pixels move on the device: the same geometry everywhere. `modalities` are those
-    that somebody sees; whatever they are, the draws are the same.
+    Draws are made on the CPU, pixels move on the device: the same geometry everywhere.
+
+    samples      the N samples that batches are made of
+    labelled     [N] bool: whose label may be used
+    modalities   those that somebody sees; whatever they are, the draws are the same
+    purpose      names its draws: streams of one seed and other purposes draw apart
     """
 
     def __init__(

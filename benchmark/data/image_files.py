@@ -16,6 +16,7 @@ import torch
 from torch import Generator, Tensor
 from torchvision.transforms import v2
 
+from benchmark.checksums import bytes_checksum
 from benchmark.contracts import Request, Samples, Source, Stored
 from benchmark.data.loading import BadSamples, Report, Unusable, cached, stamps
 from benchmark.data.locating import printable
@@ -120,7 +121,7 @@ def _in_memory(
 
     def read(file: Place) -> tuple[Tensor, str]:
         content = read_place(file)
-        return source.framed(decode_picture(file, content), None), _checksum(content)
+        return source.framed(decode_picture(file, content), None), bytes_checksum(content)
 
     images: list[Tensor] = []
     labels: list[int] = []
@@ -178,15 +179,11 @@ def _checksums(files: list[Place], check: Callable[[Place, bytes], object]) -> I
     def checksum(file: Place) -> str:
         content = read_place(file)
         check(file, content)
-        return _checksum(content)
+        return bytes_checksum(content)
 
     for start in range(0, len(files), AT_ONCE):
         with closing(in_threads(checksum, files[start : start + AT_ONCE])) as results:
             yield from results
-
-
-def _checksum(content: bytes) -> str:
-    return hashlib.blake2b(content, digest_size=16).hexdigest()
 
 
 def _fingerprint(how: str, parts: Mapping[str, Seen]) -> str:

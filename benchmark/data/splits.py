@@ -15,7 +15,8 @@ from benchmark.seeds import derive, generator
 
 @dataclass(frozen=True)
 class Splits:
-    """Indices into `Data.train`; `labelled` [len(train)] marks the samples whose label a student may use."""
+    """Indices into `Data.train`, each [n] int64; `labelled` [len(train)] bool marks the samples whose label a
+    student may use."""
 
     train: Tensor
     labelled: Tensor
@@ -42,12 +43,11 @@ def splits_of(data: Data, settings: SplitSettings) -> Splits:
 def make_splits(labels: Tensor, groups: Tensor | None, name: str, settings: SplitSettings) -> Splits:
     """Draws the splits of the samples with these `labels` [N] (dense tasks [N, ...]) and `groups` [N].
 
-    Pools are prefixes of one stratified order, so that smaller ones lie within larger
-    ones.
+    Pools are prefixes of one stratified order, so that smaller ones lie within larger ones.
 
     Validation is held out before anything else and is the same region for every label fraction: one
-    teacher, that saw
-    none of it, serves them all. Raises UserError where the data has too few samples for what is asked.
+    teacher, that saw none of it, serves them all. Raises UserError where the data has too few samples for
+    what is asked.
     """
     own = others = torch.arange(len(labels))
     if settings.teacher_data == "disjoint":

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from benchmark.contracts import Activations
-from benchmark.errors import UserError, unknown
+from benchmark.errors import UserError, reason_of, unknown
 from benchmark.models.capture import Capture
 from benchmark.models.network import Network, image_shape
 
@@ -152,9 +152,9 @@ def _build_errors(name: str, shape: tuple[int, ...]) -> Iterator[None]:
     try:
         yield
     except (RuntimeError, ValueError, AssertionError, IndexError, TypeError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise UserError(
-            f"{name} can't take images of shape {shape} ({reason}): choose another network or image size"
+            f"{name} can't take images of shape {shape} ({reason_of(error)}): choose another network or "
+            "image size"
         ) from error
 
 

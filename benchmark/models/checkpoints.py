@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from benchmark.checksums import AlteredFile, open_checked
 from benchmark.errors import UserError, reason_of
 from benchmark.reading import check_regular
-from benchmark.records import CorruptRecord, read_record, read_teacher_record
+from benchmark.records import RECORD, CorruptRecord, read_record, read_teacher_record
 
 WRAPPERS = ("model", "state_dict", "net")
 """The keys under which training scripts keep the weights."""
@@ -119,7 +119,7 @@ def _check_recorded(path: Path) -> None:
     files: dict[str, str] = {}
     for read in (read_record, read_teacher_record):
         with suppress(CorruptRecord):  # it is of the other kind, or none of ours
-            record = read(path.parent / "record.json")
+            record = read(path.parent / RECORD)
             files |= (record and record.files) or {}
     if path.name in files:
         try:

@@ -36,7 +36,7 @@ class ConvNorm(nn.Sequential):
         )
 
 
-class Stage(nn.Module):
+class ConvStage(nn.Module):
     """Convolutions of one width, the first with stride 2; each further one adds to its input (residual)."""
 
     def __init__(self, in_channels: int, out_channels: int, *, dimensions: int, depth: int):
@@ -71,7 +71,7 @@ class ConvTrunk(Network):
         self.stem = ConvNorm(in_channels, width, dimensions=dimensions)
         self.widths = [width, *(width * 2**stage for stage in range(stages))]
         self.stages = nn.ModuleList(
-            Stage(self.widths[stage], self.widths[stage + 1], dimensions=dimensions, depth=depth)
+            ConvStage(self.widths[stage], self.widths[stage + 1], dimensions=dimensions, depth=depth)
             for stage in range(stages)
         )
         self.memory_format = MEMORY_FORMATS[dimensions]
@@ -79,7 +79,7 @@ class ConvTrunk(Network):
 
     def norms(self) -> tuple[nn.Module | None, ...]:
         """A stage that adds to its input has no single norm behind its preactivation."""
-        return (self.stem[1], *(stage.norm for stage in self.stages if isinstance(stage, Stage)))
+        return (self.stem[1], *(stage.norm for stage in self.stages if isinstance(stage, ConvStage)))
 
     def features(self, inputs: Tensor) -> tuple[list[Tensor], list[Tensor]]:
         """inputs [B, C, *space] -> 1 + stages maps and as many preactivations."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from benchmark.contracts import Data, LearnsFrom, Pair, Recipe, Request, Task
@@ -46,8 +46,8 @@ class Plan:
     """
 
     cohorts: tuple[CohortSpec, ...]
-    missing: tuple[str, ...] = field(default=())
-    tuning: tuple[CohortSpec, ...] = field(default=())
+    missing: tuple[str, ...] = ()
+    tuning: tuple[CohortSpec, ...] = ()
 
 
 def make_plan(

@@ -9,7 +9,14 @@ from pathlib import Path
 
 from benchmark.contracts import Pair
 from benchmark.errors import UserError, reason_of, unknown
-from benchmark.models import LIBRARIES, Network, architectures, build, kept_random_state, load_checkpoint
+from benchmark.models import (
+    Network,
+    architectures,
+    build,
+    is_architecture,
+    kept_random_state,
+    load_checkpoint,
+)
 from benchmark.planning.specs import CohortSpec
 from benchmark.reading import check_regular
 
@@ -25,7 +32,7 @@ def check_networks(name: str, pair: Pair, shapes: Shapes, outputs: int | None, *
     named    whether the user made the pair up: then both networks are built, as other pairs have been
     """
     for architecture in (pair.teacher, pair.student):
-        if architecture.partition(":")[0] not in LIBRARIES and architecture not in architectures():
+        if not is_architecture(architecture):
             raise UserError(f"pair {name}: {unknown('architecture', architecture, architectures())}")
     if not (named and shapes):
         return

@@ -30,13 +30,13 @@ class Overrides:
 
     values: dict[tuple[str, str], Any]
 
-    def of_recipe(self, owner: str) -> dict[str, Any]:
-        """The overridden fields of "recipe" or "teacher_recipe"."""
+    def of_owner(self, owner: str) -> dict[str, Any]:
+        """What is overridden of a recipe, a baseline or a composition, by that name alone: field -> value."""
         return {field: value for (who, field), value in self.values.items() if who == owner}
 
     def changed(self, owner: str, recipe: Recipe) -> Recipe:
         """The recipe with the overridden fields. Raises UserError where no training could have it."""
-        return _changed(recipe, f"{owner}.", self.of_recipe(owner))
+        return _changed(recipe, f"{owner}.", self.of_owner(owner))
 
     def of_baseline(self, name: str) -> dict[str, Any]:
         """The overridden hyper-parameters of a baseline; a composition inherits those of its parts.
@@ -44,14 +44,14 @@ class Overrides:
         `own_recipe.FIELD` is among them where --set changes the recipe for this baseline alone.
         """
         if "+" not in name:
-            return self.of_recipe(name)
+            return self.of_owner(name)
         inherited = {
             f"{part}.{field}": value
             for part in name.split("+")
-            for field, value in self.of_recipe(part).items()
+            for field, value in self.of_owner(part).items()
             if field != "task_weight" and not field.startswith(OWN_RECIPE)
         }
-        return inherited | self.of_recipe(name)
+        return inherited | self.of_owner(name)
 
     def check_own_recipe(self, name: str, recipe: Recipe) -> None:
         """Raises UserError where a baseline's own fields make a recipe that no training could have."""

@@ -98,9 +98,21 @@ def _value(search: Range | Choice, u: float, default: Any) -> Any:
 def trials_of(run: RunSpec, parts: tuple[Baseline, ...], count: int) -> Iterator[RunSpec]:
     """The trials of a baseline made of `parts`, on a seed of their own; `run` is its run at the default."""
     space = search_space(parts, run.hyperparameters, run.recipe, run.overrides)
-    for number, values in enumerate(configurations(space, run.hyperparameters, count)):
-        changed = run.hyperparameters | values
+    for number, values in enumerate(configurations(space, _as_declared(parts, run.hyperparameters), count)):
+        # The default stays as it is written: its trial is that of the default run.
+        changed = run.hyperparameters | (values if number else {})
         yield replace(run, seed=SEED, hyperparameters=changed, tuning="trial", trial=number, trials=count)
+
+
+def _as_declared(parts: tuple[Baseline, ...], values: Mapping[str, Any]) -> Values:
+    """The values, whole numbers that stand for a `float` as such: a plugin may write its default as 1."""
+    floats = {
+        f"{part.name}.{name}" if len(parts) > 1 else name
+        for part in parts
+        for name, each in part.hyperparameters.items()
+        if each.type is float
+    }
+    return {name: float(x) if name in floats and isinstance(x, int) else x for name, x in values.items()}
 
 
 Winner = tuple[Selection, Mapping[str, Any]]

@@ -39,7 +39,11 @@ class Ledger:
 
     def record(self, run: RunSpec) -> records.Record | None:
         """A run's record; None where it has none that is valid, and for a trial that was halved among another
-        number of them: which ones were stopped is a verdict among those."""
+        number of them: which ones were stopped is a verdict among those.
+
+        Its folder is tidied, and what the record says of a choice is brought up to date. Raises OSError where
+        that can't be written.
+        """
         if not run.id:
             return None
         folder = self.run_folder(run)

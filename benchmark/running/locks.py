@@ -59,7 +59,7 @@ class Claim:
 
 
 def owner(file: Path) -> str:
-    """Who holds a lock, as far as the file tells: `host, process 4711, since 10:04:05`."""
+    """Who holds a lock, as far as the file tells: `host, process 4711, since 2026-01-31 10:04:05`."""
     with suppress(OSError):
         if text := file.read_text(errors="replace").strip():
             return text.splitlines()[0][:200]

@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from benchmark.checksums import ARRAYS, OUTPUTS, file_checksums, is_output
+from benchmark.checksums import ARRAYS, HISTORY, OUTPUTS, WEIGHTS, file_checksums, is_output
 from benchmark.errors import UserError
-from benchmark.records import Record, TeacherRecord, finite, write_json, write_record
+from benchmark.records import RECORD, Record, TeacherRecord, finite, write_json, write_record
 from benchmark.training.snapshots import before
 
 
@@ -28,11 +28,11 @@ class RunFolder:
     @property
     def record(self) -> Path:
         """The file that makes the run a finished one."""
-        return self.path / "record.json"
+        return self.path / RECORD
 
     @property
     def weights(self) -> Path:
-        return self.path / "weights.safetensors"
+        return self.path / WEIGHTS
 
     @property
     def error(self) -> Path:
@@ -67,7 +67,7 @@ class RunFolder:
 
     def log_epoch(self, epoch: Mapping[str, Any]) -> None:
         """Appends an epoch to history.jsonl and its scalars to the TensorBoard events."""
-        with (self.path / "history.jsonl").open("a") as file:
+        with (self.path / HISTORY).open("a") as file:
             file.write(json.dumps(finite(epoch)) + "\n")
         if self._events is None:
             from torch.utils.tensorboard import SummaryWriter  # slow to import, and only training needs it

@@ -14,7 +14,7 @@ from benchmark import records
 from benchmark.contracts import Context, NotApplicable
 from benchmark.data.batches import TrainStream, in_order
 from benchmark.data.views import views_of
-from benchmark.errors import RanksApart, UserError
+from benchmark.errors import RanksApart, UserError, storable
 from benchmark.evaluation.cost import peak_memory_mb
 from benchmark.models import Network
 from benchmark.models.folding import folded
@@ -209,7 +209,7 @@ class CohortTraining:
         try:
             return self._state(run)
         except NotApplicable as reason:
-            self.unsuited.append(Outcome(run, "not_applicable", str(reason)))
+            self.unsuited.append(Outcome(run, "not_applicable", storable(str(reason))))
         except UserError:
             raise
         except (Exception, SystemExit) as error:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
 from benchmark.contracts import Activations, Batch
+from benchmark.errors import reason_of
 from benchmark.models import Network
 
 AGREEMENT = 1e-3
@@ -107,7 +108,7 @@ def disagreement(networks: Sequence[Network], batch: Batch) -> str:
     try:
         together = Fused([copy.deepcopy(each) for each in networks])(batch)
     except RuntimeError as error:
-        return str(error).splitlines()[0]
+        return reason_of(error)
     for network, shown in zip(networks, together, strict=True):
         expected = copy.deepcopy(network)(batch).logits
         if not (shown.logits - expected).abs().max() <= AGREEMENT * expected.abs().max():

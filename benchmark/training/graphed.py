@@ -20,6 +20,7 @@ from torch.autograd.function import once_differentiable
 from torch.func import functional_call
 
 from benchmark.contracts import Activations, Batch
+from benchmark.errors import reason_of
 from benchmark.graphs import captured
 from benchmark.models import Network
 from benchmark.ranks.gathering import tensors_of
@@ -77,7 +78,7 @@ class Graphs:
                 made = _Pass(network, inputs, self._capture)
                 reason = "" if made.agrees(network, inputs) else "a graph of it shows other logits"
             except RuntimeError as error:
-                reason = str(error).splitlines()[0]
+                reason = reason_of(error)
         if reason:
             self._untold.append(f"{type(network).__name__}: {reason}")
             return None

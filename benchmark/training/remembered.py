@@ -48,7 +48,7 @@ class Remembered:
 
 def bytes_of(shown: Activations) -> int:
     """What the tensors of activations take in memory."""
-    return sum(x.numel() * x.element_size() for x in tensors_of(shown))
+    return sum(x.nbytes for x in tensors_of(shown))
 
 
 def _rows(index: Tensor, kept: Tensor) -> Tensor:

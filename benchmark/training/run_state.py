@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from benchmark.contracts import Activations, Batch, Distiller, Progress, Recipe
-from benchmark.errors import DiskFull, RanksApart, Unreadable
+from benchmark.errors import DiskFull, RanksApart, Unreadable, storable
 from benchmark.evaluation.predictor import NotFinite
 from benchmark.ranks import Fabric
 from benchmark.seeds import RandomStream
@@ -207,9 +207,9 @@ def guard(state: RunState, action: Callable[[], object]) -> None:
         if all(bool(torch.isfinite(p).all()) for p in state.parameters):
             state.retire("failed", describe_error(error))
         else:
-            state.retire("diverged", f"its weights were not finite: {error}")
+            state.retire("diverged", storable(f"its weights were not finite: {error}"))
 
 
 def describe_error(error: BaseException) -> str:
-    """An error with its traceback, as text."""
-    return "".join(traceback.format_exception(error))
+    """An error with its traceback, as text that files and records can hold."""
+    return storable("".join(traceback.format_exception(error)))

@@ -16,6 +16,7 @@ from typing import Any
 
 import torch
 
+from benchmark.errors import reason_of
 from benchmark.training.loop import START, Position
 from benchmark.training.run_state import RunState
 from benchmark.writing import whole
@@ -100,7 +101,7 @@ class Snapshots:
             except FileNotFoundError:
                 pass
             except Exception as damage:  # torch raises a dozen kinds; whatever it is, the file is of no use
-                damaged.append(f"{file} is damaged ({next(iter(str(damage).splitlines()), '')})")
+                damaged.append(f"{file} is damaged ({reason_of(damage)})")
         if damaged:
             goes_on = f"goes on from the one before ({found[0].position})" if found else "starts over"
             self._say(f"{' and '.join(damaged)}; that training {goes_on}")
@@ -144,5 +145,5 @@ def _read(file: Path) -> dict[str, Any]:
     return torch.load(io.BytesIO(body), map_location="cpu", weights_only=True)
 
 
-def _digest(content: bytes | memoryview = b"") -> Any:
+def _digest(content: memoryview) -> Any:
     return hashlib.blake2b(content, digest_size=DIGEST_SIZE)

@@ -6,6 +6,7 @@ The wrist signal is derived: it is what the skeleton says of the wrists' motion,
 from __future__ import annotations
 
 import re
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 
@@ -16,13 +17,13 @@ from scipy.signal import savgol_filter
 from benchmark import Data, Modality, Request, Samples, UserError
 from benchmark.data.loading import Arrays, Report, Unusable, cached, stamps
 from benchmark.data.locating import irregular
+from benchmark.data.pictures import in_threads
 from benchmark.data.readers import fingerprint
 from tasks.privileged.cards import NTU_FOLDS, NTU_JOINTS, NTU_LAYOUT, NTU_LENGTH, ntu_folder, ntu_shapes
 from tasks.privileged.sequences import (
     LARGEST,
     Decoded,
     body_coordinates,
-    decode_in_threads,
     resample,
 )
 
@@ -84,12 +85,13 @@ def load(request: Request) -> Data:
 def _decode_all(folder: Path, files: list[Path], report: Report) -> Arrays:
     """Every sequence with a body in it, by file name."""
     kept, decoded = [], []
-    for file, result in zip(files, decode_in_threads(_decode, files), strict=True):
-        if isinstance(result, Unusable):
-            report(result.file, result.problem)
-            continue
-        kept.append(_numbers(file))
-        decoded.append(result)
+    with closing(in_threads(_decode, files)) as results:
+        for file, result in zip(files, results, strict=True):
+            if isinstance(result, Unusable):
+                report(result.file, result.problem)
+                continue
+            kept.append(_numbers(file))
+            decoded.append(result)
     if not decoded:
         raise UserError(f"{folder} holds no sequence that can be used: expected {NTU_LAYOUT}")
     _, camera, performer, _, action = np.array(kept).T

@@ -1,45 +1,18 @@
-"""What readers of motion sequences share: decoding in threads, resampling, body coordinates."""
+"""What readers of motion sequences share: resampling, body coordinates, what is no reading."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 
 from benchmark.data.loading import Unusable
 
-Item = TypeVar("Item")
 LARGEST = 1e6
 """No reading in any unit of these datasets is larger: it would be damage, and overflow what follows."""
 
 Decoded = dict[str, np.ndarray]
 """Modality -> array of one sequence."""
-
-
-def decode_in_threads(
-    decode: Callable[[Item], Decoded], items: Iterable[Item]
-) -> Iterator[Decoded | Unusable]:
-    """What `decode` makes of every item, in their order; the `Unusable` that it raises stands in its place.
-
-    A consumer that stops early (an exception, say) ends the decoding.
-    """
-
-    def attempt(item: Item) -> Decoded | Unusable:
-        try:
-            return decode(item)
-        except Unusable as problem:
-            return problem
-
-    with (
-        ThreadPoolExecutor(min(32, os.cpu_count() or 1)) as pool,
-        closing(pool.map(attempt, items)) as results,  # pyright: ignore[reportArgumentType]
-    ):
-        yield from results
 
 
 def require_finite(file: Path, x: np.ndarray, axis: int) -> None:

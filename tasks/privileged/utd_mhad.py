@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from torch import Tensor
 
 from benchmark import Data, Modality, Request, Samples, UserError
 from benchmark.data.loading import Arrays, Report, Unusable, cached, stamps
+from benchmark.data.pictures import in_threads
 from benchmark.data.readers import fingerprint
 from tasks.privileged.cards import (
     CROSS_SUBJECT,
@@ -27,7 +29,6 @@ from tasks.privileged.cards import (
     utd_mhad_folder,
     utd_mhad_shapes,
 )
-from tasks.privileged.sequences import decode_in_threads
 from tasks.privileged.utd_mhad_files import (
     CLASSES,
     VARIABLES,
@@ -90,12 +91,13 @@ def _decode_all(folder: Path, files: Mapping[str, Path], report: Report) -> Arra
         clips.add((action, subject, trial))
     kept, decoded = [], []
     ordered = sorted(clips)
-    for clip, result in zip(ordered, decode_in_threads(partial(decode, folder), ordered), strict=True):
-        if isinstance(result, Unusable):
-            report(result.file, result.problem)
-            continue
-        kept.append(clip)
-        decoded.append(result)
+    with closing(in_threads(partial(decode, folder), ordered)) as results:
+        for clip, result in zip(ordered, results, strict=True):
+            if isinstance(result, Unusable):
+                report(result.file, result.problem)
+                continue
+            kept.append(clip)
+            decoded.append(result)
     if not decoded:
         raise UserError(f"{folder} holds no sequence that can be used: expected {UTD_MHAD_LAYOUT}")
     action, subject = np.array([clip[:2] for clip in kept]).T

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from pathlib import Path
+from typing import Annotated
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from benchmark import Choice, Range, Recipe, UserError, plugins
+from benchmark import Choice, Distiller, Range, Recipe, UserError, baseline, plugins
+from benchmark.planning.grid import make_plan
 from benchmark.planning.hyperparameters import resolve_hyperparameters
 from benchmark.planning.tuning import (
     RATE,
@@ -23,6 +26,7 @@ from benchmark.planning.tuning import (
     survivors,
 )
 from benchmark.records import About, Condition, Metric, Record, Results, Run, Trial
+from benchmark.settings import parse
 
 RECIPE = Recipe(epochs=8, learning_rate=0.05)
 REGISTRY = plugins.load()
@@ -181,6 +185,23 @@ def test_a_range_of_whole_numbers_gives_whole_numbers() -> None:
     found = configurations({"size": Range(8, 512, log=True)}, {"size": 64}, 6)
     assert [type(values["size"]) for values in found] == [int] * 6
     assert len({values["size"] for values in found}) == 6
+
+
+def test_a_range_whose_default_is_written_as_a_whole_number_gives_numbers_all_the_same(
+    tmp_path: Path, registry: plugins.Registry
+) -> None:
+    @baseline("small_weight", title="Small weight")
+    class SmallWeight(Distiller):
+        def __init__(self, context, *, weight: Annotated[float, Range(0.01, 1.0, log=True)] = 1, **other):
+            super().__init__(context, **other)
+
+    words = ["--tasks", "tiny_task", "--baselines", "small_weight", "--tune", "6"]
+    plan = make_plan(parse([*words, "--results-dir", str(tmp_path)]), registry)
+    default, *others = (run.hyperparameters["weight"] for run in plan.tuning[0].runs)
+    assert default == 1
+    assert type(default) is int, "the trial of the default is another run than the default"
+    assert all(0.01 <= weight <= 1 for weight in others), others
+    assert len(set(others)) == 5
 
 
 def test_search_of_nothing_is_refused_by_settings() -> None:

@@ -14,7 +14,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from benchmark import Distiller, Stage, baseline, models
+from benchmark import Distiller, NotApplicable, Stage, baseline, models
 from benchmark.running.store import RunFolder
 from benchmark.training import snapshots
 from benchmark.training.checkpoint import save_weights
@@ -268,6 +268,28 @@ def test_a_baseline_that_wants_to_end_the_program_ends_itself(tmp_path: Path) ->
     assert run(tmp_path, baselines=("kd", "leaves", "never_comes")) == 1
     statuses = {record.run.baseline: record.status for record in records(tmp_path).values()}
     assert statuses == {"kd": "finished", "leaves": "failed", "never_comes": "failed"}
+
+
+def test_an_error_whose_text_no_file_can_hold_fails_its_own_baseline(tmp_path: Path) -> None:
+    """Half a letter: what a file's name may hold, and UTF-8 may not."""
+
+    @baseline("half_a_letter", title="Half a letter")
+    class HalfALetter(Distiller):
+        def forward(self, teacher, student, batch, progress):
+            raise ValueError("it can't open \udcff")
+
+    @baseline("half_a_reason", title="Half a reason")
+    class HalfAReason(Distiller):
+        def __init__(self, context, **other):
+            raise NotApplicable("not with \udcff")
+
+    assert run(tmp_path, baselines=("kd", "half_a_letter", "half_a_reason")) == 1
+    reasons = {record.run.baseline: record.reason for record in records(tmp_path).values()}
+    assert reasons == {
+        "kd": "",
+        "half_a_letter": r"ValueError: it can't open \udcff",
+        "half_a_reason": r"not with \udcff",
+    }
 
 
 def test_files_that_a_killed_command_left_are_cleared(tmp_path: Path) -> None:

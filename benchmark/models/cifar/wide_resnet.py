@@ -35,7 +35,7 @@ class WideBlock(nn.Module):
         return self.conv2(out).add_(x if self.convShortcut is None else self.convShortcut(active))
 
 
-class Stage(nn.Module):
+class WideStage(nn.Module):
     """The blocks of one resolution, under the name `layer`."""
 
     def __init__(self, in_channels: int, channels: int, blocks: int, stride: int):
@@ -69,9 +69,9 @@ class WideResNet(CifarNetwork):
         if rest:
             raise ValueError(f"a wide ResNet has depth 6n + 4, not {depth}")
         self.conv1 = nn.Conv2d(channels, 16, 3, 1, 1, bias=False)
-        self.block1 = Stage(16, 16 * widen, blocks, stride=1)
-        self.block2 = Stage(16 * widen, 32 * widen, blocks, stride=2)
-        self.block3 = Stage(32 * widen, 64 * widen, blocks, stride=2)
+        self.block1 = WideStage(16, 16 * widen, blocks, stride=1)
+        self.block2 = WideStage(16 * widen, 32 * widen, blocks, stride=2)
+        self.block3 = WideStage(32 * widen, 64 * widen, blocks, stride=2)
         self.bn1 = nn.BatchNorm2d(64 * widen)
         self.fc = nn.Linear(64 * widen, num_classes)
         initialise(self)

@@ -126,7 +126,7 @@ def perform(subject: Subject, name: str, random: np.random.Generator) -> Clip:
 
 
 def record(subject: Subject, clip: Clip, random: np.random.Generator) -> tuple[np.ndarray, ...]:
-    """Skeleton float32 [3 J, 32], video uint8 [1, 12, 20, 20] and wave float64 [samples] of a clip."""
+    """Skeleton float32 [3 J, 32], video uint8 [2, 12, 20, 16] and wave float64 [samples] of a clip."""
     camera = Camera(
         yaw=random.uniform(-0.6, 0.6),
         pitch=random.uniform(0.0, 0.25),

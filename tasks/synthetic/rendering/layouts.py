@@ -65,7 +65,7 @@ def _tiles(*colours: Colour, period: float = 0.33) -> Materials:
 
 
 OAK, WALNUT, BIRCH, MAHOGANY = (0.62, 0.45, 0.27), (0.36, 0.23, 0.14), (0.78, 0.66, 0.47), (0.4, 0.16, 0.1)
-WHITE, GREY, SLATE = (0.88, 0.88, 0.86), (0.52, 0.53, 0.55), (0.3, 0.32, 0.35)
+WHITE, SLATE = (0.88, 0.88, 0.86), (0.3, 0.32, 0.35)
 CHEQUERED = Material((0.85, 0.85, 0.82), (0.15, 0.15, 0.17), CHECKER, 0.4, 0.2)
 PLAY_MAT = Material((0.9, 0.5, 0.3), (0.3, 0.65, 0.75), CHECKER, 0.35)
 
