@@ -149,7 +149,7 @@ def difference_columns(blocks: list[PairBlock], metrics: dict[str, Metric], othe
 def _status(row: ResultRow, metric: Metric, name: str, notes: list[str]) -> str:
     """What did not finish; and, where that is known, the mean with those runs counted as guessing."""
     status, own = show_status(row, notes), list(row.by_seed(f"{LAST}/{name}").values())
-    if not row.lost or metric.chance is None:
+    if not row.is_student or not row.lost or metric.chance is None:
         return status
     everyone = [*own, *[metric.scale * metric.chance] * row.lost]
     return f"{status}; {sum(everyone) / len(everyone):.{decimals_of(metric)}f} with chance for it"

@@ -157,3 +157,13 @@ def test_a_lost_run_is_also_counted_at_chance() -> None:
     # Three runs at 90.0, 90.2 and 90.3, and one at 10.
     assert "failed (1 of 4) [1]; 70.1 with chance for it" in to_text(table)
     assert "with chance" not in to_text(task_tables(Results.of(records_of(FAILED_ONCE)))[0])
+
+
+def test_a_teacher_all_of_whose_students_are_lost_is_not() -> None:
+    records = [
+        altered(r, metrics={**r.metrics, "top1": altered(r.metrics["top1"], chance=0.1)})
+        for r in records_of(FAILED_ALWAYS)
+        if r.run.baseline == "crd"
+    ]
+    text = to_text(task_tables(Results.of(records))[0])
+    assert text.count("with chance") == 1
