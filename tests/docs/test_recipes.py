@@ -28,6 +28,11 @@ def _rows(heading: str) -> list[list[str]]:
     return [cells[0], *cells[2:]]
 
 
+def _tasks() -> list[str]:
+    """The tasks of the table of presets; other tests may have registered more."""
+    return [name.strip("`") for name in _rows("Presets")[0][1:]]
+
+
 def _shown(recipe: Recipe) -> list[str]:
     """A recipe as the table's line has it, pairs left out."""
     names = {"sgd": "SGD" + ", Nesterov" * recipe.nesterov, "adamw": "AdamW"}
@@ -51,7 +56,8 @@ def test_the_table_of_recipes_has_those_of_every_pair_and_no_other(registry: Reg
     assert len(told) == len(rows)
     declared = {
         (name, *_shown(recipe))
-        for name, task in registry.tasks.items()
+        for name in _tasks()
+        for task in [registry.tasks[name]]
         for dataset in task.datasets()
         for pair in task.pairs(dataset).values()
         for recipe in (pair.recipe, pair.teacher_recipe)
