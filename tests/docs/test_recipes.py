@@ -68,6 +68,7 @@ def test_the_table_of_recipes_has_those_of_every_pair_and_no_other(registry: Reg
 def test_the_table_of_presets_says_what_each_runs(registry: Registry) -> None:
     head, *rows = _rows("Presets")
     assert [row[0].strip("`") for row in rows] == list(PRESETS)
+    assert f"`{' '.join(registry.headline)}`" in PAGE
     for row in rows:
         for task, cell in zip(head[1:], row[1:], strict=True):
             preset = registry.tasks[task.strip("`")].presets()[row[0].strip("`")]
