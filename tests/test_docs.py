@@ -67,9 +67,10 @@ def test_the_examples_of_the_page_on_the_library_run_one_after_another(
 ) -> None:
     page = (ROOT / "docs" / "library.md").read_text()
     monkeypatch.chdir(tmp_path)
-    scope: dict[str, object] = {}
+    scope: dict[str, Any] = {}
     for example in re.findall(r"```python\n(.*?)```", page, re.DOTALL):
         exec(example, scope)
     printed = capsys.readouterr().out
     assert "scratch 0 0." in printed
+    assert scope["accuracy"] == pytest.approx(scope["record"].results.score("test@last", "top1"))
     assert (tmp_path / "results" / "from_python" / "report.html").exists()

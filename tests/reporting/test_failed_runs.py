@@ -175,3 +175,13 @@ def test_a_lost_run_counts_as_guessing_on_its_own_data_and_never_beside_a_teache
         ("shapes", "CRD"): "failed (1 of 4) [1]; 80.1 with chance for it",
         ("zones", "CRD"): "failed (1 of 4) [1]; 70.1 with chance for it",
     }
+
+
+def test_a_teacher_all_of_whose_students_are_lost_is_not() -> None:
+    records = [
+        altered(r, metrics={**r.metrics, "top1": altered(r.metrics["top1"], chance=0.1)})
+        for r in records_of(FAILED_ALWAYS)
+        if r.run.baseline == "crd"
+    ]
+    text = to_text(task_tables(Results.of(records))[0])
+    assert text.count("with chance") == 1
