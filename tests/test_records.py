@@ -23,6 +23,7 @@ from benchmark.records import (
     Run,
     Teacher,
     TeacherRecord,
+    Trial,
     parse_record,
     plain,
     read_record,
@@ -87,8 +88,9 @@ def test_a_record_goes_through_json_and_back(tmp_path: Path) -> None:
     assert read_record(tmp_path / "record.json") == RECORD
 
 
-def test_what_is_no_finite_number_is_null(tmp_path: Path) -> None:
-    results = dataclasses.replace(RECORD.results, scores={"test@last": {"top1": float("nan")}})
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+def test_what_is_no_finite_number_is_null(value: float, tmp_path: Path) -> None:
+    results = dataclasses.replace(RECORD.results, scores={"test@last": {"top1": value}})
     write_record(tmp_path / "record.json", dataclasses.replace(RECORD, results=results))
     found = read_record(tmp_path / "record.json")
     assert found is not None
@@ -151,6 +153,10 @@ def changed(path: str, value: Any) -> dict[str, Any]:
         ("results.scores", {"test@last": {"top1": "high"}}, "results.scores"),
         ("teacher.test", [0.8], "teacher.test"),
         ("measurements.step_ms", "fast", "step_ms"),
+        ("metrics", {}, "without a metric"),
+        ("hyperparameters.temperature", 2**63, "temperature: a number of more than 64 bits"),
+        ("hyperparameters", {"\ud800": 1}, "a name in hyperparameters: half a letter"),
+        ("hyperparameters.grid", ["\udfff"], "grid: half a letter"),
     ],
 )
 def test_a_record_with_something_wrong_is_named_with_what_is_wrong(
@@ -161,6 +167,21 @@ def test_a_record_with_something_wrong_is_named_with_what_is_wrong(
     with pytest.raises(CorruptRecord, match=message) as caught:
         read_record(file)
     assert str(file) in str(caught.value)
+
+
+def test_the_primary_metric_is_the_marked_one_wherever_it_stands_and_else_the_first() -> None:
+    plain_one = dataclasses.replace(RECORD.metrics["top1"], primary=False)
+    first = {"top5": plain_one, **RECORD.metrics}
+    assert dataclasses.replace(RECORD, metrics=first).primary_metric == "top1"
+    assert dataclasses.replace(RECORD, metrics=dict.fromkeys(("b", "a"), plain_one)).primary_metric == "b"
+    assert dataclasses.replace(RECORD, metrics={}).primary_metric == ""
+
+
+def test_a_trial_alone_is_finished_without_a_test_score() -> None:
+    untested = Results({"validation@last": {"top1": 0.5}})
+    assert dataclasses.replace(RECORD, results=untested, trial=Trial(1)).status == "finished"
+    with pytest.raises(ValueError, match="without test results"):
+        dataclasses.replace(RECORD, results=untested)
 
 
 @pytest.mark.parametrize(

@@ -240,6 +240,27 @@ def test_wcord_is_its_two_parts_with_their_weights(cost, context, tiny):
     torch.testing.assert_close(terms["lckt"], 0.05 * transport_loss(local, "ipot", left))
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("objective", "dual"), ("centre", True), ("temperature", 0.2), ("dimension", 20), ("negatives", 3),
+        ("momentum", 0.9), ("negatives_from", "other_samples"),
+    ],
+)  # fmt: skip
+def test_each_setting_of_wcord_reaches_its_global_term(name, value, context, tiny):
+    def outcome(build) -> tuple[float, list]:
+        """The loss of a step, and where it leaves the bank."""
+        torch.manual_seed(0)
+        term = build()
+        torch.manual_seed(1)
+        (loss,) = term(tiny.teacher(), tiny.student(), tiny.batch(), tiny.progress).values()
+        return loss.item(), term.memory.bank("student").tolist()
+
+    found = outcome(lambda: WCoRD(context, gckt_weight=2.0, **{name: value}).gckt)
+    assert found == outcome(lambda: GCKT(context, weight=2.0, **{name: value}))
+    assert found != outcome(lambda: GCKT(context, weight=2.0))
+
+
 def test_the_critics_cost_moves_student_and_its_critic_and_leaves_the_teachers_side_alone(context, tiny):
     distiller = WCoRD(context, cost="critic")
     student = tiny.student()

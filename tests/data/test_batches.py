@@ -75,6 +75,21 @@ def test_any_number_of_labels_gives_full_batches_and_about_one_pass(count: int) 
     assert all(8 <= int(batch["labelled"].sum()) <= 31 for batch in batches)
 
 
+def test_without_any_label_every_sample_is_shown_once_all_the_same() -> None:
+    batches = list(stream(~ALL).epoch(0))
+    assert all(len(batch["index"]) == 32 and not bool(batch["labelled"].any()) for batch in batches)
+    seen = torch.cat([batch["index"] for batch in batches])
+    assert len(batches) == 7
+    assert len(seen.unique()) == len(seen)
+
+
+def test_labelled_samples_come_round_in_another_order_each_time() -> None:
+    labelled = torch.arange(len(DATA.train)) < 8
+    rounds = [batch["index"][batch["labelled"]].tolist() for batch in stream(labelled).epoch(0)]
+    assert all(sorted(each) == list(range(8)) for each in rounds)
+    assert len(set(map(tuple, rounds))) == len(rounds)
+
+
 def test_crop_and_flip_do_what_torchvision_does_sample_by_sample() -> None:
     x = torch.arange(2 * 1 * 5 * 6, dtype=torch.float32).view(2, 1, 5, 6)
     shift, flip = torch.tensor([[0, 3], [2, 1]]), torch.tensor([True, False])
@@ -83,6 +98,19 @@ def test_crop_and_flip_do_what_torchvision_does_sample_by_sample() -> None:
         top, left = int(shift[0, number]), int(shift[1, number])
         expected = F.pad(x[number], (2, 2, 2, 2))[:, top : top + 5, left : left + 6]
         assert moved[number].equal(expected.flip(2) if flip[number] else expected)
+
+
+def test_every_place_in_the_padded_image_is_drawn_as_often_as_any_other() -> None:
+    data = dataclasses.replace(DATA, pad=2)
+    source = TrainStream(data, data.train, ALL, 32, 0, CPU, data.modalities)
+    shift, flip = source._draw_geometry(5000, torch.Generator().manual_seed(0))
+    assert shift is not None
+    assert flip is not None
+    for offsets in shift:
+        counts = offsets.bincount(minlength=5)
+        assert len(counts) == 5
+        assert int((counts - 1000).abs().max()) < 150
+    assert float(flip.float().mean()) == pytest.approx(0.5, abs=0.03)
 
 
 def test_all_modalities_of_a_sample_move_alike() -> None:

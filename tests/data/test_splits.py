@@ -8,9 +8,10 @@ import pytest
 import torch
 
 from benchmark import Samples, UserError
+from benchmark.checksums import content_checksum
 from benchmark.contracts import IGNORE
 from benchmark.data.split_settings import SplitSettings
-from benchmark.data.splits import splits_of, stratified_order
+from benchmark.data.splits import make_splits, splits_of, stratified_order
 from tests.tiny_task import CLASSES, tiny_data
 
 DATA = tiny_data()
@@ -64,6 +65,14 @@ def test_a_disjoint_teacher_has_whole_groups_of_its_own() -> None:
     assert not members(groups[splits.teacher]) & members(groups[torch.cat([splits.train, splits.validation])])
 
 
+def test_the_groups_of_students_and_teacher_hang_on_the_split_seed() -> None:
+    groups = torch.arange(240) // 24
+    train = Samples(DATA.train.modalities, DATA.train.labels, groups)
+    data = dataclasses.replace(DATA, train=train)
+    settings = [SplitSettings(split_seed=seed, teacher_data="disjoint") for seed in range(4)]
+    assert len({frozenset(members(groups[splits_of(data, each).teacher])) for each in settings}) > 1
+
+
 def test_few_labels_are_counted_with_those_of_validation_and_lie_within_more_labels() -> None:
     full = splits_of(DATA, SplitSettings())
     few = splits_of(DATA, SplitSettings(label_fraction=0.25))
@@ -78,6 +87,14 @@ def test_few_labels_are_counted_with_those_of_validation_and_lie_within_more_lab
 def test_every_class_keeps_a_label_however_few_there_are() -> None:
     splits = splits_of(DATA, SplitSettings(label_fraction=0.005))
     assert members(DATA.train.labels[splits.train][splits.labelled]) == set(range(CLASSES))
+
+
+@pytest.mark.parametrize("fraction", [0.5, 1.0])
+def test_a_sample_without_a_label_is_never_one_whose_label_may_be_used(fraction: float) -> None:
+    labels = torch.where(torch.arange(240) % 5 == 0, IGNORE, DATA.train.labels)
+    splits = make_splits(labels, None, "some", SplitSettings(label_fraction=fraction))
+    assert bool(splits.labelled.any())
+    assert not bool((labels[splits.train][splits.labelled] == IGNORE).any())
 
 
 def test_hidden_labels_are_not_among_the_train_labels() -> None:
@@ -98,3 +115,28 @@ def test_more_samples_than_there_are_is_an_error_that_says_how_many_there_are(
 ) -> None:
     with pytest.raises(UserError, match="only 240"):
         splits_of(DATA, settings)
+
+
+@pytest.mark.parametrize(
+    ("settings", "groups", "expected"),
+    [
+        (SplitSettings(validation=0.15, label_fraction=0.5), None, "0100bc7cc9fb6caa0bc5020229f4b342"),
+        (
+            SplitSettings(1, validation=0.15, teacher_data="disjoint"),
+            None,
+            "2fe6bdf898f6d013aa2d6f9af00d32a0",
+        ),
+        (
+            SplitSettings(1, validation=0.15, teacher_data="disjoint"),
+            torch.arange(40) // 5,
+            "0b4b0d1f567495d162b67333c6b2f0dd",
+        ),
+        (SplitSettings(validation=0.25, train_samples=35), None, "1e7046c4641352f961d5101b962bc952"),
+    ],
+)
+def test_splits_stay_what_they_were_when_published_runs_were_made(
+    settings: SplitSettings, groups: torch.Tensor | None, expected: str
+) -> None:
+    splits = make_splits(torch.arange(40) % 4, groups, "some", settings)
+    found = {name: index.int().tolist() for name, index in vars(splits).items()}
+    assert content_checksum(found) == expected

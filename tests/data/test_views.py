@@ -10,6 +10,7 @@ import torch
 from PIL import Image, ImageDraw, ImageEnhance, ImageOps
 
 from benchmark import Modality, Samples
+from benchmark.contracts.distiller import SecondView
 from benchmark.data import views
 from benchmark.data.batches import Step, TrainStream
 from benchmark.data.views import STRONG_OPERATIONS, StrongDraws, cut, rotated, strong, views_of
@@ -162,9 +163,9 @@ def same(one: dict, other: dict) -> bool:
     return one.keys() == other.keys() and all(torch.equal(one[key], other[key]) for key in one)
 
 
-def steps_of(seed: int = 0, epoch: int = 1, purpose: str = "train") -> list[Step]:
+def steps_of(seed: int = 0, epoch: int = 1, purpose: str = "train", first: int = 0) -> list[Step]:
     source = TrainStream(DATA, DATA.train, ALL, 32, seed, CPU, DATA.modalities, purpose)
-    return list(source.steps(epoch))
+    return list(source.steps(epoch, first))
 
 
 def test_batches_are_the_same_whether_or_not_a_view_is_asked_for() -> None:
@@ -185,6 +186,13 @@ def test_a_view_is_the_same_whoever_asks_for_another_one_and_depends_on_seed_epo
     for changed in ({"seed": 1}, {"epoch": 2}, {"purpose": "prelude"}):
         other = steps_of(**changed)[0]
         assert not same(other.second("strong"), alone[0])
+
+
+@pytest.mark.parametrize("view", ["strong", "rotated"])
+def test_an_epoch_that_goes_on_in_its_middle_has_the_views_that_it_would_have_had(view: SecondView) -> None:
+    expected = [step.second(view) for step in steps_of()][3:]
+    later = [step.second(view) for step in steps_of(first=3)]
+    assert all(same(one, other) for one, other in zip(later, expected, strict=True))
 
 
 def test_the_strong_view_has_the_crop_and_the_flip_of_the_batch(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,12 +12,14 @@ import torch
 
 from benchmark import Data, Modality, Request, Samples, Target, UserError
 from benchmark.cli import main
+from benchmark.data.batches import in_order
 from benchmark.evaluation import probes, probing
 from benchmark.evaluation.probes import Features, few_shot, linear, nearest_neighbours, probe
 from benchmark.models import build
 from benchmark.ranks import Fabric
+from benchmark.running.device import make_fabric
 from tests.command import records, run
-from tests.tiny_task import TinySenses
+from tests.tiny_task import TinySenses, sensed_data
 
 SENSES = "tiny_senses"
 
@@ -79,6 +82,41 @@ def test_neighbours_are_judged_by_direction() -> None:
     assert nearest_neighbours(near) == 1.0
 
 
+def test_neighbours_vote_by_their_closeness_in_the_directions_that_the_network_gave() -> None:
+    def at(angle: float, count: int) -> np.ndarray:
+        return np.repeat([[np.cos(angle), np.sin(angle)]], count, 0)
+
+    near = Features(
+        np.concatenate([at(0.01, 4), at(0.5, 20)]), np.repeat([0, 1], [4, 20]), at(0.0, 1), np.array([0])
+    )
+    assert nearest_neighbours(near) == 1.0
+    ours = features(6.0)
+    shifted = Features(ours.train + 30, ours.train_labels, ours.test + 30, ours.test_labels)
+    assert nearest_neighbours(shifted) != nearest_neighbours(ours)
+    assert probe(shifted)["knn"] == nearest_neighbours(shifted)
+    assert probe(shifted)["linear"] == probe(ours)["linear"]
+
+
+@pytest.mark.parametrize(
+    ("counts", "why"),
+    [((30, 1), "a class of one sample"), ((2,) * 12, "a fifth of fewer samples than classes")],
+)
+def test_where_a_fifth_can_not_be_stratified_the_middle_strength_is_taken(
+    counts: tuple[int, ...], why: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    labels, fitted = np.repeat(np.arange(len(counts)), counts), []
+    regression = probes._regression
+
+    def noted(strength: float, x: np.ndarray, y: np.ndarray):
+        fitted.append((strength, len(x)))
+        return regression(strength, x, y)
+
+    monkeypatch.setattr(probes, "_regression", noted)
+    points = 10 * np.eye(len(counts))[labels]
+    assert linear(Features(points, labels, points, labels)) == 1.0, why
+    assert fitted == [(0.1, len(labels))], why
+
+
 def test_few_shot_draws_are_those_of_the_labels_whatever_the_features() -> None:
     drawn: list[np.ndarray] = []
 
@@ -95,6 +133,7 @@ def test_few_shot_draws_are_those_of_the_labels_whatever_the_features() -> None:
     for first, second in zip(drawn[: probes.DRAWS], drawn[probes.DRAWS :], strict=True):
         assert np.array_equal(first, second)
         assert np.bincount(features(1.0).train_labels[first]).tolist() == [5] * 4
+        assert len(set(first.tolist())) == 20
     assert len({tuple(each) for each in drawn}) == probes.DRAWS
 
 
@@ -148,6 +187,39 @@ def test_a_probe_trains_on_a_stratified_part_of_a_large_split(monkeypatch: pytes
     ready = probing._ready(target)
     assert torch.bincount(ready.train.labels).tolist() == [2] * 5
     assert len(ready.test) == 100
+
+
+def test_of_a_large_split_in_order_of_its_classes_a_probe_sees_all_of_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(probing, "MOST_SAMPLES", 10)
+    labels = torch.arange(5).repeat_interleave(20)
+    ready = probing._ready(Target(Samples({}, labels), Samples({}, labels)))
+    assert torch.bincount(ready.train.labels).tolist() == [2] * 5
+
+
+def test_features_are_those_of_eval_mode_and_the_network_is_afterwards_as_before() -> None:
+    data = sensed_data("senses")
+    network = build("tiny_dropout", [(3, 8, 8)], 6, ("rgb",)).train()
+    asked = probing.Probing(data, torch.arange(90), {}, make_fabric("cpu", "32"), {})
+    before = copy.deepcopy(network.state_dict())
+    found = asked._embeddings(network, data.test)
+    assert network.training
+    assert all(torch.equal(before[name], value) for name, value in network.state_dict().items())
+    (batch,) = in_order(data, data.test, ("rgb",), torch.device("cpu"))
+    with torch.no_grad():
+        expected = network.eval()(batch).embedding
+    np.testing.assert_allclose(found, expected.numpy(), rtol=1e-5, atol=1e-6)
+
+
+def test_a_shared_network_is_probed_anew_on_another_split(monkeypatch: pytest.MonkeyPatch) -> None:
+    data, memory, fabric = sensed_data("senses"), {}, make_fabric("cpu", "32")
+    network = build("tiny_small", [(3, 8, 8)], 6, ("rgb",))
+    probed: list[int] = []
+    monkeypatch.setattr(probing.Probing, "scores", lambda self, _: probed.append(len(self._train)) or {})
+    for train in (torch.arange(90), torch.arange(90), torch.arange(80)):
+        probing.Probing(data, train, {}, fabric, memory).shared_scores("teacher", network)
+    assert probed == [90, 80]
 
 
 @pytest.mark.parametrize(

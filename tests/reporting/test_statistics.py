@@ -15,6 +15,7 @@ from benchmark.reporting.statistics import (
     estimate_of,
     holm,
     normalised,
+    over_clusters,
     paired_differences,
     probability_of_improvement,
     t_test,
@@ -30,6 +31,23 @@ def test_summary_agrees_with_scipy(values):
     if estimate.sd > 1e-6:
         low, high = stats.t.interval(0.95, len(values) - 1, loc=np.mean(values), scale=stats.sem(values))
         assert (estimate.low, estimate.high) == pytest.approx((low, high))
+
+
+def test_an_interval_over_teachers_crossed_with_splits_is_over_both():
+    table = np.array([[1.0, 2.0, 4.0], [3.0, 3.5, 5.0], [0.5, 2.5, 3.0], [2.0, 2.0, 6.0]])
+    cells = {(f"teacher {i}", f"split {j}"): float(table[i, j]) for i in range(4) for j in range(3)}
+    parts = table.mean(1).var(ddof=1) / 4, table.mean(0).var(ddof=1) / 3
+    df = sum(parts) ** 2 / (parts[0] ** 2 / 3 + parts[1] ** 2 / 2)
+    half = stats.t.ppf(0.975, df) * math.sqrt(sum(parts))
+    found = over_clusters(cells)
+    assert (found.low, found.mean, found.high) == pytest.approx(
+        (table.mean() - half, table.mean(), table.mean() + half)
+    )
+    some = over_clusters({name: value for name, value in cells.items() if name != ("teacher 3", "split 2")})
+    assert math.isnan(some.low)
+    assert math.isnan(some.high)
+    apart = {(f"teacher {i}", f"split {i}"): float(i**2) for i in range(4)}
+    assert over_clusters(apart) == estimate_of(apart.values())
 
 
 def test_the_standard_deviation_divides_by_n_minus_one():

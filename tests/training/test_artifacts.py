@@ -67,6 +67,24 @@ def test_numbers_among_the_diagnostics_are_followed_over_the_epochs(tmp_path: Pa
     assert followed["kd"] == [{}] * len(followed["kd"])
 
 
+def test_the_history_has_the_mean_of_each_term_over_the_steps_of_an_epoch(tmp_path: Path):
+    @baseline("counts", title="Counts")
+    class Counts(Distiller):
+        def forward(self, teacher, student, batch, progress):
+            nothing = 0 * student.logits.sum()
+            return {"two": nothing + 2, "step": nothing + progress.step}
+
+    assert run(tmp_path, "--set", "counts.task_weight=0", baselines=("counts",)) == 0
+    (file,) = (tmp_path / "t" / "runs").glob("*-counts-seed0-*/history.jsonl")
+    epochs = [json.loads(line) for line in file.read_text().splitlines()]
+    steps = 216 // 32  # of the tiny task without its validation
+    assert [epoch["epoch"] for epoch in epochs] == [0, 1]
+    for number, epoch in enumerate(epochs):
+        middle = number * steps + (steps - 1) / 2
+        assert epoch["terms"] == {"two": 2.0, "step": pytest.approx(middle)}
+        assert epoch["train"]["loss"] == pytest.approx(2 + middle)
+
+
 def test_diagnostics_that_draw_random_numbers_change_nothing(tmp_path: Path):
     @baseline("draws", title="Draws")
     class Draws(Distiller):

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmark import Pair, Recipe
+from benchmark import Data, Pair, Recipe, Samples
 from benchmark.catalogue.estimate import estimate
 from benchmark.data.batches import TrainStream, in_order
 from benchmark.models import build
@@ -27,6 +27,7 @@ from benchmark.training.loop import START, Position
 from benchmark.training.materials import Workbench
 from benchmark.training.remembered import Remembered
 from benchmark.training.teacher import Teacher
+from tests.data.test_feed import on_disk
 from tests.ranks.processes import in_ranks
 from tests.ranks.test_every_baseline import alike, untrained_teacher
 from tests.tiny_task import TinySenses, sensed_data
@@ -47,6 +48,18 @@ def test_what_nothing_crops_is_still() -> None:
     assert stream.still(["signal"])
     assert not stream.still(["signal", "volume"])
     assert not stream.still(["rgb"])
+
+
+def test_what_is_flipped_or_read_from_disk_is_not_still() -> None:
+    data = replace(sensed_data("senses"), pad=0)
+    every = torch.ones(len(data.train), dtype=torch.bool)
+
+    def still(data: Data, samples: Samples) -> bool:
+        return TrainStream(data, samples, every, 16, 0, CPU, ("rgb",)).still(["rgb"])
+
+    assert still(data, data.train)
+    assert not still(replace(data, flip=True), data.train)
+    assert not still(data, on_disk(data.train, 0))
 
 
 @pytest.mark.parametrize("most", [2**20, 100], ids=["kept", "too large"])

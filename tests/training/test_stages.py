@@ -9,9 +9,10 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
-from benchmark import Distiller, Stage, baseline
+from benchmark import Distiller, Recipe, Stage, baseline
 from benchmark.reporting import compare
 from benchmark.reporting.identity import identity
+from benchmark.training.optimizers import learning_rate
 from tests.command import numbers, records, run
 
 SEEN: list[tuple[str, list[int]]] = []
@@ -121,3 +122,61 @@ def test_few_labels_and_all_of_them_make_as_many_updates(tmp_path: Path) -> None
     found = {(r.run.baseline, r.condition.label_fraction): r for r in records(tmp_path).values()}
     assert {("scratch", 1.0), ("scratch", 0.25)} <= found.keys()
     assert len({record.condition.updates for record in found.values()}) == 1
+
+
+@pytest.mark.parametrize("by_recipe", [False, True])
+def test_a_first_stage_keeps_one_rate_unless_it_goes_by_the_recipe(
+    by_recipe: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    @baseline("paced", title="Paced")
+    class Paced(Distiller):
+        @classmethod
+        def stage_shares(cls, hyperparameters):
+            return (0.5,)
+
+        def first_stages(self):
+            return (Stage("first", 0.5, self.first, trains_student=True, by_recipe=by_recipe),)
+
+        def first(self, teacher, student, batch, progress):
+            return {"first": student.embedding.square().mean()}
+
+    rates: list[float] = []
+
+    def noted(recipe: Recipe, step: int, steps: int) -> float:
+        rates.append(learning_rate(recipe, step, steps))
+        return rates[-1]
+
+    monkeypatch.setattr("benchmark.training.run_state.learning_rate", noted)
+    settings = ("recipe.learning_rate=0.04", "recipe.warmup=0.5", "recipe.schedule=cosine")
+    assert run(tmp_path, "--epochs", "2", "--set", *settings, baselines=("paced",)) == 0
+    recipe = Recipe(2, learning_rate=0.04, warmup=0.5, schedule="cosine")
+    whole = [learning_rate(recipe, step, 12) for step in range(12)]
+    stage = [learning_rate(recipe, step, 6) for step in range(6)] if by_recipe else [0.04] * 6
+    (first,) = (place for place in range(len(rates)) if rates[place : place + 18] == stage + whole)
+    assert first >= 0
+
+
+def test_a_first_stage_that_trains_the_student_leaves_its_classifier_alone(tmp_path: Path) -> None:
+    @baseline("hinted", title="Hinted")
+    class Hinted(Distiller):
+        @classmethod
+        def stage_shares(cls, hyperparameters):
+            return (0.5,)
+
+        def first_stages(self):
+            return (Stage("first", 0.5, self.first, trains_student=True),)
+
+        def first(self, teacher, student, batch, progress):
+            return {"first": student.logits.square().mean()}
+
+    still = ("recipe.learning_rate=0", "recipe.first_stage_rate=0.01")
+    assert run(tmp_path, "--epochs", "1", "--set", *still, baselines=("scratch", "hinted")) == 0
+    found = {
+        record.run.baseline: load_file(tmp_path / "t" / "runs" / slug / "weights.safetensors")
+        for slug, record in records(tmp_path).items()
+        if record.condition.epochs == 1
+    }
+    untrained, hinted = found["scratch"], found["hinted"]
+    moved = {name for name, value in untrained.items() if not torch.equal(value, hinted[name])}
+    assert {"network.stem.weight", "network.deep.weight"} <= moved
+    assert not {"network.classifier.weight", "network.classifier.bias"} & moved
