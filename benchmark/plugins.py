@@ -59,7 +59,7 @@ class Registry:
 
     def parts(self, name: str) -> tuple[Baseline, ...]:
         """The baselines that a name such as `crd+kd` is made of."""
-        parts = tuple(self.baseline(part) for part in name.split("+"))
+        parts = tuple(self.baseline(part) for part in parts_of(name))
         if len({part.name for part in parts}) < len(parts):
             raise UserError(f"baseline {name!r} composes a baseline with itself: name each part once")
         return parts
@@ -71,6 +71,14 @@ class Registry:
 
 
 registry = Registry()
+
+
+def parts_of(name: str) -> list[str]:
+    """The names in `a+b`. Raises UserError where one is missing."""
+    parts = name.split("+")
+    if len(parts) > 1 and "" in parts:
+        raise UserError(f"baseline {name!r} lacks a part: write a+b, without spaces")
+    return parts
 
 
 def baseline(

@@ -33,6 +33,11 @@ def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
         (["--tasks", "tiny_senses", "--folds", "first", "secnd"], ["fold", "secnd", "did you mean second"]),
         (["--tasks", "tiny_task", "--baselines", "crdd"], ["baseline", "crdd", "did you mean", "crd"]),
         (["--tasks", "tiny_task", "--baselines", "kd+kd"], ["kd+kd", "itself"]),
+        (["--tasks", "tiny_task", "--baselines", "kd,crd"], ["'kd,crd'", "by itself: kd crd"]),
+        (["--tasks", "tiny_task", "--baselines", "KD scratch"], ["'KD scratch'", "by itself: kd scratch"]),
+        (["--tasks", "tiny_task", "--baselines", "kd+"], ["'kd+'", "lacks a part"]),
+        (["--tasks", "tiny_task", "--baselines", "all+kd"], ["'all+kd'", "'all' stands by itself"]),
+        (["--tasks", "tiny_task", "--baselines", "alll"], ["'alll'", "did you mean all?"]),
         (["--tasks", "tiny_task", "--set", "kd.temprature=1"], ["temprature", "temperature"]),
         (["--tasks", "tiny_task", "--set", "kd.temperature=warm"], ["kd.temperature=warm", "float"]),
         (["--tasks", "tiny_task", "--set", "recipe.optimizer=adam"], ["recipe.optimizer=adam", "adamw"]),
@@ -83,7 +88,15 @@ def test_bad_input_gets_one_line_that_names_it(
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--epochs", "many"], ["--epochs", "many"]),
+        (["--epochs", "many"], ["--epochs 'many': give a whole number"]),
+        (["--seeds", "0.5", "1"], ["--seeds '0.5', '1': give whole numbers, each by itself"]),
+        (["--teacher-seeds", "x"], ["--teacher-seeds 'x': give whole numbers, each by itself"]),
+        (["--jobs", "two"], ["--jobs 'two': give a whole number"]),
+        (["--label-fraction", "10%"], ["--label-fraction '10%': give a number"]),
+        (["--memory-gb", "4G"], ["--memory-gb '4G': give a number"]),
+        (["--figures"], ["--figures: it has no value"]),
+        (["--tasks", "tiny_task", "--baselines"], ["--baselines: it has no value"]),
+        (["--tasks", "tiny_task", "--device", "gpu"], ["--device gpu", "cuda:N"]),
         (["--no-such-flag"], ["--no-such-flag"]),
         (["--epoch", "3"], ["--epoch", "did you mean --epochs"]),
         (["--preset", "huge"], ["--preset", "huge", "quick"]),
@@ -135,6 +148,23 @@ def test_a_bad_yaml_file_is_named(content: str, tmp_path: Path, capsys: pytest.C
     file = tmp_path / "bad.yaml"
     file.write_text(content)
     assert "bad.yaml" in refused(capsys, "--config", str(file))
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        ("epochs: [1, 2]", "epochs: [1, 2]: give one value"),
+        ("data_dir: [a, b]", "data_dir: ['a', 'b']: give one value"),
+        ("seeds: 0 1", "--seeds '0 1': give whole numbers, each by itself"),
+        ("learning_rate: 0.1", "unknown setting 'learning_rate': see them all with run_all.py --help"),
+    ],
+)
+def test_a_value_in_a_yaml_file_that_is_none_is_named(
+    content: str, told: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "bad.yaml"
+    file.write_text(content)
+    assert f"--config {file}: {told}" in refused(capsys, "--config", str(file))
 
 
 def test_an_unwritable_results_folder_is_refused_before_anything_is_computed(
