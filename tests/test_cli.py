@@ -175,6 +175,24 @@ def test_a_corrupt_record_is_named_and_its_run_repeated(
     assert [r.results for r in records(tmp_path).values()] == [r.results for r in before.values()]
 
 
+@pytest.mark.parametrize("kept", ["t/runs", "teachers"])
+def test_what_a_later_version_has_recorded_is_not_trained_over(
+    kept: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    short = ("--epochs", "1", "--teacher-epochs", "1", "--train-samples", "64")
+    run(tmp_path, *short)
+    (file,) = (tmp_path / kept).glob("*/record.json")
+    file.write_text(file.read_text().replace('"schema": 3', '"schema": 99', 1))
+    before = {each: each.read_bytes() for each in file.parent.iterdir()}
+    capsys.readouterr()
+    more = ("--seeds", "1") if kept == "teachers" else ()
+    assert run(tmp_path, *short, *more) == 2
+    told = capsys.readouterr().err
+    assert f"{file} was written by a later version: schema 99" in told
+    assert "update the suite" in told
+    assert {each: each.read_bytes() for each in file.parent.iterdir()} == before
+
+
 def test_teacher_seeds_are_teachers_of_their_own(tmp_path: Path) -> None:
     assert run(tmp_path, "--teacher-seeds", "0", "1", baselines=("scratch", "kd")) == 0
     found = records(tmp_path).values()

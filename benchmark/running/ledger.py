@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from benchmark import records
+from benchmark.errors import UserError
 from benchmark.planning.specs import CohortSpec, RunSpec
 from benchmark.plugins import Registry
 from benchmark.running.locks import Claim, locked, sweep
@@ -39,12 +40,15 @@ class Ledger:
 
     def record(self, run: RunSpec) -> records.Record | None:
         """A run's record; None where it has none that is valid, and for a trial that was halved among another
-        number of them: which ones were stopped is a verdict among those."""
+        number of them: which ones were stopped is a verdict among those. Raises UserError for one of a later
+        version, which must not be trained over."""
         if not run.id:
             return None
         folder = self.run_folder(run)
         try:
             record = records.read_record(folder.record)
+        except records.NewerRecord as problem:
+            raise UserError(str(problem)) from problem
         except records.CorruptRecord as problem:
             self._damaged.append(f"{problem}; this run is repeated")
             return None
