@@ -85,7 +85,7 @@ def flag(name: str) -> str:
 def merged(arguments: list[str], lists: set[str]) -> list[str]:
     """The same arguments with every list flag once: `--set a --set b` means `--set a b`, not its last one.
 
-    Raises UserError for one without a value: `--baselines $NAMES` of a variable that isn't set would mean all.
+    Raises UserError for one without a value: `--tasks $NAMES` would mean all where the variable isn't set.
     """
     merged: dict[str, list[str]] = {}
     rest: list[str] = []

@@ -5,12 +5,17 @@ from __future__ import annotations
 import errno
 import os
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
+import benchmark.catalogue.__main__
+import benchmark.speed.__main__ as speed
+from benchmark import leaderboard
 from benchmark.cli import main
 from benchmark.planning.hyperparameters import learns_from
 from benchmark.plugins import Registry
+from benchmark.reporting import archive, documents
 from tests.command import BARE, TINY
 from tests.test_cli import PLUGIN
 
@@ -236,3 +241,54 @@ def test_an_unknown_list_of_a_papers_figures_names_the_known_ones(capsys: pytest
 def test_a_read_only_results_folder_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     tmp_path.chmod(0o500)
     assert "can't be written" in refused(capsys, "--tasks", "tiny_task", "--results-dir", str(tmp_path / "r"))
+
+
+@pytest.mark.parametrize(
+    ("module", "arguments", "told"),
+    [
+        (benchmark.catalogue.__main__, ["--help"], "benchmark.catalogue: --help: it takes no arguments"),
+        (documents, ["docs"], "benchmark.reporting.documents: docs: it takes no arguments"),
+        (archive, ["--help"], "benchmark.reporting.archive: --help: give one or more"),
+        (archive, [], "benchmark.reporting.archive: no results folder: give one or more"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_a_command_that_has_no_flags_writes_nothing_when_it_is_given_one(
+    module: ModuleType, arguments: list[str], told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert module.main(arguments) == 2
+    output, errors = capsys.readouterr()
+    assert not output
+    assert errors.startswith(told)
+    assert len(errors.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("module", "busy", "arguments"),
+    [
+        (archive, "pack", ["folder"]),
+        (documents, "ExitStack", []),
+        (leaderboard, "check", ["check", "folder"]),
+        (speed, "report_of", ["--pair", "tiny_big-tiny_small", "--device", "cpu"]),
+    ],
+    ids=lambda value: "",
+)
+@pytest.mark.parametrize(
+    ("trouble", "code", "line"),
+    [
+        (KeyboardInterrupt(), 130, "interrupted"),
+        (PermissionError(errno.EACCES, "Permission denied", "a/b"), 2, "a/b: Permission denied: mend that"),
+    ],
+    ids=["interrupted", "denied"],
+)
+def test_other_commands_end_with_one_line_too(
+    module: ModuleType, busy: str, arguments: list[str], trouble: BaseException, code: int, line: str,
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    def troubled(*_: object) -> None:
+        raise trouble
+
+    monkeypatch.setattr(module, busy, troubled)
+    assert module.main(arguments) == code
+    (told,) = capsys.readouterr().err.splitlines()
+    assert line in told
