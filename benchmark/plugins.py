@@ -14,7 +14,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
+from importlib.abc import Loader
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 from benchmark import installed
@@ -251,10 +253,17 @@ def _import_file(file: Path) -> None:
     sys.modules[name] = module
     try:
         with _whole():
-            guarded(partial(spec.loader.exec_module, module), f"plugin {file}", file)
+            guarded(partial(_executed, spec.loader, module), f"plugin {file}", file)
     except BaseException:
         del sys.modules[name]
         raise
+
+
+def _executed(loader: Loader, module: ModuleType) -> None:
+    from benchmark.undisturbed import torch_undisturbed  # torch: the tasks alone need none
+
+    with torch_undisturbed():
+        loader.exec_module(module)
 
 
 def _registering_files() -> set[Path]:
