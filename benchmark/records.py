@@ -460,10 +460,12 @@ def _of_today(content: dict[str, Any], kind: str) -> dict[str, Any]:
             return migrated(content, kind)
         except (TypeError, AttributeError, KeyError) as error:
             raise ValueError(f"of schema {schema}, and can't be brought to {SCHEMA}: {error}") from error
-    if schema != SCHEMA:
-        later = isinstance(schema, int) and schema > SCHEMA
-        raise (_Newer if later else ValueError)(f"schema {schema!r}, this version reads 1 to {SCHEMA}")
     values = {name: value for name, value in content.items() if name != CHECKSUM}
-    if content.get(CHECKSUM) != content_checksum(values):
+    whole = content.get(CHECKSUM) == content_checksum(values)
+    if schema != SCHEMA:
+        # A damaged digit is no later version.
+        later = whole and isinstance(schema, int) and schema > SCHEMA
+        raise (_Newer if later else ValueError)(f"schema {schema!r}, this version reads 1 to {SCHEMA}")
+    if not whole:
         raise ValueError("it was altered after it was written, for it doesn't agree with its checksum")
     return values

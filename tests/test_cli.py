@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import time
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from safetensors.torch import save_file
 from benchmark import Distiller, NotApplicable, baseline
 from benchmark.cli import main
 from benchmark.plugins import Registry
+from benchmark.records import sealed
 from tests.command import records, run
 from tests.tiny_task import TinyNetwork, TinyTask
 
@@ -182,7 +184,7 @@ def test_what_a_later_version_has_recorded_is_not_trained_over(
     short = ("--epochs", "1", "--teacher-epochs", "1", "--train-samples", "64")
     run(tmp_path, *short)
     (file,) = (tmp_path / kept).glob("*/record.json")
-    file.write_text(file.read_text().replace('"schema": 3', '"schema": 99', 1))
+    file.write_text(json.dumps(sealed({**json.loads(file.read_text()), "schema": 99})))
     before = {each: each.read_bytes() for each in file.parent.iterdir()}
     capsys.readouterr()
     more = ("--seeds", "1") if kept == "teachers" else ()
