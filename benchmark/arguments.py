@@ -16,6 +16,8 @@ from benchmark.program import program
 from benchmark.reading import LARGEST, parse_yaml, read_bytes
 
 Kind = TypeVar("Kind")
+LISTS_BY_PRESET = ("seeds",)
+"""Settings that take several values and have none of their own."""
 REMEDY = "give a YAML file of settings such as 'epochs: 10'"
 
 
@@ -47,10 +49,32 @@ def _complaint(box: str) -> str:
         lines, rules = lines[rules[0] + 1 :], [number - rules[0] - 1 for number in rules[1:]]
     rules = rules or [len(lines)]
     wrong = " ".join(lines[: rules[0]]).partition(" Got errors:")[0].removeprefix("Error parsing ")
+    if told := _mistyped(" ".join(wrong.split())):
+        return told
     meant = [line.split()[0] for line in lines[rules[0] :] if re.match(r"--\w", line)]
     if meant and "Unrecognized" in wrong:
         return f"{wrong.rstrip('.')}; did you mean {' or '.join(dict.fromkeys(meant))}?"
     return f"{wrong.rstrip('.')}; --help lists what there is"
+
+
+_MISTYPED = (
+    (r"(\S+): no type matching (.*) could be instantiated from \[(.*)\]", None),
+    (r"(\S+): (Could not find valid parse) for arguments: \[(.*)\]", "whole numbers, each by itself"),
+    (r"(\S+): (invalid literal for int)\(\) with base 10: (.*)", "a whole number"),
+    (r"(\S+): (could not convert string to float): (.*)", "a number"),
+)
+"""What tyro says of a value of the wrong type -> what to give; by default told by the type it names."""
+_WANTED = (("[INT", "whole numbers, each by itself"), ("INT", "a whole number"), ("FLOAT", "a number"))
+
+
+def _mistyped(wrong: str) -> str | None:
+    """The line on a value that is no number; None where that is not what is wrong."""
+    for pattern, wanted in _MISTYPED:
+        if found := re.fullmatch(pattern, wrong.rstrip(".")):
+            name, kind, values = found.groups()
+            wanted = wanted or next((words for sign, words in _WANTED if sign in kind), None)
+            return wanted and f"{name} {values}: give {wanted}"
+    return None
 
 
 def flag(name: str) -> str:
@@ -59,7 +83,10 @@ def flag(name: str) -> str:
 
 
 def merged(arguments: list[str], lists: set[str]) -> list[str]:
-    """The same arguments with every list flag once: `--set a --set b` means `--set a b`, not its last one."""
+    """The same arguments with every list flag once: `--set a --set b` means `--set a b`, not its last one.
+
+    Raises UserError for one without a value: `--tasks $NAMES` would mean all where the variable isn't set.
+    """
     merged: dict[str, list[str]] = {}
     rest: list[str] = []
     target = rest
@@ -73,6 +100,8 @@ def merged(arguments: list[str], lists: set[str]) -> list[str]:
         if argument.startswith("--"):
             target = rest
         target.append(argument)
+    if empty := next((name for name, values in merged.items() if not values), None):
+        raise UserError(f"{empty}: it has no value: give one or more, or leave it out")
     return rest + [word for name, values in merged.items() for word in (name, *values)]
 
 
@@ -95,7 +124,7 @@ def file_arguments(file: Path, known: Mapping[str, Any]) -> list[str]:
     for key, value in settings.items():
         name = str(key).replace("-", "_")
         if name not in known:
-            raise UserError(f"--config {file}: {unknown('setting', str(key), known)}")
+            raise UserError(f"--config {file}: {unknown('setting', str(key), known, '--help')}")
         if name in given:
             raise UserError(f"--config {file}: {name} is given twice")
         try:
@@ -115,6 +144,8 @@ def _arguments(name: str, value: Any, default: Any) -> Iterator[str]:
         raise ValueError(f"{value!r}: give {'true or false' if isinstance(default, bool) else 'a value'}")
     if isinstance(value, dict) and name != "set":
         raise ValueError(f"{value!r}: give a value or a list of values")
+    if isinstance(value, list) and not isinstance(default, tuple) and name not in LISTS_BY_PRESET:
+        raise ValueError(f"{value!r}: give one value")
     words = _words(value)
     if bad := next((word for word in words if re.match(r"-(?!\d)", word)), None):
         raise ValueError(f"{bad!r}: a value does not begin with '-'")

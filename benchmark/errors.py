@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import errno
+import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
@@ -97,15 +98,21 @@ def told_of_file(error: OSError) -> UserError:
     )
 
 
-def unknown(kind: str, name: str, known: Iterable[str]) -> UserError:
-    """An error for a name that is not in `known`, with the nearest known names (or all of them, when few)."""
+def unknown(kind: str, name: str, known: Iterable[str], listed: str = "--list") -> UserError:
+    """An error for a name that is not in `known`, with the nearest known names (or all of them, when few).
+
+    listed   the flag that prints all of them
+    """
     names = sorted(known)
     lowered = {candidate.lower(): candidate for candidate in names}
     near = [lowered[match] for match in difflib.get_close_matches(name.lower(), lowered, n=3, cutoff=0.5)]
-    if near:
+    parts = re.split(r"[\s,;]+", name.strip(" ,;"))
+    if len(parts) > 1 and lowered.keys() >= {part.lower() for part in parts}:
+        hint = f"give each {kind} by itself: {' '.join(lowered[part.lower()] for part in parts)}"
+    elif near:
         hint = f"did you mean {' or '.join(near)}?"
     elif len(names) <= 12:
         hint = f"known: {', '.join(names) or 'none'}"
     else:
-        hint = f"see them all with {program()} --list"
+        hint = f"see them all with {program()} {listed}"
     return UserError(f"unknown {kind} {name!r}: {hint}")

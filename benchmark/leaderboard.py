@@ -23,6 +23,7 @@ from benchmark.reporting.leaderboard.page import Leaderboard, read_leaderboard
 from benchmark.reporting.leaderboard.sources import SUBMISSIONS, Maker, Source, sources, write_maker
 from benchmark.reporting.output import file_name, write
 from benchmark.reporting.results import Results
+from benchmark.telling import told
 
 PAGE = "leaderboard.md"
 PROGRAM = "python -m benchmark.leaderboard"
@@ -129,22 +130,25 @@ def _places(found: list[Source]) -> Iterator[str]:
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command; exit code 0: done, or nothing is wrong, 2: bad input, or something is."""
     given = list(sys.argv[1:] if arguments is None else arguments)
-    try:
-        settings = parsed(cast(Any, Build | Check | Add), given, prog=PROGRAM)
-        with ExitStack() as stack:
-            if isinstance(settings, Build):
-                for file in build(stack):
-                    print(f"wrote {file}")
-                return 0
-            if isinstance(settings, Add):
-                name_of(settings)  # before the archives are read, which takes seconds
-            results, wrong, places = check(settings, stack)
-            for line in places:
-                print(line)
-            if isinstance(settings, Add) and not wrong:
-                print(f"wrote {add(settings, results)}; now: {PROGRAM} build")
-    except UserError as error:
-        wrong = [str(error)]
+    return told(
+        "benchmark.leaderboard",
+        lambda: _carried_out(parsed(cast(Any, Build | Check | Add), given, prog=PROGRAM)),
+    )
+
+
+def _carried_out(settings: Build | Check | Add) -> int:
+    with ExitStack() as stack:
+        if isinstance(settings, Build):
+            for file in build(stack):
+                print(f"wrote {file}")
+            return 0
+        if isinstance(settings, Add):
+            name_of(settings)  # before the archives are read, which takes seconds
+        results, wrong, places = check(settings, stack)
+        for line in places:
+            print(line)
+        if isinstance(settings, Add) and not wrong:
+            print(f"wrote {add(settings, results)}; now: {PROGRAM} build")
     for line in wrong:
         print(f"benchmark.leaderboard: {line}", file=sys.stderr)
     return 2 if wrong else 0

@@ -14,7 +14,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
+from importlib.abc import Loader
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 from benchmark import installed
@@ -59,7 +61,7 @@ class Registry:
 
     def parts(self, name: str) -> tuple[Baseline, ...]:
         """The baselines that a name such as `crd+kd` is made of."""
-        parts = tuple(self.baseline(part) for part in name.split("+"))
+        parts = tuple(self.baseline(part) for part in parts_of(name))
         if len({part.name for part in parts}) < len(parts):
             raise UserError(f"baseline {name!r} composes a baseline with itself: name each part once")
         return parts
@@ -71,6 +73,14 @@ class Registry:
 
 
 registry = Registry()
+
+
+def parts_of(name: str) -> list[str]:
+    """The names in `a+b`. Raises UserError where one is missing."""
+    parts = name.split("+")
+    if len(parts) > 1 and "" in parts:
+        raise UserError(f"baseline {name!r} lacks a part: write a+b, without spaces")
+    return parts
 
 
 def baseline(
@@ -243,10 +253,17 @@ def _import_file(file: Path) -> None:
     sys.modules[name] = module
     try:
         with _whole():
-            guarded(partial(spec.loader.exec_module, module), f"plugin {file}", file)
+            guarded(partial(_executed, spec.loader, module), f"plugin {file}", file)
     except BaseException:
         del sys.modules[name]
         raise
+
+
+def _executed(loader: Loader, module: ModuleType) -> None:
+    from benchmark.undisturbed import torch_undisturbed  # torch: the tasks alone need none
+
+    with torch_undisturbed():
+        loader.exec_module(module)
 
 
 def _registering_files() -> set[Path]:

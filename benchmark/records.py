@@ -31,6 +31,8 @@ CHECKSUM = "record_checksum"
 
 REMEDY = "restore it from a copy, or run its command again"
 """What helps against a damaged record; whoever repeats a run takes it for one that has none."""
+UPDATE = "update the suite, or give another results folder"
+"""What helps where a later version was at work."""
 
 Status = Literal["finished", "stopped", "diverged", "not_applicable", "failed"]
 """stopped: a trial of tuning that was not among the better half."""
@@ -58,6 +60,14 @@ FIRM_VALIDATION = 200
 
 class CorruptRecord(Exception):
     """A record file that is there but can't be used; the message names it and says why."""
+
+
+class NewerRecord(CorruptRecord):
+    """A record that a later version has written: whole, and not to be replaced."""
+
+
+class _Newer(ValueError):
+    """What is parsed has the schema of a later version."""
 
 
 @dataclass(frozen=True)
@@ -403,6 +413,8 @@ def _read(file: Path, kind: type) -> Any:
         raise CorruptRecord(f"{file} can't be read: {reason} ({REMEDY})") from error
     try:
         return _parse(content, kind)
+    except _Newer as error:
+        raise NewerRecord(f"{file} was written by a later version: {error} ({UPDATE})") from error
     except (ValueError, RecursionError) as error:
         raise CorruptRecord(f"{file} is not valid: {error} ({REMEDY})") from error
 
@@ -452,9 +464,12 @@ def _of_today(content: dict[str, Any], kind: str) -> dict[str, Any]:
             return migrated(content, kind)
         except (TypeError, AttributeError, KeyError) as error:
             raise ValueError(f"of schema {schema}, and can't be brought to {SCHEMA}: {error}") from error
-    if schema != SCHEMA:
-        raise ValueError(f"schema {schema!r}, this version reads 1 to {SCHEMA}")
     values = {name: value for name, value in content.items() if name != CHECKSUM}
-    if content.get(CHECKSUM) != content_checksum(values):
+    whole = content.get(CHECKSUM) == content_checksum(values)
+    if schema != SCHEMA:
+        # A damaged digit is no later version.
+        later = whole and isinstance(schema, int) and schema > SCHEMA
+        raise (_Newer if later else ValueError)(f"schema {schema!r}, this version reads 1 to {SCHEMA}")
+    if not whole:
         raise ValueError("it was altered after it was written, for it doesn't agree with its checksum")
     return values

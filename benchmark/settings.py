@@ -244,6 +244,8 @@ class Settings:
             )
         if len(self.name.encode()) > LONGEST_NAME:
             raise UserError(f"--name {self.name}: give a name of at most {LONGEST_NAME} letters")
+        if not re.fullmatch("auto|cpu|cuda(:[0-9]+)?", self.device, re.ASCII):
+            raise UserError(f"--device {self.device}: give auto, cpu, cuda or cuda:N")
         self.shard_of()
         self._check_contradictions()
 
@@ -348,6 +350,11 @@ def arguments_of(settings: Settings) -> list[str]:
     return words
 
 
+def _spelt(argument: str) -> str:
+    """A flag as --help spells it."""
+    return flag(argument.removeprefix("--")) if argument.startswith("--") else argument
+
+
 def _above(value: int, most: int = LARGEST_COUNT) -> str:
     return f" to {most}" if value > most else ""
 
@@ -367,6 +374,8 @@ def parse(arguments: list[str]) -> Settings:
             from_file = parsed(Settings, given)
         except UserError as error:
             raise UserError(f"--config {settings.config}: {error}") from error
-        settings = parsed(Settings, arguments, from_file)
+        # Where the file has switched one on, tyro knows the flag that switches it off alone.
+        on = {flag(each.name) for each in fields(Settings) if getattr(from_file, each.name) is True}
+        settings = parsed(Settings, [word for word in arguments if _spelt(word) not in on], from_file)
     settings.check()
     return settings

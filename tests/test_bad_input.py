@@ -5,12 +5,17 @@ from __future__ import annotations
 import errno
 import os
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
+import benchmark.catalogue.__main__
+import benchmark.speed.__main__ as speed
+from benchmark import leaderboard
 from benchmark.cli import main
 from benchmark.planning.hyperparameters import learns_from
 from benchmark.plugins import Registry
+from benchmark.reporting import archive, documents
 from tests.command import BARE, TINY
 from tests.test_cli import PLUGIN
 
@@ -33,6 +38,11 @@ def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
         (["--tasks", "tiny_senses", "--folds", "first", "secnd"], ["fold", "secnd", "did you mean second"]),
         (["--tasks", "tiny_task", "--baselines", "crdd"], ["baseline", "crdd", "did you mean", "crd"]),
         (["--tasks", "tiny_task", "--baselines", "kd+kd"], ["kd+kd", "itself"]),
+        (["--tasks", "tiny_task", "--baselines", "kd,crd"], ["'kd,crd'", "by itself: kd crd"]),
+        (["--tasks", "tiny_task", "--baselines", "KD scratch"], ["'KD scratch'", "by itself: kd scratch"]),
+        (["--tasks", "tiny_task", "--baselines", "kd+"], ["'kd+'", "lacks a part"]),
+        (["--tasks", "tiny_task", "--baselines", "all+kd"], ["'all+kd'", "'all' stands by itself"]),
+        (["--tasks", "tiny_task", "--baselines", "alll"], ["'alll'", "did you mean all?"]),
         (["--tasks", "tiny_task", "--set", "kd.temprature=1"], ["temprature", "temperature"]),
         (["--tasks", "tiny_task", "--set", "kd.temperature=warm"], ["kd.temperature=warm", "float"]),
         (["--tasks", "tiny_task", "--set", "recipe.optimizer=adam"], ["recipe.optimizer=adam", "adamw"]),
@@ -83,7 +93,15 @@ def test_bad_input_gets_one_line_that_names_it(
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--epochs", "many"], ["--epochs", "many"]),
+        (["--epochs", "many"], ["--epochs 'many': give a whole number"]),
+        (["--seeds", "0.5", "1"], ["--seeds '0.5', '1': give whole numbers, each by itself"]),
+        (["--teacher-seeds", "x"], ["--teacher-seeds 'x': give whole numbers, each by itself"]),
+        (["--jobs", "two"], ["--jobs 'two': give a whole number"]),
+        (["--label-fraction", "10%"], ["--label-fraction '10%': give a number"]),
+        (["--memory-gb", "4G"], ["--memory-gb '4G': give a number"]),
+        (["--figures"], ["--figures: it has no value"]),
+        (["--tasks", "tiny_task", "--baselines"], ["--baselines: it has no value"]),
+        (["--tasks", "tiny_task", "--device", "gpu"], ["--device gpu", "cuda:N"]),
         (["--no-such-flag"], ["--no-such-flag"]),
         (["--epoch", "3"], ["--epoch", "did you mean --epochs"]),
         (["--preset", "huge"], ["--preset", "huge", "quick"]),
@@ -135,6 +153,23 @@ def test_a_bad_yaml_file_is_named(content: str, tmp_path: Path, capsys: pytest.C
     file = tmp_path / "bad.yaml"
     file.write_text(content)
     assert "bad.yaml" in refused(capsys, "--config", str(file))
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        ("epochs: [1, 2]", "epochs: [1, 2]: give one value"),
+        ("data_dir: [a, b]", "data_dir: ['a', 'b']: give one value"),
+        ("seeds: 0 1", "--seeds '0 1': give whole numbers, each by itself"),
+        ("learning_rate: 0.1", "unknown setting 'learning_rate': see them all with run_all.py --help"),
+    ],
+)
+def test_a_value_in_a_yaml_file_that_is_none_is_named(
+    content: str, told: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "bad.yaml"
+    file.write_text(content)
+    assert f"--config {file}: {told}" in refused(capsys, "--config", str(file))
 
 
 def test_an_unwritable_results_folder_is_refused_before_anything_is_computed(
@@ -206,3 +241,54 @@ def test_an_unknown_list_of_a_papers_figures_names_the_known_ones(capsys: pytest
 def test_a_read_only_results_folder_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     tmp_path.chmod(0o500)
     assert "can't be written" in refused(capsys, "--tasks", "tiny_task", "--results-dir", str(tmp_path / "r"))
+
+
+@pytest.mark.parametrize(
+    ("module", "arguments", "told"),
+    [
+        (benchmark.catalogue.__main__, ["--help"], "benchmark.catalogue: --help: it takes no arguments"),
+        (documents, ["docs"], "benchmark.reporting.documents: docs: it takes no arguments"),
+        (archive, ["--help"], "benchmark.reporting.archive: --help: give one or more"),
+        (archive, [], "benchmark.reporting.archive: no results folder: give one or more"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_a_command_that_has_no_flags_writes_nothing_when_it_is_given_one(
+    module: ModuleType, arguments: list[str], told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert module.main(arguments) == 2
+    output, errors = capsys.readouterr()
+    assert not output
+    assert errors.startswith(told)
+    assert len(errors.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("module", "busy", "arguments"),
+    [
+        (archive, "pack", ["folder"]),
+        (documents, "ExitStack", []),
+        (leaderboard, "check", ["check", "folder"]),
+        (speed, "report_of", ["--pair", "tiny_big-tiny_small", "--device", "cpu"]),
+    ],
+    ids=lambda value: "",
+)
+@pytest.mark.parametrize(
+    ("trouble", "code", "line"),
+    [
+        (KeyboardInterrupt(), 130, "interrupted"),
+        (PermissionError(errno.EACCES, "Permission denied", "a/b"), 2, "a/b: Permission denied: mend that"),
+    ],
+    ids=["interrupted", "denied"],
+)
+def test_other_commands_end_with_one_line_too(
+    module: ModuleType, busy: str, arguments: list[str], trouble: BaseException, code: int, line: str,
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    def troubled(*_: object) -> None:
+        raise trouble
+
+    monkeypatch.setattr(module, busy, troubled)
+    assert module.main(arguments) == code
+    (told,) = capsys.readouterr().err.splitlines()
+    assert line in told

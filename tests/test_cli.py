@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import time
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from safetensors.torch import save_file
 from benchmark import Distiller, NotApplicable, baseline
 from benchmark.cli import main
 from benchmark.plugins import Registry
+from benchmark.records import sealed
 from tests.command import records, run
 from tests.tiny_task import TinyNetwork, TinyTask
 
@@ -173,6 +175,24 @@ def test_a_corrupt_record_is_named_and_its_run_repeated(
     run(tmp_path)
     assert "this run is repeated" in capsys.readouterr().out
     assert [r.results for r in records(tmp_path).values()] == [r.results for r in before.values()]
+
+
+@pytest.mark.parametrize("kept", ["t/runs", "teachers"])
+def test_what_a_later_version_has_recorded_is_not_trained_over(
+    kept: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    short = ("--epochs", "1", "--teacher-epochs", "1", "--train-samples", "64")
+    run(tmp_path, *short)
+    (file,) = (tmp_path / kept).glob("*/record.json")
+    file.write_text(json.dumps(sealed({**json.loads(file.read_text()), "schema": 99})))
+    before = {each: each.read_bytes() for each in file.parent.iterdir()}
+    capsys.readouterr()
+    more = ("--seeds", "1") if kept == "teachers" else ()
+    assert run(tmp_path, *short, *more) == 2
+    told = capsys.readouterr().err
+    assert f"{file} was written by a later version: schema 99" in told
+    assert "update the suite" in told
+    assert {each: each.read_bytes() for each in file.parent.iterdir()} == before
 
 
 def test_teacher_seeds_are_teachers_of_their_own(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
 
 from benchmark import importing
 from benchmark.cli import main
@@ -144,6 +145,27 @@ def test_what_a_failed_plugin_has_registered_is_forgotten(
         assert "my_method" not in registry.baselines
     file.write_text(PLUGIN)
     assert "my_method" in load((file,)).baselines
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (
+            "torch.set_default_dtype(torch.float64)",
+            "torch's default dtype for everybody: give tensors a dtype",
+        ),
+        ("torch.set_grad_enabled(False)", "whether gradients are computed for everybody: use 'with"),
+    ],
+)
+def test_a_plugin_that_sets_torch_for_everybody_is_refused(
+    text: str, told: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = torch.get_default_dtype(), torch.is_grad_enabled()
+    file = plugin(tmp_path, f"import torch\n{text}\n{PLUGIN}", "mine.py")
+    line = refused(capsys, "--tasks", "tiny_task", "--plugin", str(file), "--dry-run")
+    assert str(file) in line
+    assert told in line
+    assert (torch.get_default_dtype(), torch.is_grad_enabled()) == before
 
 
 def test_a_plugin_is_imported_once_and_its_twin_of_another_folder_beside_it(tmp_path: Path) -> None:

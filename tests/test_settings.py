@@ -109,3 +109,13 @@ def test_a_file_may_say_anything_that_the_command_line_may(tmp_path: Path) -> No
     assert (settings.tasks, settings.label_fraction, settings.seeds) == (("compression",), 0.5, (3, 4))
     assert (settings.preset, settings.dry_run) == ("standard", True)
     assert settings.set == ("kd.temperature=2", "recipe.epochs=7")
+
+
+@pytest.mark.parametrize("name", ["dry_run", "fuse", "probes"])
+def test_what_a_file_switches_on_may_be_given_as_a_flag_too(name: str, tmp_path: Path) -> None:
+    file = tmp_path / "grid.yaml"
+    file.write_text(f"{name}: true\nseeds: [3, 4]")
+    for spelt in (name, name.replace("_", "-")):
+        settings = parse(["--config", str(file), f"--{spelt}", "--epochs", "2"])
+        assert getattr(settings, name)
+        assert (settings.epochs, settings.seeds) == (2, (3, 4))

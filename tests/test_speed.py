@@ -475,8 +475,8 @@ def test_the_command_writes_its_file_and_fails_above_a_bound(
 
 @pytest.mark.parametrize(
     "arguments",
-    [("--steps", "0"), ("--measure", "everything"), ("--bounds", "cohort/plain=1")],
-    ids=["steps", "measure", "bounds"],
+    [("--steps", "0"), ("--measure", "everything"), ("--bounds", "cohort/plain=1"), ("--json", "/")],
+    ids=["steps", "measure", "bounds", "json"],
 )
 def test_bad_input_is_one_line_and_exit_code_2(
     arguments: tuple[str, ...], capsys: pytest.CaptureFixture[str]
@@ -484,6 +484,11 @@ def test_bad_input_is_one_line_and_exit_code_2(
     assert main([*ARGUMENTS, *arguments]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("benchmark.speed: ")
+
+
+def test_a_folder_in_the_place_of_the_file_is_refused_before_anything_is_timed(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"--json .*: can't be written"):
+        dataclasses.replace(TINY, json=tmp_path).check()
 
 
 def without_a_compiler(network: torch.nn.Module) -> object:

@@ -29,6 +29,7 @@ LAYERS = [
         "reading",
         "seeds",
         "telling",
+        "undisturbed",
         "writing",
         "records",
     ),

@@ -3,20 +3,30 @@ docs/losses.md, and the catalogue that --list reads. Other installed packages ha
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Sequence
+
 from benchmark import plugins
 from benchmark.catalogue import functions, index
 from benchmark.catalogue.page import page
+from benchmark.telling import check_no_arguments, told
 
 
-def main() -> None:
-    """Writes all three."""
+def main(arguments: Sequence[str]) -> int:
+    """Writes all three; the exit code."""
+    return told("benchmark.catalogue", lambda: _written(arguments))
+
+
+def _written(arguments: Sequence[str]) -> int:
+    check_no_arguments(arguments, "writes docs/baselines.md, the table of docs/losses.md and the catalogue")
     registry = plugins.load(installed_too=False)
     written = plugins.ROOT / "docs" / "baselines.md"
     functions.PAGE.write_text(functions.with_table(functions.PAGE.read_text(), registry))
     written.write_text(page(registry))
     index.save(index.explored(registry, index.key_of()), index.COMMITTED)
     print(f"wrote {written}, {functions.PAGE} and {index.COMMITTED}")
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(main(sys.argv[1:]))

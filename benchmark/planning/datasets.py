@@ -8,7 +8,7 @@ from fnmatch import fnmatchcase
 
 from benchmark.contracts import DatasetCard, Pair, Preset, Task
 from benchmark.errors import UserError, unknown
-from benchmark.plugins import Registry
+from benchmark.plugins import Registry, parts_of
 from benchmark.settings import Settings
 
 
@@ -115,6 +115,9 @@ def check_names(settings: Settings, tasks: Registry, baselines: frozenset[str] |
     overridden = (entry.partition(".")[0] for entry in settings.set if "." in entry.partition("=")[0])
     owners = [name for name in overridden if name not in ("recipe", "teacher_recipe")]
     for name in (*settings.baselines, *owners):
-        for part in name.split("+"):
-            if part not in baselines and part != "all":
-                raise unknown("baseline", part, baselines)
+        parts = parts_of(name)
+        if len(parts) > 1 and "all" in parts:
+            raise UserError(f"baseline {name!r}: 'all' stands by itself: name the parts")
+        for part in parts:
+            if part not in baselines and name != "all":
+                raise unknown("baseline", part, {*baselines, "all"})

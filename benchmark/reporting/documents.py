@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import csv
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -35,6 +35,7 @@ from benchmark.reporting.results import Results
 from benchmark.reporting.rows import PairBlock, ResultRow
 from benchmark.reporting.tables import METHOD, Column, difference_columns, task_tables
 from benchmark.reporting.trials import trial_frame
+from benchmark.telling import check_no_arguments, told
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 ENDING = ".j2"
@@ -257,9 +258,11 @@ def printed(name: str, ending: str = ".txt") -> list[str]:
         raise UserError(f"{file} can't be read ({error}): restore it, as it was committed") from error
 
 
-def main() -> int:
+def main(arguments: Sequence[str] = ()) -> int:
     """Writes every page and picture; the exit code."""
-    try:
+
+    def written() -> int:
+        check_no_arguments(arguments, "writes the pages that are made of records")
         with ExitStack() as stack:
             documents = Documents.made(lambda name: stack.enter_context(archive.opened(name)))
             for path, text in documents.pages.items():
@@ -272,11 +275,10 @@ def main() -> int:
                         path.unlink()
                     else:
                         print(f"wrote {path}")
-    except UserError as error:
-        print(f"benchmark.reporting.documents: {error}", file=sys.stderr)
-        return 2
-    return 0
+        return 0
+
+    return told("benchmark.reporting.documents", written)
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(main(sys.argv[1:]))

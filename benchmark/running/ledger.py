@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from benchmark import records
+from benchmark.errors import UserError
 from benchmark.planning.specs import CohortSpec, RunSpec
 from benchmark.plugins import Registry
 from benchmark.running.locks import Claim, locked, sweep
@@ -42,13 +43,15 @@ class Ledger:
         number of them: which ones were stopped is a verdict among those.
 
         Its folder is tidied, and what the record says of a choice is brought up to date. Raises OSError where
-        that can't be written.
+        that can't be written, and UserError for a record of a later version, which must not be trained over.
         """
         if not run.id:
             return None
         folder = self.run_folder(run)
         try:
             record = records.read_record(folder.record)
+        except records.NewerRecord as problem:
+            raise UserError(str(problem)) from problem
         except records.CorruptRecord as problem:
             self._damaged.append(f"{problem}; this run is repeated")
             return None

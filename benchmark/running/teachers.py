@@ -6,13 +6,13 @@ from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
-from benchmark.errors import disk_full_told
+from benchmark.errors import UserError, disk_full_told
 from benchmark.evaluation.predictor import NotFinite
 from benchmark.installed import packages_of
 from benchmark.models import Network, load_checkpoint, module_of
 from benchmark.planning.specs import TeacherSpec
 from benchmark.ranks import Fabric
-from benchmark.records import CorruptRecord, Measurements, TeacherRecord, read_teacher_record
+from benchmark.records import CorruptRecord, Measurements, NewerRecord, TeacherRecord, read_teacher_record
 from benchmark.running.locks import locked
 from benchmark.running.provenance import provenance
 from benchmark.running.store import RunFolder
@@ -130,9 +130,14 @@ class Teachers:
         return network, record.measurements.total_s
 
     def _restored(self, folder: RunFolder, network: Network) -> TeacherRecord | None:
-        """Loads a teacher that was trained before; a damaged one is named, and is to be trained again."""
+        """Loads a teacher that was trained before; a damaged one is named, and is to be trained again.
+
+        Raises UserError for one of a later version, which must not be trained over.
+        """
         try:
             record = read_teacher_record(folder.record)
+        except NewerRecord as problem:
+            raise UserError(str(problem)) from problem
         except CorruptRecord as problem:
             self._say(f"{problem}; training this teacher again")
             return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -91,6 +92,8 @@ class Speed:
             raise UserError(f"--measure: give some of {', '.join(get_args(Part))}")
         if self.json is not None and not self.json.parent.is_dir():
             raise UserError(f"--json {self.json}: there is no folder {self.json.parent}: make it first")
+        if self.json is not None and (self.json.is_dir() or not os.access(self.json.parent, os.W_OK)):
+            raise UserError(f"--json {self.json}: can't be written: give the path of a file")
         self.axes()
         self.limits()
 

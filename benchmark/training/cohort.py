@@ -48,6 +48,7 @@ from benchmark.training.run_state import RunState, Status, describe_error, guard
 from benchmark.training.stages import run_stages
 from benchmark.training.stopwatch import Stopwatch
 from benchmark.training.teacher import Teacher
+from benchmark.undisturbed import torch_undisturbed
 
 
 class CohortTraining:
@@ -194,20 +195,22 @@ class CohortTraining:
     def _fill(self, runs: tuple[RunSpec, ...], budget: float) -> None:
         """Makes runs ready to train, in order, as long as what they keep in memory is within the budget."""
         for number, run in enumerate(runs):
-            state = self._ready(run)
-            if state is None:
+            ready = self._ready(run)
+            if ready is None:
                 continue
-            kept = state.kept_bytes(self.evaluation.validates)
+            state, kept = ready
             if self.states and self.bytes + kept > budget:
                 self.left = runs[number:]
                 return
             self.states.append(state)
             self.runs[run.name], self.bytes = run, self.bytes + kept
 
-    def _ready(self, run: RunSpec) -> RunState | None:
-        """A run that can train; None, and an outcome of it, where that can't be."""
+    def _ready(self, run: RunSpec) -> tuple[RunState, int] | None:
+        """A run that can train, and the bytes that it keeps; None, and an outcome of it, where it can't."""
         try:
-            return self._state(run)
+            with torch_undisturbed():
+                state = self._state(run)
+                return state, state.kept_bytes(self.evaluation.validates)
         except NotApplicable as reason:
             self.unsuited.append(Outcome(run, "not_applicable", storable(str(reason))))
         except UserError:

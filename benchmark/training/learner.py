@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 
@@ -61,13 +62,16 @@ class Learner(nn.Module):
         """The terms of what networks show of a batch."""
         if self.stage is not None:
             assert teacher is not None  # a first stage learns from one
-            return self.stage.loss(teacher, student, batch, progress)
+            return checked_terms(self.stage.loss(teacher, student, batch, progress))
         terms = {}
         if self.distiller.task_weight:
             terms["task"] = self.distiller.task_weight * self.distiller.task_loss(student, batch)
         if teacher is not None:
-            terms |= self.distiller(teacher, student, batch, progress)
-        return terms
+            own = self.distiller(teacher, student, batch, progress)
+            if "task" in terms and isinstance(own, Mapping) and "task" in own:
+                raise ValueError("its loss term 'task' would replace the supervised one: give another name")
+            terms |= checked_terms(own)
+        return checked_terms(terms)
 
     def predict(self, batch: Batch) -> tuple[Tensor, Activations]:
         """The logits [B, K] that the learner is judged by, and the student's activations."""
@@ -91,6 +95,27 @@ class Learner(nn.Module):
         kept.update((f"distiller.{name}", x) for name, x in self.distiller.named_parameters())
         kept.update((f"distiller.{name}", x) for name, x in predicting_buffers(self.distiller).items())
         return kept
+
+
+def checked_terms(found: object) -> dict[str, Tensor]:
+    """Loss terms as they came, where they are some: a baseline's code is anybody's.
+
+    Raises TypeError for what is no mapping of tensors, ValueError for a term that is no real scalar.
+    """
+    if not isinstance(found, Mapping):
+        raise TypeError(
+            f"its loss is a {type(found).__name__}: return the terms by name, such as {{'mine': loss}}"
+        )
+    for name, term in found.items():
+        if not isinstance(term, Tensor):
+            raise TypeError(f"its loss term {name!r} is a {type(term).__name__}: give a scalar tensor")
+        if term.ndim:
+            raise ValueError(
+                f"its loss term {name!r} has the shape {[*term.shape]}: give a scalar, its mean say"
+            )
+        if term.is_complex():
+            raise ValueError(f"its loss term {name!r} is complex: give a real scalar, its modulus say")
+    return {**found}
 
 
 def make_network(

@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from benchmark.contracts import Activations, Batch, Distiller, Progress, Recipe
 from benchmark.errors import DiskFull, RanksApart, Unreadable, storable
@@ -19,6 +20,7 @@ from benchmark.ranks import Fabric
 from benchmark.seeds import RandomStream
 from benchmark.training.learner import Learner
 from benchmark.training.optimizers import learning_rate, make_optimizer, state_bytes
+from benchmark.undisturbed import torch_undisturbed
 
 
 @dataclass
@@ -195,16 +197,17 @@ def guard(state: RunState, action: Callable[[], object]) -> None:
     """An error in one learner's code ends that learner alone; without finite weights or answers it diverged.
 
     A full disk, a sample that can't be read and ranks that are apart are everybody's trouble, and are passed
-    on.
+    on. What it changes in torch for everybody is changed back, and ends it too.
     """
     try:
-        action()
+        with torch_undisturbed():
+            action()
     except (DiskFull, RanksApart, Unreadable):
         raise
     except NotFinite as error:
         state.retire("diverged", str(error))
     except (Exception, SystemExit) as error:
-        if all(bool(torch.isfinite(p).all()) for p in state.parameters):
+        if all(bool(torch.isfinite(p).all()) for p in state.parameters if not is_lazy(p)):
             state.retire("failed", describe_error(error))
         else:
             state.retire("diverged", storable(f"its weights were not finite: {error}"))

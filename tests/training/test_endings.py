@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
 
-from benchmark import Distiller, baseline
-from tests.command import records, run
+from benchmark import Activations, Distiller, baseline
+from tests.command import numbers, records, run
 from tests.tiny_task import TinyNetwork
 
 
@@ -95,3 +96,88 @@ def test_latency_is_that_of_a_network_and_not_of_a_run(tmp_path: Path) -> None:
     assert len(plain) == 1
     assert None not in plain
     assert not plain & own
+
+
+def ends_with(told: str, results: Path) -> None:
+    """Trains a baseline `mine` beside kd: it fails for the reason told, and kd is as alone."""
+    short = ("--epochs", "1", "--teacher-epochs", "1", "--train-samples", "64", "--validation", "0")
+    assert run(results / "both", *short, baselines=("mine", "kd")) == 1
+    assert run(results / "alone", *short, baselines=("kd",)) == 0
+    ours, theirs = (
+        {r.run.baseline: r for r in records(results / each).values()} for each in ("both", "alone")
+    )
+    assert (ours["mine"].status, ours["kd"].status) == ("failed", "finished")
+    assert told in ours["mine"].reason
+    assert numbers(ours["kd"]) == numbers(theirs["kd"])
+
+
+@pytest.mark.parametrize(
+    ("loss", "told"),
+    [
+        (lambda student: {"mine": (student.logits**2).mean(1)}, "loss term 'mine' has the shape [32]: give"),
+        (lambda student: {"mine": student.logits.mean() * 1j}, "loss term 'mine' is complex"),
+        (lambda student: {"mine": 1.0}, "loss term 'mine' is a float: give a scalar tensor"),
+        (lambda student: student.logits.mean(), "its loss is a Tensor: return the terms by name"),
+        (lambda student: None, "its loss is a NoneType: return the terms by name"),
+    ],
+    ids=["of each sample", "complex", "number", "without a name", "nothing"],
+)
+@pytest.mark.parametrize("task_weight", [0.0, 1.0])
+def test_a_loss_that_is_none_ends_its_run_alone(
+    loss: Callable[[Activations], object], told: str, task_weight: float, tmp_path: Path
+) -> None:
+    @baseline("mine", title="Mine")
+    class Mine(Distiller):
+        def __init__(self, context):
+            super().__init__(context, task_weight=task_weight)
+
+        def forward(self, teacher, student, batch, progress):
+            return loss(student)
+
+    ends_with(told, tmp_path)
+
+
+def test_a_term_in_the_place_of_the_supervised_one_ends_the_run(tmp_path: Path) -> None:
+    @baseline("mine", title="Mine")
+    class Mine(Distiller):
+        def forward(self, teacher, student, batch, progress):
+            return {"task": student.logits.square().mean()}
+
+    ends_with("its loss term 'task' would replace the supervised one", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (lambda: torch.set_grad_enabled(False), "whether gradients are computed for everybody"),
+        (lambda: torch.set_default_dtype(torch.float64), "torch's default dtype for everybody"),
+        (lambda: torch.set_num_threads(torch.get_num_threads() + 1), "torch's number of threads"),
+    ],
+    ids=["gradients", "dtype", "threads"],
+)
+@pytest.mark.parametrize("when", ["built", "at work"])
+def test_what_torch_has_for_everybody_is_left_to_the_others(
+    change: Callable[[], object], told: str, when: str, tmp_path: Path
+) -> None:
+    @baseline("mine", title="Mine")
+    class Mine(Distiller):
+        def __init__(self, context):
+            super().__init__(context)
+            if when == "built":
+                change()
+
+        def forward(self, teacher, student, batch, progress):
+            change()
+            return {"mine": student.logits.square().mean()}
+
+    ends_with(told, tmp_path)
+
+
+def test_a_baseline_whose_size_cannot_be_told_ends_alone(tmp_path: Path) -> None:
+    @baseline("mine", title="Mine")
+    class Mine(Distiller):
+        def __init__(self, context):
+            super().__init__(context)
+            self.project = torch.nn.LazyLinear(8)
+
+    ends_with("uninitialized parameter", tmp_path)
