@@ -210,8 +210,10 @@ class CohortTraining:
             return self._state(run)
         except NotApplicable as reason:
             self.unsuited.append(Outcome(run, "not_applicable", str(reason)))
-        except UserError:
-            raise
+        except UserError as error:
+            if type(error) is not UserError:
+                raise
+            raise UserError(f"baseline {run.baseline!r}: {error}") from error
         except (Exception, SystemExit) as error:
             outcome = Outcome(run, "failed", describe_error(error))
             self.unsuited.append(outcome)

@@ -15,7 +15,7 @@ from benchmark.evaluation.predictor import evaluating
 from benchmark.models import Network, build
 from benchmark.models.network import place
 from benchmark.seeds import RandomStream
-from benchmark.training.composition import predicting_buffers, predicts_with_network
+from benchmark.training.composition import named_terms, predicting_buffers, predicts_with_network
 
 
 class Learner(nn.Module):
@@ -61,12 +61,19 @@ class Learner(nn.Module):
         """The terms of what networks show of a batch."""
         if self.stage is not None:
             assert teacher is not None  # a first stage learns from one
-            return self.stage.loss(teacher, student, batch, progress)
+            return named_terms(
+                self.stage.loss(teacher, student, batch, progress), f"stage {self.stage.name!r}"
+            )
         terms = {}
         if self.distiller.task_weight:
             terms["task"] = self.distiller.task_weight * self.distiller.task_loss(student, batch)
         if teacher is not None:
-            terms |= self.distiller(teacher, student, batch, progress)
+            own = named_terms(self.distiller(teacher, student, batch, progress), "forward")
+            if "task" in terms.keys() & own.keys():
+                raise ValueError(
+                    "forward returns a term 'task', which is the supervised one: name it otherwise"
+                )
+            terms |= own
         return terms
 
     def predict(self, batch: Batch) -> tuple[Tensor, Activations]:

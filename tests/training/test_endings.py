@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
+from torch import Tensor
 
 from benchmark import Distiller, baseline
 from tests.command import records, run
@@ -57,6 +59,45 @@ def test_the_same_command_tries_a_failed_run_again_and_no_other(
         assert record.status == "finished"
         assert (record == before[slug]) is (record.run.baseline == "kd")
     assert not list((tmp_path / "t" / "runs").glob("*-stumbles-*/error.txt"))
+
+
+@pytest.mark.parametrize(
+    ("returned", "words"),
+    [
+        (lambda x: x.mean(), ["forward returns a Tensor", "dict"]),
+        (lambda x: {"odd": x.mean(1)}, ["'odd' of shape (", "scalar"]),
+        (lambda x: {"odd": x.mean().item()}, ["'odd' as a float", "tensor"]),
+        (lambda x: {"task": x.mean()}, ["'task'", "supervised"]),
+    ],
+)
+@pytest.mark.parametrize("name", ["answers_oddly", "answers_oddly+kd"])
+def test_what_a_loss_may_return_is_said_where_it_returns_something_else(
+    name: str, returned: Callable[[Tensor], object], words: list[str], tmp_path: Path
+) -> None:
+    @baseline("answers_oddly", title="Answers oddly")
+    class AnswersOddly(Distiller):
+        def forward(self, teacher, student, batch, progress):
+            return returned(student.logits)
+
+    assert run(tmp_path, "--epochs", "1", baselines=(name,)) == 1
+    (record,) = records(tmp_path).values()
+    assert record.status == "failed"
+    assert all(word in record.reason for word in words), record.reason
+
+
+def test_a_network_that_a_baseline_can_not_have_is_said_with_the_name_of_the_baseline(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    @baseline("has_a_peer", title="Has a peer")
+    class HasAPeer(Distiller):
+        def __init__(self, context, *, peer: str = "nothing_9"):
+            super().__init__(context)
+            self.peer = context.network(peer)
+
+    assert run(tmp_path, "--epochs", "1", baselines=("has_a_peer",)) == 2
+    (line,) = (x for x in capsys.readouterr().err.splitlines() if x.strip())
+    assert "'has_a_peer'" in line
+    assert "unknown architecture 'nothing_9'" in line
 
 
 def test_a_failed_run_stands_in_the_table_with_its_reason(tmp_path: Path, faults: list[bool]) -> None:
