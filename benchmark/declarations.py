@@ -8,7 +8,7 @@ import inspect
 import re
 import sys
 import typing
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -132,7 +132,9 @@ def check_baseline(found: Baseline) -> None:
             raise ValueError(f"its {what} is {getattr(found, what)!r}: give a text")
     distiller = found.distiller
     _check_calls(found)
-    for need in sorted(distiller.needs):
+    if not isinstance(distiller.needs, Set):  # the letters of a text would be taken for needs
+        raise ValueError(f'its needs are {distiller.needs!r}: give a set of names, frozenset({{"logits"}})')
+    for need in sorted(distiller.needs, key=str):
         check_choice("an entry of needs", need, Need)
     check_choice("learns_from", distiller.learns_from, LearnsFrom)
     check_choice("second_view", distiller.second_view, SecondView)
@@ -148,6 +150,16 @@ def _check_calls(found: Baseline) -> None:
     for name, each in found.hyperparameters.items():
         if each.default is inspect.Parameter.empty:
             raise ValueError(f"its hyper-parameter {name!r} has no default: give one")
+        if isinstance(each.default, Range | Choice):
+            kind = type(each.default).__name__
+            raise ValueError(
+                f"the default of {name!r} is its {kind}: write Annotated[TYPE, {kind}(...)] = DEFAULT"
+            )
+    for each in [*inspect.signature(found.distiller).parameters.values()][1:]:
+        if each.kind is each.POSITIONAL_OR_KEYWORD:  # --set would not know it
+            raise ValueError(
+                f"it takes (context, *, hyper-parameters with defaults): {each.name!r} stands before the *"
+            )
     try:
         inspect.signature(found.distiller).bind(None, **dict.fromkeys(found.hyperparameters))
     except TypeError as error:

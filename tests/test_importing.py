@@ -186,6 +186,14 @@ def test_a_plugin_is_imported_once_and_its_twin_of_another_folder_beside_it(tmp_
         ('title="My method"', "title=None", ["title is None"]),
         ("weight: float = 2.0", "weight: float", ["'weight' has no default"]),
         ("self, context, *", "self, context, more, *", ["(context, *", "more"]),
+        ("self, context, *, weight", "self, context, weight", ["(context, *, hyper-parameters", "'weight'"]),
+        (
+            "weight: float = 2.0",
+            "weight=__import__('benchmark').Range(0, 1)",
+            ["'weight' is its Range", "Annotated[TYPE, Range(...)]"],
+        ),
+        ('frozenset({"logits"})', '"logits"', ["its needs are 'logits'", "frozenset"]),
+        ("    needs", "    second_view = 'mixup'\n    needs", ["'mixup'", "'' (none), strong, rotated"]),
         ("batch, progress", "batch", ["forward takes (self, teacher, student, batch, progress)"]),
     ],
 )

@@ -17,7 +17,8 @@ Schedule = Literal["steps", "cosine"]
 def check_choice(what: str, value: object, kind: Any) -> None:
     """Raises ValueError where `value` is none of those that the Literal `kind` allows."""
     if value not in get_args(kind):
-        raise ValueError(f"{what} is {value!r}: choose one of {', '.join(map(str, get_args(kind)))}")
+        allowed = ", ".join(each or "'' (none)" for each in get_args(kind))
+        raise ValueError(f"{what} is {value!r}: choose one of {allowed}")
 
 
 def _is_number(value: object) -> bool:

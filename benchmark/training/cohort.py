@@ -213,8 +213,10 @@ class CohortTraining:
                 return state, state.kept_bytes(self.evaluation.validates)
         except NotApplicable as reason:
             self.unsuited.append(Outcome(run, "not_applicable", storable(str(reason))))
-        except UserError:
-            raise
+        except UserError as error:
+            if type(error) is not UserError:
+                raise
+            raise UserError(f"baseline {run.baseline!r}: {error}") from error
         except (Exception, SystemExit) as error:
             outcome = Outcome(run, "failed", describe_error(error))
             self.unsuited.append(outcome)

@@ -44,7 +44,8 @@ class Composition(Distiller):
         judged, self._last = self._judged(student), None
         for name, part in self.named_parts():
             shown = student if name == self._prediction else judged
-            for term, value in part(teacher, shown, batch, progress).items():
+            found = named_terms(part(teacher, shown, batch, progress), f"{name}'s forward")
+            for term, value in found.items():
                 terms[f"{name}.{term}" if term in terms else term] = value
         return terms
 
@@ -137,6 +138,25 @@ def _built(parts: tuple[Baseline, ...], context: Context, hyperparameters: Mappi
         own |= {k: v for k, v in part.distiller.in_composition.items() if k == "task_weight"}
         built[part.name] = part.distiller(context, **own)
     return Composition(context, built, task_weight=hyperparameters["task_weight"])
+
+
+def named_terms(found: object, source: str) -> dict[str, Tensor]:
+    """What a loss returned, if it is named scalars; TypeError or ValueError, with its `source`, if not.
+
+    A term for each sample would be summed over the batch, and weigh as much more.
+    """
+    if not isinstance(found, Mapping):
+        raise TypeError(f"{source} returns a {type(found).__name__}: return a dict of named terms")
+    for name, term in found.items():
+        if not isinstance(term, Tensor):
+            raise TypeError(f"{source} returns the term {name!r} as a {type(term).__name__}: return a tensor")
+        if term.ndim:
+            raise ValueError(
+                f"{source} returns the term {name!r} of shape {tuple(term.shape)}: return a scalar"
+            )
+        if term.is_complex():
+            raise ValueError(f"{source} returns the term {name!r} as complex numbers: return a real one")
+    return {**found}
 
 
 def predicts_with_network(distiller: Distiller) -> bool:

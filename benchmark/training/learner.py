@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 
@@ -16,7 +15,7 @@ from benchmark.evaluation.predictor import evaluating
 from benchmark.models import Network, build
 from benchmark.models.network import place
 from benchmark.seeds import RandomStream
-from benchmark.training.composition import predicting_buffers, predicts_with_network
+from benchmark.training.composition import named_terms, predicting_buffers, predicts_with_network
 
 
 class Learner(nn.Module):
@@ -62,16 +61,21 @@ class Learner(nn.Module):
         """The terms of what networks show of a batch."""
         if self.stage is not None:
             assert teacher is not None  # a first stage learns from one
-            return checked_terms(self.stage.loss(teacher, student, batch, progress))
+            return named_terms(
+                self.stage.loss(teacher, student, batch, progress), f"stage {self.stage.name!r}"
+            )
         terms = {}
-        if self.distiller.task_weight:
-            terms["task"] = self.distiller.task_weight * self.distiller.task_loss(student, batch)
+        if weight := self.distiller.task_weight:
+            terms = named_terms({"task": self.distiller.task_loss(student, batch)}, "task_loss")
+            terms["task"] = weight * terms["task"]
         if teacher is not None:
-            own = self.distiller(teacher, student, batch, progress)
-            if "task" in terms and isinstance(own, Mapping) and "task" in own:
-                raise ValueError("its loss term 'task' would replace the supervised one: give another name")
-            terms |= checked_terms(own)
-        return checked_terms(terms)
+            own = named_terms(self.distiller(teacher, student, batch, progress), "forward")
+            if "task" in terms.keys() & own.keys():
+                raise ValueError(
+                    "forward returns a term 'task', which is the supervised one: name it otherwise"
+                )
+            terms |= own
+        return terms
 
     def predict(self, batch: Batch) -> tuple[Tensor, Activations]:
         """The logits [B, K] that the learner is judged by, and the student's activations."""
@@ -95,27 +99,6 @@ class Learner(nn.Module):
         kept.update((f"distiller.{name}", x) for name, x in self.distiller.named_parameters())
         kept.update((f"distiller.{name}", x) for name, x in predicting_buffers(self.distiller).items())
         return kept
-
-
-def checked_terms(found: object) -> dict[str, Tensor]:
-    """Loss terms as they came, where they are some: a baseline's code is anybody's.
-
-    Raises TypeError for what is no mapping of tensors, ValueError for a term that is no real scalar.
-    """
-    if not isinstance(found, Mapping):
-        raise TypeError(
-            f"its loss is a {type(found).__name__}: return the terms by name, such as {{'mine': loss}}"
-        )
-    for name, term in found.items():
-        if not isinstance(term, Tensor):
-            raise TypeError(f"its loss term {name!r} is a {type(term).__name__}: give a scalar tensor")
-        if term.ndim:
-            raise ValueError(
-                f"its loss term {name!r} has the shape {[*term.shape]}: give a scalar, its mean say"
-            )
-        if term.is_complex():
-            raise ValueError(f"its loss term {name!r} is complex: give a real scalar, its modulus say")
-    return {**found}
 
 
 def make_network(

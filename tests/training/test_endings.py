@@ -60,6 +60,32 @@ def test_the_same_command_tries_a_failed_run_again_and_no_other(
     assert not list((tmp_path / "t" / "runs").glob("*-stumbles-*/error.txt"))
 
 
+def test_a_part_of_a_composition_is_named_where_its_loss_is_none(tmp_path: Path) -> None:
+    @baseline("answers_oddly", title="Answers oddly")
+    class AnswersOddly(Distiller):
+        def forward(self, teacher, student, batch, progress):
+            return {"odd": student.logits.mean(1)}
+
+    assert run(tmp_path, "--epochs", "1", baselines=("answers_oddly+kd",)) == 1
+    (record,) = records(tmp_path).values()
+    assert "answers_oddly's forward returns the term 'odd' of shape (32,)" in record.reason
+
+
+def test_a_network_that_a_baseline_can_not_have_is_said_with_the_name_of_the_baseline(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    @baseline("has_a_peer", title="Has a peer")
+    class HasAPeer(Distiller):
+        def __init__(self, context, *, peer: str = "nothing_9"):
+            super().__init__(context)
+            self.peer = context.network(peer)
+
+    assert run(tmp_path, "--epochs", "1", baselines=("has_a_peer",)) == 2
+    (line,) = (x for x in capsys.readouterr().err.splitlines() if x.strip())
+    assert "'has_a_peer'" in line
+    assert "unknown architecture 'nothing_9'" in line
+
+
 def test_a_failed_run_stands_in_the_table_with_its_reason(tmp_path: Path, faults: list[bool]) -> None:
     assert run(tmp_path, "--epochs", "2", baselines=("kd", "stumbles"), report=True) == 1
     table = (tmp_path / "t" / "tables" / "tiny_task.md").read_text()
@@ -114,11 +140,14 @@ def ends_with(told: str, results: Path) -> None:
 @pytest.mark.parametrize(
     ("loss", "told"),
     [
-        (lambda student: {"mine": (student.logits**2).mean(1)}, "loss term 'mine' has the shape [32]: give"),
-        (lambda student: {"mine": student.logits.mean() * 1j}, "loss term 'mine' is complex"),
-        (lambda student: {"mine": 1.0}, "loss term 'mine' is a float: give a scalar tensor"),
-        (lambda student: student.logits.mean(), "its loss is a Tensor: return the terms by name"),
-        (lambda student: None, "its loss is a NoneType: return the terms by name"),
+        (
+            lambda student: {"mine": (student.logits**2).mean(1)},
+            "term 'mine' of shape (32,): return a scalar",
+        ),
+        (lambda student: {"mine": student.logits.mean() * 1j}, "term 'mine' as complex numbers"),
+        (lambda student: {"mine": 1.0}, "term 'mine' as a float: return a tensor"),
+        (lambda student: student.logits.mean(), "forward returns a Tensor: return a dict"),
+        (lambda student: None, "forward returns a NoneType: return a dict"),
     ],
     ids=["of each sample", "complex", "number", "without a name", "nothing"],
 )
@@ -143,7 +172,7 @@ def test_a_term_in_the_place_of_the_supervised_one_ends_the_run(tmp_path: Path) 
         def forward(self, teacher, student, batch, progress):
             return {"task": student.logits.square().mean()}
 
-    ends_with("its loss term 'task' would replace the supervised one", tmp_path)
+    ends_with("forward returns a term 'task', which is the supervised one", tmp_path)
 
 
 @pytest.mark.parametrize(
