@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pandas as pd
 
 from benchmark.records import LAST, Metric
-from benchmark.reporting.formatting import decimals_of, metric_name, show_words
+from benchmark.reporting.formatting import metric_name, show_words
 from benchmark.reporting.results import Results
 from benchmark.reporting.rows import CORRUPTED, PROBES, PairBlock, ResultRow, grouped, merge_metrics
 from benchmark.reporting.statistics import estimate_of
@@ -20,6 +21,7 @@ from benchmark.reporting.tables import (
     TaskTable,
     estimate_column,
     numbers_frame,
+    own_decimals,
     telling_columns,
 )
 
@@ -102,12 +104,12 @@ def _columns(blocks: list[PairBlock], metrics: dict[str, Metric]) -> list[Column
     columns = [METHOD, *telling_columns(blocks), N]
     for metric, known in metrics.items():
         keys = [key for block in blocks for row in block.rows for key in _keys(row.numbers).get(metric, ())]
-        words, decimals = metric_name(known, metric), decimals_of(known)
+        words, decimals = metric_name(known, metric), partial(own_decimals, name=metric, metric=known)
         others = f", {known.short or metric}" * (len(metrics) > 1)
         columns += [
             estimate_column(f"{words}\nclean", f"{LAST}/{metric}", decimals),
             estimate_column(f"corrupted,\nmean{others}", f"{CORRUPTED}{MEAN}/{metric}", decimals),
-            estimate_column(f"retained\n(%){others}", f"{CORRUPTED}{RETAINED}/{metric}", 1),
+            estimate_column(f"retained\n(%){others}", f"{CORRUPTED}{RETAINED}/{metric}", lambda row: 1),
         ]
         for spare, kind in enumerate(dict.fromkeys(map(_kind, keys)), start=1):
             header = show_words(kind).replace(" ", "\n", 1) + others

@@ -60,7 +60,7 @@ def _columns(blocks: list[PairBlock]) -> list[Column]:
     for key in keys:
         # The linear probes stay longest where the console is narrow.
         spare = 0 if key.endswith("/linear") else list(keys).index(key) + 1
-        columns.append(estimate_column(probe_title(key), key, 1, spare))
+        columns.append(estimate_column(probe_title(key), key, lambda row: 1, spare))
     return columns
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Hashable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, TypeVar
 
 import pandas as pd
@@ -160,10 +160,14 @@ def primary_metrics(metrics: Mapping[str, Metric]) -> list[str]:
 
 
 def merge_metrics(records: Iterable[Record]) -> dict[str, Metric]:
-    """Every metric of the records with its description; the first description counts."""
+    """Every metric of the records, in the order of first sight; the first description counts, without a unit
+    that others of its name don't have."""
     merged: dict[str, Metric] = {}
     for record in records:
-        merged = {**record.metrics, **merged} if record.metrics.keys() - merged.keys() else merged
+        for name, metric in record.metrics.items():
+            known = merged.setdefault(name, metric)
+            if known.unit not in ("", metric.unit):
+                merged[name] = replace(known, unit="")
     return merged
 
 

@@ -33,12 +33,7 @@ from benchmark.reporting.formatting import (
 from benchmark.reporting.frame import CONDITIONS, typed_frame
 from benchmark.reporting.inference import Difference
 from benchmark.reporting.results import Results
-from benchmark.reporting.rows import (
-    PairBlock,
-    ResultRow,
-    merge_metrics,
-    primary_metrics,
-)
+from benchmark.reporting.rows import PairBlock, ResultRow, merge_metrics
 from benchmark.reporting.statistics import Estimate
 
 TEXTUAL = ("fold", "teacher_data", "teacher_checkpoint", "precision", "overrides")
@@ -118,7 +113,7 @@ def task_tables(results: Results) -> list[TaskTable]:
 
 def _columns(blocks: list[PairBlock], metrics: dict[str, Metric], notes: list[str]) -> list[Column]:
     rows = [row for block in blocks for row in block.rows]
-    first = primary_metrics(metrics)
+    first = _primary(blocks, metrics)
     columns = difference_columns(blocks, metrics, anchor_title(rows))
     columns += [Column("status", lambda row: _status(row, notes), numeric=False)]
     columns += [_best_column(name, metrics[name]) for name in first]
@@ -141,9 +136,15 @@ def _columns(blocks: list[PairBlock], metrics: dict[str, Metric], notes: list[st
 def difference_columns(blocks: list[PairBlock], metrics: dict[str, Metric], other: str) -> list[Column]:
     """The primary metrics, their differences to the row titled `other`, and what tells the rows apart."""
     columns = [METHOD]
-    for name in (first := primary_metrics(metrics)):
+    for name in (first := _primary(blocks, metrics)):
         columns += _primary_columns(blocks, name, metrics[name], f"{other}," if len(first) > 1 else other)
     return [*columns, N, *telling_columns(blocks)]
+
+
+def _primary(blocks: list[PairBlock], metrics: dict[str, Metric]) -> list[str]:
+    """Those that any dataset is judged by."""
+    found = {name for block in blocks for name in block.primary_metrics}
+    return [name for name in metrics if name in found]
 
 
 def _status(row: ResultRow, notes: list[str]) -> str:
@@ -189,15 +190,15 @@ def _condition_column(name: str) -> Column:
 
 
 def _primary_columns(blocks: list[PairBlock], name: str, metric: Metric, anchor: str) -> list[Column]:
-    decimals = decimals_of(metric)
-    measured = [block for block in blocks if name in block.metrics]
+    decimals = partial(own_decimals, name=name, metric=metric)
+    measured = [block for block in blocks if name in block.primary_metrics]
     marks = {row: mark for block in measured for row, mark in standings(block, name).items()}
     words = metric_name(metric, name)
     # With one primary metric the header before has named it already.
     unit = (
         metric_name(metric, name, arrow=False)
         if anchor.endswith(",")
-        else f"({'points' if metric.unit == '%' else metric.unit})"
+        else f"({'points' if metric.unit == '%' else metric.unit})" * bool(metric.unit)
     )
 
     def of(row: ResultRow) -> Difference | None:
@@ -206,15 +207,15 @@ def _primary_columns(blocks: list[PairBlock], name: str, metric: Metric, anchor:
     return [
         estimate_column(f"{words}\nlast epoch", f"{LAST}/{name}", decimals),
         Column(
-            f"difference to\n{anchor} {unit}",
-            lambda row: show_difference(of(row), decimals),
+            f"difference to\n{anchor} {unit}".rstrip(),
+            lambda row: show_difference(of(row), decimals(row)),
             value=lambda row: getattr(of(row), "mean", None),
         ),
         Column("best", lambda row: marks.get(row.id, ""), numeric=False),
-        Column("verdict", lambda row: show_verdict(of(row), decimals), 1, numeric=False),
+        Column("verdict", lambda row: show_verdict(of(row), decimals(row)), 1, numeric=False),
         Column(
             "smallest\nvisible",
-            lambda row: show_number(getattr(of(row), "smallest_visible", None), decimals),
+            lambda row: show_number(getattr(of(row), "smallest_visible", None), decimals(row)),
             1,
             value=lambda row: getattr(of(row), "smallest_visible", None),
         ),
@@ -239,14 +240,13 @@ def _metric_column(name: str, metric: Metric, spare: int) -> Column:
     # Long titles break in the middle, so that the header is no wider than the numbers.
     middle = words.find(" ", len(words) // 2 - 3) if len(words) > 14 else -1
     header = words if middle < 0 else f"{words[:middle]}\n{words[middle + 1 :]}"
-    return estimate_column(header, f"{LAST}/{name}", decimals_of(metric), spare)
+    return estimate_column(header, f"{LAST}/{name}", partial(own_decimals, name=name, metric=metric), spare)
 
 
 def _best_column(name: str, metric: Metric) -> Column:
     """The epoch that is best on validation; empty where so few samples choose by chance."""
-    shown = estimate_column(
-        f"{metric_name(metric, name)}\nbest valid.", f"{BEST}/{name}", decimals_of(metric), 3
-    )
+    decimals = partial(own_decimals, name=name, metric=metric)
+    shown = estimate_column(f"{metric_name(metric, name)}\nbest valid.", f"{BEST}/{name}", decimals, 3)
 
     def firm(row: ResultRow) -> bool:
         return (row.about.num_validation or 0) >= FIRM_VALIDATION
@@ -258,11 +258,16 @@ def _best_column(name: str, metric: Metric) -> Column:
     )
 
 
-def estimate_column(header: str, key: str, decimals: int, spare: int = 0) -> Column:
+def own_decimals(row: ResultRow, name: str, metric: Metric) -> int:
+    """Of a metric in a row: other data of a task may have it on another scale than `metric` tells."""
+    return decimals_of(row.records[0].metrics.get(name, metric))
+
+
+def estimate_column(header: str, key: str, decimals: Callable[[ResultRow], int], spare: int = 0) -> Column:
     """Mean ± deviation of a row's value."""
     return Column(
         header,
-        lambda row: show_estimate(row.values.get(key), decimals, row_n(row)),
+        lambda row: show_estimate(row.values.get(key), decimals(row), row_n(row)),
         spare,
         value=lambda row: row.value(key),
     )

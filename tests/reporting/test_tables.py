@@ -5,16 +5,18 @@ import io
 import math
 import re
 import statistics
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
 
-from benchmark.records import Record
+from benchmark.records import LAST, Metric, Record
 from benchmark.reporting.formatting import show_count
 from benchmark.reporting.grouping import task_blocks
 from benchmark.reporting.latex import to_latex
 from benchmark.reporting.render import print_table, to_markdown, to_text
 from benchmark.reporting.results import Results
+from benchmark.reporting.rows import merge_metrics
 from benchmark.reporting.statistics import Estimate
 from benchmark.reporting.tables import TaskTable, task_tables
 from tests.reporting.fake_records import all_records, altered, make_record
@@ -208,6 +210,37 @@ def test_the_caption_tells_of_mixed_commits_dirty_trees_and_devices_only_where_t
     assert "fedcba98" in caption
     assert "1 of 2 records come from a tree with uncommitted changes" in caption
     assert "devices: cpu, cuda" in caption
+
+
+def test_a_task_whose_datasets_differ_in_their_metrics_shows_each_by_its_own():
+    def of(name, seed, metrics, **values):
+        record = altered(make_record(name, seed, dataset="rooms"), metrics=metrics)
+        known = record.results
+        return altered(record, results=replace(known, scores={"test@last": {**known.scores[LAST], **values}}))
+
+    rooms = {
+        "miou": Metric("Mean IoU", "mIoU", "max", "", 1, primary=True),
+        "top1": Metric("Pixel accuracy", "pixels", "max", "", 1),
+    }
+    records = [make_record(name, seed) for name in ("scratch", "kd") for seed in range(3)]
+    records += [of(name, seed, rooms, miou=0.3, top1=0.5) for name in ("scratch", "kd") for seed in range(3)]
+    assert list(merge_metrics(records)) == ["top1", "top5", "agreement", "kl_to_teacher", "miou"]
+    table = table_of(records)
+    titles = [column.title for column in table.columns]
+    assert titles[1].startswith("top-1 ↑")  # in percent on one dataset alone
+    assert "mIoU ↑ last epoch" in titles
+    assert "difference to Scratch, mIoU" in titles
+    shown = {
+        (block.dataset, row.baseline): {column.title: column.cell(row) for column in table.columns}
+        for block in table.blocks
+        for row in block.rows
+    }
+    assert shown["rooms", "kd"]["top-1 ↑ last epoch"].startswith("0.500")
+    assert shown["rooms", "kd"]["mIoU ↑ last epoch"].startswith("0.300")
+    assert shown["shapes", "kd"]["mIoU ↑ last epoch"] == ""
+    assert shown["rooms", "kd"]["difference to Scratch, top-1"] == ""
+    assert re.match(r"[+-]0\.000", shown["rooms", "kd"]["difference to Scratch, mIoU"])
+    assert re.match(r"\d\d\.\d ", shown["shapes", "kd"]["top-1 ↑ last epoch"])
 
 
 def test_without_validation_there_is_no_column_for_the_best_validation_epoch():

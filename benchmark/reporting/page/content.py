@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 from markupsafe import Markup
 
-from benchmark.records import Metric, Record
+from benchmark.records import Record
 from benchmark.reporting.captions import provenance_warnings
 from benchmark.reporting.figures import Saved
 from benchmark.reporting.formatting import block_title, metric_name, row_n, show_status, show_words
@@ -22,7 +22,7 @@ from benchmark.reporting.page.overview import overview, what_ran
 from benchmark.reporting.page.pictures import pictures
 from benchmark.reporting.panels import Panel
 from benchmark.reporting.results import Results
-from benchmark.reporting.rows import ResultRow, grouped, merge_metrics
+from benchmark.reporting.rows import ResultRow, grouped
 from benchmark.reporting.summary import Summary, summaries
 from benchmark.reporting.tables import Column, TaskTable, row_groups
 
@@ -68,7 +68,6 @@ def _task(
 ) -> dict[str, Any]:
     panels = results.panels[task]
     records = [record for record in results.records if record.run.task == task]
-    metrics = merge_metrics(records)
     # Curves that a figure shows as a picture too would stand here twice.
     own = [each for each in saved if each.drawing.task == task]
     shown = [each for each in own if each.drawing.kind not in DRAWN_BY_THE_PAGE]
@@ -80,7 +79,7 @@ def _task(
         "ran": what_ran(records),
         "summaries": [
             {
-                "title": _panel_heading(each, metrics),
+                "title": _panel_heading(each),
                 "lead": [_unbroken(text) for text in each.sentences[: _lead(each)]],
                 "rest": [_unbroken(text) for text in each.sentences[_lead(each) :]],
             }
@@ -116,10 +115,10 @@ def _lead(summary: Summary) -> int:
     return min(3 if summary.winners else 2, len(summary.sentences))
 
 
-def _panel_heading(summary: Summary, metrics: dict[str, Metric]) -> str:
+def _panel_heading(summary: Summary) -> str:
+    block, name = summary.panel.block, summary.metric
     title = summary.panel.heading
-    several = len(summary.panel.block.primary_metrics) > 1
-    return f"{title}: {metric_name(metrics[summary.metric], summary.metric)}" if several else title
+    return f"{title}: {metric_name(block.metrics[name], name)}" if len(block.primary_metrics) > 1 else title
 
 
 def table_files(table: TaskTable) -> list[tuple[str, str]]:
