@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
+from hashlib import sha256
 from itertools import combinations
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -143,19 +145,20 @@ def with_bootstrap(results: Results, comparisons: list[Comparison]) -> list[Comp
     """The comparisons with their bootstrap intervals, where predictions were saved and are the metric's.
 
     They are its predictions if the share of right ones is the recorded value: so for accuracy alone. Whole
-    groups of test samples (subjects, scenes) are drawn where the data has them.
+    groups of test samples (subjects, scenes) are drawn where the data has them. Runs of other test samples,
+    where the data cuts its test part by the split's seed, have none.
     """
-    answers: dict[tuple[str, str], np.ndarray | None] = {}
-    groups: dict[tuple[str, str, int], np.ndarray | None] = {}
+    answers: dict[tuple[str, str], Answers | None] = {}
+    groups: dict[str, np.ndarray | None] = {}
 
-    def right(record: Record, metric: str) -> np.ndarray | None:
+    def right(record: Record, metric: str) -> Answers | None:
         key = (record.id, metric)
         if key not in answers:
             answers[key] = _right_answers(results, record, metric)
         return answers[key]
 
     # Those of one comparison share test samples, and so the draws of samples too.
-    together: dict[tuple[str, str, int], dict[int, np.ndarray]] = {}
+    together: dict[tuple[str, str, str], dict[int, np.ndarray]] = {}
     for place, each in enumerate(comparisons):
         ours, theirs = (
             {(r.condition.teacher_seed, r.condition.split_seed, r.run.seed): r for r in row.finished}
@@ -165,15 +168,15 @@ def with_bootstrap(results: Results, comparisons: list[Comparison]) -> list[Comp
             (right(ours[seed], each.metric), right(theirs[seed], each.metric))
             for seed in sorted(ours.keys() & theirs.keys())
         ]
-        found = [(a, b) for a, b in answered if a is not None and b is not None and a.shape == b.shape]
-        if len(found) >= BOOTSTRAP_FROM and len({len(a) for a, _ in found}) == 1:
-            key = (each.row.comparison, each.metric, len(found[0][0]))
-            together.setdefault(key, {})[place] = np.stack([a.astype(np.int8) - b for a, b in found])
-            if key not in groups:
-                groups[key] = results.arrays(each.row.finished[0], "test_group").get("test_group")
+        found = [(a, b) for a, b in answered if a is not None and b is not None]
+        samples = {answers.samples for pair in found for answers in pair}
+        if len(found) >= BOOTSTRAP_FROM and len(samples) == 1:
+            key = (each.row.comparison, each.metric, *samples)
+            together.setdefault(key, {})[place] = np.stack([a.right - b.right for a, b in found])
+            groups[key[2]] = found[0][0].group
     intervals = {}
     for key, apart in together.items():
-        for place, interval in grouped_bootstrap_intervals(apart, groups[key]).items():
+        for place, interval in grouped_bootstrap_intervals(apart, groups[key[2]]).items():
             scale = comparisons[place].block.metrics[key[1]].scale
             intervals[place] = (interval[0] * scale, interval[1] * scale)
     return [
@@ -182,15 +185,30 @@ def with_bootstrap(results: Results, comparisons: list[Comparison]) -> list[Comp
     ]
 
 
-def _right_answers(results: Results, record: Record, metric: str) -> np.ndarray | None:
-    """Which test samples [N] are answered rightly, as 0 and 1; None where the metric isn't their share."""
-    arrays = results.arrays(record, "test_prediction", "test_label")
+class Answers(NamedTuple):
+    """Of one run to the test samples."""
+
+    right: np.ndarray
+    """[N], 1 where the answer is right, else 0"""
+    group: np.ndarray | None
+    """[N], the subject or scene of each; None where the data has none"""
+    samples: str
+    """equal for the same samples, as far as their labels and groups tell"""
+
+
+def _right_answers(results: Results, record: Record, metric: str) -> Answers | None:
+    """What was answered rightly; None where the metric isn't its share."""
+    arrays = {**results.arrays(record, "test_prediction", "test_label", "test_group")}
+    group = arrays.pop("test_group", None)
     shapes = {array.shape for array in arrays.values()}
     if len(arrays) != 2 or len(shapes) != 1 or len(*shapes) != 1:
         return None
     right = (arrays["test_prediction"] == arrays["test_label"]).astype(np.int8)
     value = record.results.score(LAST, metric)
-    return right if value is not None and abs(right.mean() - value) < 1e-3 else None
+    if value is None or abs(right.mean() - value) >= 1e-3:
+        return None
+    samples = [arrays["test_label"], *([] if group is None else [group])]
+    return Answers(right, group, " ".join(sha256(each.astype(np.int64)).hexdigest() for each in samples))
 
 
 # --- the public function ---

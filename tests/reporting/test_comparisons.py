@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import replace
-from itertools import combinations
+from itertools import combinations, product
 
 import numpy as np
 import pandas as pd
@@ -133,6 +133,24 @@ def test_groups_of_test_samples_are_drawn_whole(tmp_path):
         line = compare(tmp_path / kind).iloc[0]
         widths[kind] = line.bootstrap_high - line.bootstrap_low
     assert widths["groups"] > 2 * widths["samples"]
+
+
+@pytest.mark.parametrize("differing", ["test_label", "test_group"])
+def test_runs_of_other_test_samples_have_no_bootstrap(tmp_path, differing):
+    """A data set that cuts its test part by split seed: sample n of one split is not that of another."""
+    for place, apart in (("same", 0), ("other", 1)):
+        for split, name in product(range(5), ("scratch", "kd")):
+            record = make_record(name, 0, split_seed=split)
+            arrays = predictions_of(record) | {"test_group": np.arange(400) // 10}
+            if differing == "test_label":
+                moved = {key: (arrays[key] + apart * split) % 10 for key in ("test_label", "test_prediction")}
+            else:
+                moved = {"test_group": np.roll(arrays["test_group"], 5 * apart * split)}
+            np.savez(write_run(tmp_path / place, record) / "arrays.npz", **arrays | moved)
+    (same,), (other,) = (compare(tmp_path / place).itertuples() for place in ("same", "other"))
+    assert same.bootstrap_low < same.difference < same.bootstrap_high
+    assert pd.isna(other.bootstrap_low)
+    assert other.n == 5
 
 
 def test_each_fold_draws_its_own_groups_of_test_samples(tmp_path):
