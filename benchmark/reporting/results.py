@@ -18,7 +18,7 @@ from benchmark.errors import unknown
 from benchmark.records import CorruptRecord, Record, read_record
 from benchmark.reporting.frame import RUN_KEYS, columns, distinct, tidy_frame
 from benchmark.reporting.grouping import task_blocks
-from benchmark.reporting.identity import flat
+from benchmark.reporting.identity import flat, search_of
 from benchmark.reporting.panels import Panel, task_panels
 from benchmark.reporting.rows import PairBlock, ResultRow
 from benchmark.reporting.style import COLOURS, Look, baseline_looks
@@ -188,11 +188,13 @@ class Results:
         return self.only(record for record in self.records if record.id in ids)
 
     def only(self, records: Iterable[Record]) -> Results:
-        """The same folder as if it held these records alone."""
+        """The same folder as if it held these records alone, with the trials of their searches."""
         kept = list(records)
         ids = [record.id for record in kept]
         history = self.history[self.history["id"].isin(ids)] if len(self.history) else self.history
-        return replace(self, records=kept, history=history)
+        searches = set(map(search_of, kept)) if self.trials else set()
+        trials = [trial for trial in self.trials if search_of(trial) in searches]
+        return replace(self, records=kept, history=history, trials=trials)
 
     @cached_property
     def frame(self) -> pd.DataFrame:

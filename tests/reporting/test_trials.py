@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import statistics
+from dataclasses import replace
 
 import pandas as pd
 import pytest
@@ -62,6 +63,15 @@ def test_the_frame_has_a_row_for_each_trial_and_marks_the_chosen_ones():
         assert own.epochs.to_list() == [2] * 4
     assert frame[frame.chosen][["baseline", "trial"]].to_numpy().tolist() == [["kd", 1], ["scratch", 0]]
     assert json.loads(frame.hyperparameters.iloc[3]) == {"weight": 3.0}
+
+
+def test_a_choice_of_runs_keeps_the_trials_of_their_searches_alone():
+    other = [altered(record, id=f"few-{record.id}", condition={"label_fraction": 0.1}) for record in trials()]
+    both = replace(Results.of(tuned_runs()), trials=[*trials(), *other])
+    chosen = both.where(baseline="kd")
+    assert [record.id for record in chosen.trials] == [f"kd-{number}" for number in range(4)]
+    assert both.where(baseline=["kd", "scratch"]).trials == trials()
+    assert both.only([]).trials == []
 
 
 def test_each_fold_has_a_search_of_its_own(tmp_path):
