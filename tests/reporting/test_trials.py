@@ -89,8 +89,9 @@ def test_each_fold_has_a_search_of_its_own(tmp_path):
         write_record(tmp_path / "trials" / record.id / "record.json", record)
     (figure,) = draw(Results.read(tmp_path), "tuning").values()
     assert [axes.get_title(loc="left") for axes in figure.axes] == [
-        "shapes, resnet20-resnet8\nfold a", "shapes, resnet20-resnet8\nfold b"
-    ]  # fmt: skip
+        "shapes (synthetic), resnet20-resnet8\nfold a",
+        "shapes (synthetic), resnet20-resnet8\nfold b",
+    ]
 
 
 @pytest.mark.parametrize("higher", [True, False])
@@ -153,3 +154,24 @@ def test_trials_of_a_task_without_a_run_are_drawn_and_marked_synthetic(tmp_path)
 def test_without_trials_there_is_nothing_of_it(tmp_path):
     write_run(tmp_path, make_record("kd", 0))
     assert draw(Results.read(tmp_path), "tuning") == {}
+
+
+def test_many_folds_go_on_several_pages_and_what_has_no_title_has_its_name():
+    metric = replace(make_record().metrics["top1"], title="", short="")
+    searched = [
+        altered(
+            record,
+            id=f"{fold}-{record.id}",
+            condition={"fold": str(fold)},
+            about={"baseline_title": ""},
+            metrics={"top1": metric},
+        )
+        for fold in range(20)
+        for record in trials()
+    ]
+    figures = draw(replace(Results.of(tuned_runs()), trials=searched), "tuning")
+    assert [len(figure.axes) for figure in figures.values()] == [8, 8, 4]
+    assert list(figures) == ["compression_tuning", "compression_tuning_2", "compression_tuning_3"]
+    for figure in figures.values():
+        assert {axes.get_ylabel() for axes in figure.axes} == {"top1 (%), validation"}
+        assert [text.get_text() for text in figure.legends[0].get_texts()] == ["kd", "scratch"]

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from benchmark.records import Record
-from benchmark.reporting.figures.drawing import LINE, Drawing, legend_of, panel_axes, wrapped
-from benchmark.reporting.formatting import show_value, show_words
+from benchmark.reporting.figures.drawing import LINE, Drawing, legend_of, pages, panel_axes, wrapped
+from benchmark.reporting.formatting import metric_name, show_value, show_words
 from benchmark.reporting.identity import OF_A_SEARCH
 from benchmark.reporting.results import Results
 from benchmark.reporting.rows import grouped
-from benchmark.reporting.style import COLOURS, baseline_looks
+from benchmark.reporting.style import COLOURS, Look, baseline_looks
 
 CAPTION = (
     "Dots: the primary metric on validation at the end of each trial, at its number (0 is the default"
@@ -25,13 +25,17 @@ CAPTION = (
 
 
 def drawings(results: Results) -> Iterator[Drawing]:
-    """One for each task with trials; a panel for each dataset, pair and condition of a search."""
+    """For each task with trials; a panel for each dataset, pair and condition of a search."""
     for task, own in grouped(results.trials, lambda record: record.run.task).items():
         scored = [record for record in own if _score(record) is not None]
-        if scored:
-            # Of the trials: a task whose search was stopped has no run yet.
-            title = f"{own[0].about.task_title or task}: tuning"
-            yield Drawing(task, "tuning", f"{task}_tuning", title, CAPTION, partial(_figure, results, scored))
+        # Of the trials: a task whose search was stopped has no run yet.
+        title = f"{own[0].about.task_title or task}: tuning"
+        varying = [name for name in OF_A_SEARCH if len({_condition(each, [name]) for each in scored}) > 1]
+        # None yet where the trials of a baseline alone are done.
+        looks = baseline_looks(dict.fromkeys(record.run.baseline for record in scored), ()) | results.looks
+        panels = grouped(scored, lambda r: (r.run.dataset, r.run.pair, *_condition(r, OF_A_SEARCH)))
+        for name, some in pages(list(panels.values()), f"{task}_tuning"):
+            yield Drawing(task, "tuning", name, title, CAPTION, partial(_figure, some, varying, looks))
 
 
 def expected_best(scores: Sequence[float], higher_is_better: bool = True) -> list[float]:
@@ -48,15 +52,12 @@ def expected_best(scores: Sequence[float], higher_is_better: bool = True) -> lis
     ]
 
 
-def _figure(results: Results, trials: list[Record]) -> Figure:
-    panels = grouped(trials, lambda r: (r.run.dataset, r.run.pair, *_condition(r, OF_A_SEARCH)))
-    varying = [name for name in OF_A_SEARCH if len({_condition(each, [name]) for each in trials}) > 1]
-    names = list(dict.fromkeys(record.run.baseline for record in trials))
-    # None yet where the trials of a baseline alone are done.
-    looks = baseline_looks(names, ()) | dict(results.looks)
+def _figure(panels: list[list[Record]], varying: list[str], looks: Mapping[str, Look]) -> Figure:
+    names = {record.run.baseline for own in panels for record in own}
     figure, axes = panel_axes([2.2 + LINE * bool(varying)] * len(panels), 1 + len(names) // 3)
-    for ax, ((dataset, pair, *_), own) in zip(axes, panels.items(), strict=True):
-        metric = own[0].metrics[own[0].primary_metric]
+    for ax, own in zip(axes, panels, strict=True):
+        first = own[0]
+        metric = first.metrics[first.primary_metric]
         for name, some in grouped(own, lambda record: record.run.baseline).items():
             look = looks[name]
             colour = COLOURS[look.colour]
@@ -65,13 +66,12 @@ def _figure(results: Results, trials: list[Record]) -> Figure:
                 face = colour if status == "finished" else "none"
                 ax.plot(number, score, "o", ms=3, color=colour, markerfacecolor=face, alpha=0.6)
             best = expected_best([score for _, score, _ in points], metric.direction == "max")
-            ax.plot(range(1, len(best) + 1), best, **look.line, label=some[0].about.baseline_title)
-        told = [f"{show_words(name)} {show_value(getattr(own[0].condition, name))}" for name in varying]
-        name = f"{dataset}{' (synthetic)' * own[0].about.synthetic}, {pair}"
+            ax.plot(range(1, len(best) + 1), best, **look.line, label=some[0].about.baseline_title or name)
+        told = [f"{show_words(name)} {show_value(getattr(first.condition, name))}" for name in varying]
+        name = f"{first.run.dataset}{' (synthetic)' * first.about.synthetic}, {first.run.pair}"
         ax.set_title("\n".join([name, *([", ".join(told)] if told else [])]), loc="left")
         ax.set_xlabel("trial; number of trials")
-        unit = f" ({metric.unit})" if metric.unit else ""
-        ax.set_ylabel(f"{metric.short}{unit}, validation")
+        ax.set_ylabel(f"{metric_name(metric, first.primary_metric, arrow=False)}, validation")
         ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     handles = legend_of(axes)
     figure.legend(handles.values(), map(wrapped, handles), loc="outside lower center", ncols=3)
