@@ -57,10 +57,9 @@ class Measured:
         titles = {"alone": "alone", "plain": "plain loop"}
         cohort, measured = self.content["cohort"], [part for part in titles if self.content.get(part)]
         others = [self.content[part] for part in measured]
-        rows: list[tuple[str, ...]] = [
-            ("data", _median(cohort["data_ms"])),
-            ("teacher pass", _median(cohort["teacher_ms"])),
-        ]
+        rows: list[tuple[str, ...]] = [("data", _median(cohort["data_ms"]))]
+        # None where no baseline of the cohort learns from a teacher.
+        rows += [("teacher pass", _median(each))] if (each := cohort["teacher_ms"]) else []
         for run, its in cohort["runs"].items():
             rows.append((run, _median(its["own_ms"]), *(_median(each[run]["wall_ms"]) for each in others)))
         sums = (sum(its["wall_ms"]["median"] for its in each.values()) for each in others)

@@ -80,6 +80,17 @@ def test_measurements_that_are_not_there_are_named(tmp_path: Path) -> None:
         some.growth("batch")
 
 
+def test_a_cohort_without_a_teacher_has_no_row_of_its_pass() -> None:
+    spread = {"median": 1.0}
+    cohort = {"data_ms": spread, "wall_ms": spread, "runs": {"scratch": {"own_ms": spread}}}
+    shown = {
+        taught: Measured("some", {"cohort": cohort | {"teacher_ms": teacher}}).steps()
+        for taught, teacher in (("taught", spread), ("alone", None))
+    }
+    assert "teacher pass" in shown["taught"]
+    assert [line.split()[1] for line in shown["alone"].splitlines()[2:]] == ["data", "scratch", "all"]
+
+
 @pytest.mark.parametrize(
     ("template", "missing"),
     [
