@@ -49,7 +49,12 @@ def summary(panel: Panel, metric: str) -> Summary:
     if not compared:
         sentences += words.without_anchor()
     elif not methods:
-        sentences.append("No method has a finished run to compare.")
+        finished = any(row.finished for row in panel.rows if row.about.role == "method")
+        sentences.append(
+            f"No finished run of a method can be compared with {words.anchor}."
+            if finished
+            else "No method has a finished run to compare."
+        )
     elif not tested:
         sentences.append(f"No winner marked: below {words.fewest}. {words.highest(methods)}")
     elif better and not sound:
@@ -119,6 +124,8 @@ class _Words:
     def without_anchor(self) -> list[str]:
         rows = [row for row in self.panel.rows if row.values[self.key].n]
         rows = [row for row in rows if not math.isnan(row.values[self.key].mean)]
+        if not rows and any(row.finished for row in self.panel.rows):
+            return [f"No finished run has a value of {self.description.title or self.metric}."]
         if not rows:
             return ["No run finished."]
         best = max(rows, key=lambda row: self.sign * row.values[self.key].mean)

@@ -165,6 +165,21 @@ def test_a_further_primary_metric_that_the_anchor_lacks_is_no_nan():
     assert "nan" not in " ".join(summary(panel, "top5").sentences)
 
 
+def test_finished_runs_without_the_metric_are_not_called_unfinished():
+    def without(record):
+        return altered(record, results={"scores": {"test@last": {"top1": None}}})
+
+    records = records_of({"scratch": SCRATCH, "label_smoothing": [60, 61, 62.5], "kd": [60, 62, 64]})
+    _, none = said(list(map(without, records)))
+    assert "No finished run has a value of Top-1 accuracy." in none
+    assert "No run finished" not in none
+    _, methods = said([without(r) if r.run.baseline == "kd" else r for r in records])
+    assert "No finished run of a method can be compared with Scratch." in methods
+    assert "No method has a finished run" not in methods
+    _, unfinished = said(records_of({"scratch": SCRATCH, "label_smoothing": SCRATCH, "kd": [None] * 3}))
+    assert "No method has a finished run to compare." in unfinished
+
+
 def test_every_panel_and_primary_metric_has_a_summary():
     records = records_of({"scratch": SCRATCH, "kd": [60, 62, 64]})
     records += records_of({"scratch": SCRATCH, "kd": [60, 62, 64]}, epochs=5)
