@@ -104,7 +104,7 @@ def test_a_baseline_that_misses_a_block_is_left_out_and_named(tmp_path):
     results, panels = panels_of(tmp_path, records)
     assert rank(panels).left_out == ("FitNet",)
     (drawing,) = drawings(results)
-    assert "Left out, as not all of their runs finished on every dataset: FitNet." in drawing.caption
+    assert "Left out, as they have no mean on every dataset: FitNet." in drawing.caption
     assert "Synthetic" in drawing.caption
 
 
@@ -148,6 +148,29 @@ def test_tuned_rows_and_longer_anchors_change_no_rank(tmp_path):
     assert set(found.ranks) == {"Scratch", "KD", "CRD", "FitNet"}
     without = [title for title in found.ranks if title != "FitNet"]
     assert without == list(rank(panels).ranks)
+
+
+def test_two_baselines_of_one_title_are_ranked_each_for_itself(tmp_path):
+    records = [
+        altered(r, about={"baseline_title": "KD"}) if r.run.baseline == "crd" else r
+        for r in blocks(5, ("scratch", "kd", "crd"))
+    ]
+    _, panels = panels_of(tmp_path / "one", records)
+    _, apart = panels_of(tmp_path / "apart", blocks(5, ("scratch", "kd", "crd")))
+    found, plain = rank(panels), rank(apart)
+    assert found.ranks["KD (kd)"] == plain.ranks["KD"]
+    assert found.ranks["KD (crd)"] == plain.ranks["CRD"]
+
+
+@pytest.mark.filterwarnings("error")
+def test_where_all_are_level_there_is_no_p(tmp_path):
+    level = {"scores": {"test@last": {"top1": 0.5}}}
+    results, panels = panels_of(tmp_path, [altered(record, results=level) for record in blocks(5)])
+    assert set(rank(panels).ranks.values()) == {2.0}
+    (drawing,) = drawings(results)
+    assert "Friedman" not in drawing.caption
+    assert "nan" not in drawing.caption
+    assert drawing.draw().axes
 
 
 def test_too_few_complete_baselines_are_a_reason(tmp_path):

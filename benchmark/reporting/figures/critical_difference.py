@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from functools import partial
 
@@ -32,14 +33,15 @@ def drawings(results: Results) -> Iterator[Drawing]:
     caption = (
         f"Average ranks over {found.blocks} datasets, 1 is best (ranked is the mean place between the worst"
         " and the best over a dataset's pairs and conditions); bars join those within Nemenyi's critical"
-        f" difference of {found.critical_difference:.2f} (5 %). Friedman's test: chi squared"
-        f" {found.statistic:.1f}, p {show_p(found.p)}."
+        f" difference of {found.critical_difference:.2f} (5 %)."
     )
+    if not math.isnan(found.p):
+        caption += f" Friedman's test: chi squared {found.statistic:.1f}, p {show_p(found.p)}."
     if any(panel.block.about.synthetic for panel in panels):
         caption += " Synthetic data is among them."
     if found.left_out:
         names = ", ".join(found.left_out)
-        caption += f" Left out, as not all of their runs finished on every dataset: {names}."
+        caption += f" Left out, as they have no mean on every dataset: {names}."
     yield Drawing("", KIND, KIND, TITLE, caption, partial(critical_difference_figure, found))
 
 
