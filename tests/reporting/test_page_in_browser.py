@@ -11,7 +11,7 @@ from benchmark.reporting.page import write_page
 from benchmark.reporting.probes import probe_tables
 from benchmark.reporting.results import Results
 from benchmark.reporting.tables import task_tables
-from tests.reporting.fake_records import all_records, altered, make_record, write_run
+from tests.reporting.fake_records import METRICS, all_records, altered, make_record, write_run
 
 WIDTHS, THEMES = (390, 1440), ("light", "dark")
 
@@ -257,6 +257,21 @@ def test_the_comparison_reads_each_row_and_follows_the_order(open_page):
     means = [row.get_attribute("data-mean") for row in chart.locator("li").all()]
     values = [float(mean) for mean in means if mean]
     assert values == sorted(values, reverse=True)
+
+
+def test_the_order_by_mean_has_the_best_first_where_lower_is_better(chromium, tmp_path):
+    error = {"top1": altered(METRICS["top1"], direction="min")}
+    names = ("scratch", "kd", "crd", "fitnet")
+    records = [altered(make_record(name, seed), metrics=error) for name in names for seed in range(3)]
+    records.append(altered(make_record("fsp", 0, "not_applicable"), metrics=error))
+    page = chromium.new_page()
+    page.goto(write_page(Results.of(records), [], [], tmp_path / "report.html").as_uri())
+    page.locator("[data-order]").select_option("mean")
+    means = [row.get_attribute("data-mean") for row in page.locator(".comparison li").all()]
+    page.close()
+    *values, last = means
+    assert last == ""
+    assert list(map(float, values)) == sorted(map(float, values))
 
 
 def test_another_panel_is_chosen(open_page):

@@ -86,7 +86,7 @@ page.charts = {};
       row.scrollIntoView({ block: "nearest" });
     });
     chart.querySelector("[data-order]").addEventListener("change", (event) => {
-      const value = (row) => (row.dataset.mean === "" ? -Infinity : Number(row.dataset.mean));
+      const value = (row) => (row.dataset.mean === "" ? -Infinity : chart.dataset.best * row.dataset.mean);
       list.append(...(event.target.value === "mean" ? [...rows].sort((a, b) => value(b) - value(a)) : rows));
     });
     chart.addEventListener("show", rescale);

@@ -38,6 +38,7 @@ def comparison(panel: Panel, looks: Mapping[str, Look]) -> dict[str, Any]:
     return {
         "title": panel.heading,
         "axis": f"Test {axis_name(panel)}",
+        "best": _best(panel),
         "anchor": "" if panel.anchor is None else panel.label(panel.anchor),
         "rows": rows,
         "lines": lines,
@@ -124,7 +125,7 @@ def _drawn_panel(panel: Panel, by_run: dict[str, pd.DataFrame], looks: Mapping[s
         "part": "v" if validated else "t",
         "axis": f"Test {axis_name(panel)}",
         "decimals": decimals_of(panel.metric),
-        "best": 1 if panel.higher_is_better else -1,
+        "best": _best(panel),
         "teachers": [_number(value) for value in panel.teachers() if math.isfinite(value)],
         "costs": [[name, *COST_AXES[name]] for name in costs],
         "rows": rows,
@@ -147,6 +148,11 @@ def _run_curve(record: Record, frame: pd.DataFrame, panel: Panel) -> dict[str, A
         if _has(frame, name):
             curve[key] = [_number(value * scale) for value in frame[name]]
     return curve
+
+
+def _best(panel: Panel) -> int:
+    """1 where the larger value of the primary metric is the better one, else -1."""
+    return 1 if panel.higher_is_better else -1
 
 
 def _validation(panel: Panel) -> str:
