@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 
 from benchmark.records import LAST, Metric
 from benchmark.reporting.formatting import dataset_title, show_condition
-from benchmark.reporting.frame import show_overrides
 from benchmark.reporting.identity import OF_OWN_TEACHER
 from benchmark.reporting.rows import PairBlock, ResultRow, grouped
 
@@ -85,7 +84,7 @@ class Panel:
             # That its teacher is not the others' is what the control's title says.
             differing = [name for name in differing if name not in OF_OWN_TEACHER]
         # An override explains itself; any other condition needs its name.
-        overrides = show_overrides(row.records[0].condition.overrides) if "overrides" in differing else []
+        overrides = row.own_overrides if "overrides" in self.block.conditions else []
         words = [", ".join(overrides)] if overrides else []
         words += [show_condition(row, [name])[:60] for name in differing if name != "overrides"]
         words += [row.variant] if row.variant else []

@@ -10,8 +10,8 @@ from typing import Any, Literal, TypeVar
 import pandas as pd
 
 from benchmark.records import BEST, LAST, About, Metric, Record, Status
-from benchmark.reporting.frame import CONDITIONS, condition_columns
-from benchmark.reporting.identity import Identity
+from benchmark.reporting.frame import CONDITIONS, condition_columns, show_overrides
+from benchmark.reporting.identity import Identity, shared_overrides
 from benchmark.reporting.inference import Difference
 from benchmark.reporting.statistics import INTERVAL_FROM, Estimate
 
@@ -77,6 +77,13 @@ class ResultRow:
     @property
     def is_anchor(self) -> bool:
         return self.is_student and self.about.anchor
+
+    @property
+    def own_overrides(self) -> list[str]:
+        """`["temperature=2.0"]`: the overrides in which it differs from `comparison_condition`."""
+        overrides = self.records[0].condition.overrides
+        shared = shared_overrides(overrides)
+        return show_overrides({name: value for name, value in overrides.items() if name not in shared})
 
     @property
     def differs_in(self) -> str:

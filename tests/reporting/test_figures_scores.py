@@ -15,7 +15,9 @@ from benchmark.reporting.figures import (
     probe_map,
 )
 from benchmark.reporting.figures.drawing import Point, draw_points, points_of, scatter_axes
+from benchmark.reporting.grouping import task_blocks
 from benchmark.reporting.page import charts
+from benchmark.reporting.panels import task_panels
 from benchmark.reporting.results import Results
 from benchmark.reporting.style import MARKS, baseline_looks, looks
 from tests.reporting.fake_records import altered, make_record, write_run
@@ -345,6 +347,20 @@ def test_what_tells_curves_apart_stands_above_them(tmp_path):
     titles = [axes.get_title(loc="left") for axes in drawing.draw().axes]
     assert [title.split("\n")[-1] for title in titles] == ["epochs 12", "epochs 100"]
     assert not any("label fraction" in title for title in titles)
+
+
+def test_labels_name_the_overrides_of_a_row_and_not_those_of_the_recipe_that_all_share(tmp_path):
+    recipe = {"recipe.milestones": [0.5, 0.75]}
+    records = [
+        make_record(name, 0, label_fraction=fraction, overrides=recipe | own)
+        for fraction in (0.1, 1.0)
+        for name, own in (("scratch", {}), ("kd", {}), ("kd", {"temperature": 2.0}))
+    ]
+    told = ["Scratch", "KD", "KD (temperature=2.0)"]
+    (drawing,) = drawn(label_fractions, tmp_path, records)
+    assert [text.get_text() for text in drawing.draw().legends[0].get_texts()] == told
+    panels = task_panels(task_blocks(records)["compression"])
+    assert [[panel.label(row) for row in panel.rows] for panel in panels] == [told, told]
 
 
 def test_an_anchor_under_all_labels_alone_makes_no_curve(tmp_path):

@@ -56,7 +56,7 @@ def curves(panels: list[Panel]) -> list[Curves]:
 
 
 def _title(row: ResultRow) -> str:
-    own = " ".join(part for part in (row.condition["overrides"], row.variant) if part)
+    own = " ".join(part for part in (*row.own_overrides, row.variant) if part)
     return f"{row.title} ({own})" if own else row.title
 
 
