@@ -37,13 +37,19 @@ class Floor:
 
     def macs(self, students: int, teachers: int) -> int:
         """Multiply-accumulates per sample of a step."""
-        return teachers * self.teacher + (1 + BACKWARD) * students * self.student
+        return step_macs(self.teacher, self.student, students, teachers)
 
 
 def floor(bench: Bench, precision: Precision, side: int | None = None) -> Floor:
     """The floor of a bench; `side` of the matrices, by default `SIDES`."""
     rate = matrix_rate(bench.fabric, precision, side or SIDES[bench.fabric.device.type])
     return Floor(rate, *macs(bench), bench.batch_size)
+
+
+def step_macs(teacher: int, student: int, students: int, teachers: int) -> int:
+    """Multiply-accumulates per sample of a step with so many students and teacher passes; the networks' own
+    are of one sample, forward."""
+    return teachers * teacher + (1 + BACKWARD) * students * student
 
 
 def macs(bench: Bench) -> tuple[int, int]:

@@ -10,7 +10,7 @@ from benchmark.errors import UserError
 from benchmark.plugins import Registry
 from benchmark.ranks import Fabric
 from benchmark.speed.bench import Timing, make_bench, suited
-from benchmark.speed.floor import BACKWARD, macs
+from benchmark.speed.floor import macs, step_macs
 from benchmark.speed.settings import Axis, Speed
 
 
@@ -58,9 +58,8 @@ def grow(
         runs = suited(bench, say if not rows else lambda reason: None)
         timings = [bench.time(runs, speed.steps) for _ in range(speed.repeats)]
         teacher, student = macs(bench)
-        count = bench.batch_size * (
-            (timings[0].teacher is not None) * teacher + (1 + BACKWARD) * len(runs) * student
-        )
+        taught = timings[0].teacher is not None
+        count = bench.batch_size * step_macs(teacher, student, len(runs), taught)
         predicted = rows[0].wall * (count / rows[0].macs) if rows else None
         rows.append(_row(size, timings, count, predicted))
     return rows
@@ -106,7 +105,7 @@ def _more_baselines(
             + sum(each.own[run.name] for run in runs[:size])
             for each in largest
         ]  # fmt: skip
-        count = bench.batch_size * (taught * teacher + (1 + BACKWARD) * size * student)
+        count = bench.batch_size * step_macs(teacher, student, size, taught)
         rows.append(_row(size, timed[size], count, statistics.median(parts)))
     return rows
 
