@@ -46,17 +46,15 @@ def drawings(results: Results) -> Iterator[Drawing]:
 
 def curves_of(results: Results, panel: Panel) -> Curves:
     """What the histories of a panel's runs hold."""
-    runs = [(panel.label(row), record) for row in panel.rows for record in row.records]
-    told = [(label, record.id, record.status) for label, record in runs]
+    runs = runs_of(panel)
     history, validation = results.history, f"validation/{panel.primary_metric}"
-    own = history[history["id"].isin([record.id for _, record in runs])] if len(history) else history
+    own = history[history["id"].isin(runs["id"])] if len(history) else history
     validated = validation in own and not all(pd.isna(own[validation]))
     name, scale = (validation, panel.metric.scale) if validated else ("train/loss", 1.0)
     columns = {"id": own["id"], "epoch": own["epoch"] + 1, "value": own[name] * scale} if name in own else {}
     values = pd.DataFrame(columns, columns=["id", "epoch", "value"]).astype({"id": object, "value": float})
     values = values[np.isfinite(values["value"].to_numpy())]
-    lines = pd.DataFrame(told, columns=["label", "id", "status"]).merge(values, on="id")
-    return Curves(panel, lines, validated)
+    return Curves(panel, runs.merge(values, on="id"), validated)
 
 
 def curves_figure(some: list[Curves], by_label: dict[str, Look]) -> Figure:
@@ -102,6 +100,12 @@ def draw_legend(
 
 def _labels(frames: list[pd.DataFrame]) -> list[str]:
     return list(dict.fromkeys(label for frame in frames for label in frame["label"]))
+
+
+def runs_of(panel: Panel) -> pd.DataFrame:
+    """One line per run of a panel: `label`, `id`, `status`."""
+    told = [(panel.label(row), each.id, each.status) for row in panel.rows for each in row.records]
+    return pd.DataFrame(told, columns=["label", "id", "status"])
 
 
 def draw_curves(axes: Axes, frame: pd.DataFrame, by_label: Mapping[str, Look]) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from benchmark.reporting.figures.curves import draw_curves, draw_legend, legend_lines
+from benchmark.reporting.figures.curves import draw_curves, draw_legend, legend_lines, runs_of
 from benchmark.reporting.figures.drawing import Drawing, Found, each_panel, panel_axes
 from benchmark.reporting.panels import Panel
 from benchmark.reporting.results import Results
@@ -40,18 +40,14 @@ def measures_of(results: Results, panel: Panel) -> dict[str, pd.DataFrame]:
 
     Those of a composition's parts stand under the measure's own name, those of unlike baselines side by side.
     """
-    runs = [(panel.label(row), record) for row in panel.rows for record in row.records]
-    told = pd.DataFrame(
-        [(label, record.id, record.status) for label, record in runs], columns=["label", "id", "status"]
-    )
-    history, found = results.history, {}
+    runs, history, found = runs_of(panel), results.history, {}
     for column in history.columns:
         if column.startswith(PREFIX):
             own = history[["id", "epoch"]].assign(epoch=history["epoch"] + 1, value=history[column])
-            own = told.merge(own[np.isfinite(own["value"].to_numpy(dtype=float))], on="id")
+            own = runs.merge(own[np.isfinite(own["value"].to_numpy(dtype=float))], on="id")
             if len(own):
                 found.setdefault(column.removeprefix(PREFIX).rpartition(".")[2], []).append(own)
-    places = {label: place for place, (label, _) in enumerate(runs)}
+    places = {label: place for place, label in enumerate(runs["label"])}
     return {
         name: pd.concat(frames).sort_values("label", key=lambda labels: labels.map(places), kind="stable")
         for name, frames in found.items()
