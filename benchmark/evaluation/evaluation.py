@@ -1,4 +1,4 @@
-"""Evaluates predictors on the splits of one dataset: scores, fidelity, cost, latency, probes."""
+"""Evaluates predictors on the splits of one dataset: scores, fidelity, latency, probes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from benchmark.data.batches import in_order
 from benchmark.data.splits import open_test
 from benchmark.evaluation.accuracy import score
 from benchmark.evaluation.calibration import calibration
-from benchmark.evaluation.cost import Cost, inference_cost, latency_ms
+from benchmark.evaluation.cost import latency_ms
 from benchmark.evaluation.fidelity import fidelity
 from benchmark.evaluation.predictor import Predictions, Predictor, predict
 from benchmark.ranks import ALONE, Fabric, Ranks
@@ -75,10 +75,6 @@ class Evaluation:
         """Scores on samples that it was trained on, unaugmented: the first `MOST_TRAINING` of them."""
         some = samples.subset(torch.arange(min(len(samples), MOST_TRAINING)))
         return score(self._metrics, self._predict(predictor, some, 0).logits, some.labels)
-
-    def cost(self, predictor: Predictor, batch: Batch) -> Cost:
-        """What one prediction costs."""
-        return inference_cost(predictor, batch)
 
     def latency(self, name: object, predictor: Predictor, batch: Batch) -> float:
         """Milliseconds of one prediction, measured once for everything that predicts under one `name`."""

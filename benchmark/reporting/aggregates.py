@@ -54,11 +54,7 @@ def interquartile_mean(runs: Runs, weights: Weights = None, draws: int = DRAWS, 
 
 
 def performance_profile(
-    runs: Runs,
-    thresholds: Sequence[float] | np.ndarray,
-    weights: Weights = None,
-    draws: int = DRAWS,
-    seed: int = 0,
+    runs: Runs, thresholds: Sequence[float] | np.ndarray, weights: Weights = None
 ) -> Aggregate:
     """The share of runs above each threshold tau."""
     levels = np.asarray(thresholds, float)
@@ -68,12 +64,10 @@ def performance_profile(
         each = [(np.moveaxis(own, -1, 0)[..., None] > levels).mean(0) for own in drawn[0]]
         return np.average(each, axis=0, weights=_weights(runs, weights))
 
-    return _bootstrapped([runs], shares, draws, seed)
+    return _bootstrapped([runs], shares)
 
 
-def improvement(
-    runs: Runs, others: Runs, weights: Weights = None, draws: int = DRAWS, seed: int = 0
-) -> Aggregate:
+def improvement(runs: Runs, others: Runs, weights: Weights = None) -> Aggregate:
     """P(X > Y) + P(X = Y) / 2 for two runs of one stratum, averaged over strata (both in the same order)."""
 
     def probability(drawn: Sequence[Sequence[np.ndarray]]) -> np.ndarray:
@@ -83,7 +77,7 @@ def improvement(
             each.append(((ahead > 0) + 0.5 * (ahead == 0)).mean((-2, -1)))
         return np.average(each, axis=0, weights=_weights(runs, weights))
 
-    return _bootstrapped([runs, others], probability, draws, seed)
+    return _bootstrapped([runs, others], probability)
 
 
 def _weights(runs: Runs, weights: Weights) -> np.ndarray:
@@ -95,8 +89,8 @@ def _weights(runs: Runs, weights: Weights) -> np.ndarray:
 def _bootstrapped(
     matrices: Sequence[Runs],
     statistic: Callable[[Sequence[Sequence[np.ndarray]]], np.ndarray],
-    draws: int,
-    seed: int,
+    draws: int = DRAWS,
+    seed: int = 0,
 ) -> Aggregate:
     """The statistic of the runs, and its quantiles over draws of seeds with replacement within each stratum.
 

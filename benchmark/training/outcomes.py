@@ -13,6 +13,7 @@ import numpy as np
 from benchmark import records
 from benchmark.contracts import Batch
 from benchmark.evaluation.corrupted import CorruptedTest
+from benchmark.evaluation.cost import inference_cost
 from benchmark.evaluation.evaluation import Evaluation
 from benchmark.evaluation.predictor import Predictions
 from benchmark.evaluation.probing import Probing
@@ -78,7 +79,7 @@ class Examination:
     def examine(self, state: RunState, outcome: Outcome) -> None:
         """Adds what a run costs and, where it has finished, what it is worth: the test split is opened."""
         learner = state.learner
-        outcome.results = records.Results(**asdict(self.evaluation.cost(learner, self._batch)))
+        outcome.results = records.Results(**asdict(inference_cost(learner, self._batch)))
         if state.status != "finished":
             return
         began = time.perf_counter()

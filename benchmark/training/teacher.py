@@ -15,7 +15,7 @@ from torch.optim.swa_utils import update_bn
 from benchmark.contracts import IGNORE, Distiller
 from benchmark.data.batches import TrainStream, in_order
 from benchmark.data.splits import open_test
-from benchmark.evaluation.cost import Cost
+from benchmark.evaluation.cost import Cost, inference_cost
 from benchmark.evaluation.evaluation import Evaluation
 from benchmark.models import Network
 from benchmark.planning.specs import TeacherSpec
@@ -117,7 +117,7 @@ def evaluated(
     evaluation = Evaluation(data, materials.validation, materials.metrics, fabric, {})
     test = open_test(data)
     network.eval()
-    cost = evaluation.cost(network, next(in_order(data, test, spec.modalities, fabric.device)))
+    cost = inference_cost(network, next(in_order(data, test, spec.modalities, fabric.device)))
     network.requires_grad_(False)
     scores, seen = evaluation.test(network)
     taught = spec.kind == "trained"
