@@ -171,7 +171,7 @@ def with_bootstrap(results: Results, comparisons: list[Comparison]) -> list[Comp
         found = [(a, b) for a, b in answered if a is not None and b is not None]
         samples = {answers.samples for pair in found for answers in pair}
         if len(found) >= BOOTSTRAP_FROM and len(samples) == 1:
-            key = (each.row.comparison, each.metric, *samples)
+            key = (each.row.comparison, each.metric, found[0][0].samples)
             together.setdefault(key, {})[place] = np.stack([a.right - b.right for a, b in found])
             groups[key[2]] = found[0][0].group
     intervals = {}
@@ -207,8 +207,9 @@ def _right_answers(results: Results, record: Record, metric: str) -> Answers | N
     value = record.results.score(LAST, metric)
     if value is None or abs(right.mean() - value) >= 1e-3:
         return None
-    samples = [arrays["test_label"], *([] if group is None else [group])]
-    return Answers(right, group, " ".join(sha256(each.astype(np.int64)).hexdigest() for each in samples))
+    known = [each for each in (arrays["test_label"], group) if each is not None]
+    samples = sha256(b"".join(each.astype(np.int64).tobytes() for each in known))
+    return Answers(right, group, samples.hexdigest())
 
 
 # --- the public function ---
