@@ -23,10 +23,10 @@ import torch
 
 from benchmark import interruption, plugins
 from benchmark.errors import UserError, told_of_file
-from benchmark.planning.specs import CohortSpec, RunSpec
+from benchmark.planning.specs import CohortSpec
 from benchmark.running.device import crowding
 from benchmark.running.display import PlainDisplay, RemoteDisplay
-from benchmark.running.ledger import Ledger
+from benchmark.running.ledger import Ledger, Pending, runs_in
 from benchmark.running.local import make_executor, without_teacher
 from benchmark.running.orders import ATTEMPTS, Done, Order, balanced, carry_out
 from benchmark.running.provenance import code
@@ -115,13 +115,11 @@ class WorkerPool:
     def execute(self, cohorts: Sequence[CohortSpec]) -> None:
         """Trains every run without a record; the first order that can't be carried out ends the command."""
         total = sum(len(cohort.runs) for cohort in cohorts)
-        found = [(cohort, self._ledger.pending(cohort)) for cohort in cohorts]
-        self._ledger.tell(self._display.say)
-        pending = [(cohort, runs) for cohort, runs in found if runs]
+        pending = self._ledger.opened(cohorts, self._display.say)
         jobs = self._settings.jobs
         if pending and (advice := crowding(device_of(self._settings.device, 0), own_threads(jobs), jobs)):
             self._display.say(advice)
-        done = total - sum(len(runs) for _, runs in pending)
+        done = total - runs_in(pending)
         self._display.grid(done, total)
         try:
             for order in self._carried_out(pending):
@@ -143,7 +141,7 @@ class WorkerPool:
             for worker in self._workers:
                 worker.process.kill()
 
-    def _carried_out(self, pending: list[tuple[CohortSpec, tuple[RunSpec, ...]]]) -> Iterator[Order]:
+    def _carried_out(self, pending: Pending) -> Iterator[Order]:
         """Every order, as it is done: teachers first, each before whoever learns from it."""
         jobs = self._settings.jobs
         teachers = self._settings.results_dir / "teachers"
