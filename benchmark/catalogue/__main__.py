@@ -6,17 +6,23 @@ from __future__ import annotations
 from benchmark import plugins
 from benchmark.catalogue import functions, index
 from benchmark.catalogue.page import page
+from benchmark.telling import exit_code
 
 
-def main() -> None:
-    """Writes all three."""
+def main() -> int:
+    """Writes all three; the exit code."""
+    return exit_code("benchmark.catalogue", _main)
+
+
+def _main() -> int:
     registry = plugins.load(installed_too=False)
     written = plugins.ROOT / "docs" / "baselines.md"
     functions.PAGE.write_text(functions.with_table(functions.PAGE.read_text(), registry))
     written.write_text(page(registry))
     index.save(index.explored(registry, index.key_of()), index.COMMITTED)
     print(f"wrote {written}, {functions.PAGE} and {index.COMMITTED}")
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(main())

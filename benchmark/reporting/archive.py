@@ -22,6 +22,7 @@ from benchmark.errors import UserError
 from benchmark.records import Record, record_bytes
 from benchmark.reporting.output import make_folder, write
 from benchmark.reporting.results import Results
+from benchmark.telling import exit_code
 
 FOLDER = Path(__file__).resolve().parents[2] / "results" / "reference"
 """Of results. Those in its `choices/` tell how settings were chosen, and stand on no leaderboard."""
@@ -153,13 +154,13 @@ def commands(records: Iterable[Record]) -> list[str]:
 
 def main(folders: list[str]) -> int:
     """Packs each folder; the exit code."""
-    try:
+
+    def packed() -> int:
         for folder in folders:
             print(f"wrote {pack(Path(folder))}")
-    except UserError as error:
-        print(f"benchmark.reporting.archive: {error}", file=sys.stderr)
-        return 2
-    return 0
+        return 0
+
+    return exit_code("benchmark.reporting.archive", packed)
 
 
 if __name__ == "__main__":

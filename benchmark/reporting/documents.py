@@ -11,7 +11,6 @@ the archive `results/reference/NAME.tar.xz`, `sheet("NAME")` the lines of `resul
 from __future__ import annotations
 
 import csv
-import sys
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
@@ -35,6 +34,7 @@ from benchmark.reporting.results import Results
 from benchmark.reporting.rows import PairBlock, ResultRow
 from benchmark.reporting.tables import METHOD, Column, difference_columns, task_tables
 from benchmark.reporting.trials import trial_frame
+from benchmark.telling import exit_code
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 ENDING = ".j2"
@@ -259,22 +259,22 @@ def printed(name: str, ending: str = ".txt") -> list[str]:
 
 def main() -> int:
     """Writes every page and picture; the exit code."""
-    try:
-        with ExitStack() as stack:
-            documents = Documents.made(lambda name: stack.enter_context(archive.opened(name)))
-            for path, text in documents.pages.items():
-                path.write_text(text, encoding="utf-8")
-                print(f"wrote {path}")
-            images = make_folder(DOCS / "images")
-            for drawing in documents.pictures.values():
-                for path in figures.save_drawing(drawing, images):
-                    if path.suffix == ".pdf":
-                        path.unlink()
-                    else:
-                        print(f"wrote {path}")
-    except UserError as error:
-        print(f"benchmark.reporting.documents: {error}", file=sys.stderr)
-        return 2
+    return exit_code("benchmark.reporting.documents", _main)
+
+
+def _main() -> int:
+    with ExitStack() as stack:
+        documents = Documents.made(lambda name: stack.enter_context(archive.opened(name)))
+        for path, text in documents.pages.items():
+            path.write_text(text, encoding="utf-8")
+            print(f"wrote {path}")
+        images = make_folder(DOCS / "images")
+        for drawing in documents.pictures.values():
+            for path in figures.save_drawing(drawing, images):
+                if path.suffix == ".pdf":
+                    path.unlink()
+                else:
+                    print(f"wrote {path}")
     return 0
 
 
