@@ -93,6 +93,7 @@ def test_bad_input_gets_one_line_that_names_it(
         (["--tune", "1000000"], ["--tune", "1000"]),
         (["--jobs", "1000000"], ["--jobs", "1024"]),
         (["--name", "x" * 300], ["--name", "200"]),
+        (["--name", "é" * 101], ["--name", "200 bytes"]),
         (["--results-dir", "a\nb"], ["--results-dir", "can't be printed"]),
         (["--name", "\udcff"], ["--name", "can't be printed"]),
         (["--tasks", "tiny_task", "--set", f"kd.temperature={'9' * 400}"], ["kd.temperature"]),
