@@ -108,7 +108,8 @@ def outputs_of(file: Path, name: str, shapes: Sequence[tuple[int, ...]]) -> int:
 
     Raises UserError for a file that can't be read or that isn't of this architecture.
     """
-    one, two = (build(name, shapes, classes).state_dict() for classes in (1, 2))
+    with kept_random_state():  # a plan draws nothing from it
+        one, two = (build(name, shapes, classes).state_dict() for classes in (1, 2))
     weights = read_checkpoint(file)
     for key, value in one.items():
         # The classifier's tensors are those whose first axis follows the number of classes.
