@@ -129,7 +129,7 @@ def _places(found: list[Source]) -> Iterator[str]:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command; exit code 0: done, or nothing is wrong, 2: bad input, or something is wrong, 130: Ctrl-C."""
+    """The command; exit code 0: done, or nothing is wrong, 2: bad input, or something is, 130: Ctrl-C."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     return exit_code("benchmark.leaderboard", partial(_main, given))
 
