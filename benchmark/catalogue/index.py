@@ -24,7 +24,7 @@ ENGINE = (
     "contracts",
     "models",
     "training/composition.py",
-    "training/learner.py",
+    "training/networks.py",
     "catalogue/exploration.py",
     "catalogue/index.py",
     "catalogue/page.py",

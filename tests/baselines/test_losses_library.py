@@ -23,7 +23,8 @@ from benchmark.contracts import IGNORE, Distiller
 from benchmark.models import Network
 from benchmark.planning.hyperparameters import resolve_hyperparameters
 from benchmark.training.composition import build_distiller
-from benchmark.training.learner import Learner, describe
+from benchmark.training.learner import Learner
+from benchmark.training.networks import describe
 from tests.baselines.tiny import (
     BATCH,
     CLASSES,
