@@ -13,7 +13,7 @@ from benchmark.training.composition import predicting_buffers, predicts_with_net
 
 
 class Learner(nn.Module):
-    """Student + distiller; its forward pass returns the weighted loss terms of a batch, each a scalar."""
+    """Student + distiller: what the student shows of a batch, and the loss terms of that."""
 
     def __init__(self, network: Network, distiller: Distiller):
         super().__init__()
@@ -35,16 +35,7 @@ class Learner(nn.Module):
         """The student's own classifier, whether its predictions use it or not."""
         return self.network.head
 
-    def forward(
-        self, teacher: Activations | None, batch: Batch, progress: Progress, second: Batch | None = None
-    ) -> dict[str, Tensor]:
-        """The terms of one batch; without a teacher (it is one in training) the supervised term alone.
-
-        second   the second view of the batch, where the distiller asks for one
-        """
-        return self.terms(teacher, self.shown(batch, second), batch, progress)
-
-    def shown(self, batch: Batch, second: Batch | None) -> Activations:
+    def shown(self, batch: Batch, second: Batch | None = None) -> Activations:
         """What its student shows of a batch, and of its second view."""
         student = self.network(batch)
         return student if second is None else replace(student, second=self.network(second))
@@ -52,7 +43,8 @@ class Learner(nn.Module):
     def terms(
         self, teacher: Activations | None, student: Activations, batch: Batch, progress: Progress
     ) -> dict[str, Tensor]:
-        """The terms of what networks show of a batch."""
+        """The weighted loss terms of what networks show of a batch, each a scalar; without a teacher (it is
+        one in training) the supervised term alone."""
         if self.stage is not None:
             assert teacher is not None  # a first stage learns from one
             return self.stage.loss(teacher, student, batch, progress)
