@@ -6,6 +6,7 @@ from __future__ import annotations
 from benchmark import plugins
 from benchmark.catalogue import functions, index
 from benchmark.catalogue.page import page
+from benchmark.program import ROOT
 from benchmark.telling import exit_code
 
 
@@ -16,7 +17,7 @@ def main() -> int:
 
 def _main() -> int:
     registry = plugins.load(installed_too=False)
-    written = plugins.ROOT / "docs" / "baselines.md"
+    written = ROOT / "docs" / "baselines.md"
     functions.PAGE.write_text(functions.with_table(functions.PAGE.read_text(), registry))
     written.write_text(page(registry))
     index.save(index.explored(registry, index.key_of()), index.COMMITTED)

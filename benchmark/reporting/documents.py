@@ -22,6 +22,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from tabulate import tabulate
 
 from benchmark.errors import UserError, unknown
+from benchmark.program import ROOT
 from benchmark.records import LAST
 from benchmark.reporting import archive, figures
 from benchmark.reporting.differences import differences
@@ -36,7 +37,7 @@ from benchmark.reporting.tables import METHOD, Column, difference_columns, task_
 from benchmark.reporting.trials import trial_frame
 from benchmark.telling import exit_code
 
-DOCS = Path(__file__).resolve().parents[2] / "docs"
+DOCS = ROOT / "docs"
 ENDING = ".j2"
 
 
