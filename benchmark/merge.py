@@ -22,8 +22,8 @@ import tyro
 
 from benchmark.arguments import parsed
 from benchmark.checksums import AlteredFile, check_files
-from benchmark.data.kept import is_alive
 from benchmark.errors import UserError, means_full_disk
+from benchmark.launching import is_alive
 from benchmark.records import (
     RECORD,
     CorruptRecord,

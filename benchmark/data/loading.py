@@ -11,9 +11,10 @@ from pathlib import Path
 import numpy as np
 
 from benchmark.contracts import Request
-from benchmark.data.kept import Arrays, Damaged, read_arrays, sweep, write_arrays
+from benchmark.data.kept import Arrays, Damaged, read_arrays, write_arrays
 from benchmark.data.locating import by_parts, printable
 from benchmark.errors import UserError
+from benchmark.writing import sweep
 
 Report = Callable[[object, str], None]
 """(file, what is wrong with it): called for a sample that can't be used, before it is left out."""
