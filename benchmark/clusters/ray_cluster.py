@@ -54,7 +54,6 @@ class RayExecutor:
     def __init__(self, ledger: Ledger, settings: Settings, display: PlainDisplay):
         self._ledger, self._settings, self._display = ledger, settings, display
         self._teachers = settings.results_dir / "teachers"
-        self._said: set[str] = set()
         self.failures: list[str] = []
 
     def execute(self, cohorts: Sequence[CohortSpec]) -> None:
@@ -205,9 +204,8 @@ class RayExecutor:
             for kind, *content in board.get_nowait_batch(board.qsize()):
                 if kind == "progress":
                     self._display.elsewhere(*content)
-                elif content[0] not in self._said:
-                    self._said.add(content[0])
-                    self._display.say(content[0])
+                else:
+                    self._display.say_once(*content)
 
 
 def _for_tasks(settings: Settings) -> Settings:

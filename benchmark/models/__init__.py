@@ -60,6 +60,13 @@ def is_architecture(name: str) -> bool:
     return name in architectures() or name.partition(":")[0] in LIBRARIES
 
 
+def teacher_and_student(name: str) -> tuple[str, str] | None:
+    """The two architectures that TEACHER-STUDENT names, or None: what a task makes a pair of that it doesn't
+    have."""
+    teacher, dash, student = name.partition("-")
+    return (teacher, student) if dash and is_architecture(teacher) and is_architecture(student) else None
+
+
 def module_of(name: str) -> str:
     """The module that registered an architecture; empty for those of torchvision and timm."""
     return "" if name not in architectures() else str(getattr(_builders[name], "__module__", ""))

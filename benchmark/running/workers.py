@@ -108,7 +108,6 @@ class WorkerPool:
         self._ledger, self._settings, self._display = ledger, settings, display
         self._context = multiprocessing.get_context("spawn")
         self._workers: list[_Worker] = []
-        self._said: set[str] = set()
         self._idle_deaths = 0
         self.failures: list[str] = []
 
@@ -180,7 +179,7 @@ class WorkerPool:
                 self._bury(worker, orders)
                 continue
             if kind == "say":
-                self._say_once(content[0])
+                self._display.say_once(*content)
             elif kind == "progress":
                 self._display.elsewhere(*content)
             elif kind == "refused":
@@ -211,12 +210,6 @@ class WorkerPool:
         for each in lost:
             orders.remove(each)
         self.failures.append(without_teacher(failure, sum(len(each.runs) for each in lost)))
-
-    def _say_once(self, line: str) -> None:
-        """Several workers load one teacher, and each would tell of it."""
-        if line not in self._said:
-            self._said.add(line)
-            self._display.say(line)
 
     def _bury(self, worker: _Worker, orders: deque[Order]) -> None:
         """Puts another worker in the place of a dead one, and decides what becomes of its order."""
