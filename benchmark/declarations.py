@@ -27,7 +27,9 @@ Companion = Literal["", "few_labels", "all_labels"]
 ROLES: tuple[Role, ...] = get_args(Role)
 LONGEST_NAME = 80
 """Characters of a baseline's name, which is part of the names of folders."""
-RESERVED = ("all", "recipe", "teacher_recipe")
+RECIPES = ("recipe", "teacher_recipe")
+"""What --set takes for the recipes of students and of teachers."""
+RESERVED = ("all", *RECIPES)
 """What --baselines and --set take for something else than a baseline."""
 
 

@@ -26,6 +26,10 @@ class Interrupted(KeyboardInterrupt):
         super().__init__(signal.Signals(signum).name)
         self.signum, self.exit_code = signum, 128 + signum
 
+    def __reduce__(self) -> tuple[type[Interrupted], tuple[int]]:
+        # By its signal: pickle would give the constructor what the message is made of, the signal's name.
+        return type(self), (self.signum,)
+
 
 class _State:
     """Of this process: whether a signal waits for the end of a step, and the signal that does."""

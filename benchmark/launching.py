@@ -1,4 +1,5 @@
-"""What a process is told of where it runs: its cores, and by torchrun's variables or our own its company."""
+"""What a process is told of where it runs: its cores, and by torchrun's variables or our own its company; and
+whether another one is at work there."""
 
 from __future__ import annotations
 
@@ -43,3 +44,16 @@ def local() -> int:
 def leads() -> bool:
     """Whether this process is the first of all."""
     return node() == 0 and local() == 0
+
+
+def is_alive(process: int) -> bool:
+    """Whether a process of this machine is at work."""
+    if os.name != "posix":
+        return True  # where signal 0 would end it
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        return True
+    return True

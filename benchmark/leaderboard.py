@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 from typing import Any, cast
@@ -23,7 +24,7 @@ from benchmark.reporting.leaderboard.page import Leaderboard, read_leaderboard
 from benchmark.reporting.leaderboard.sources import SUBMISSIONS, Maker, Source, sources, write_maker
 from benchmark.reporting.output import file_name, write
 from benchmark.reporting.results import Results
-from benchmark.telling import told
+from benchmark.telling import exit_code
 
 PAGE = "leaderboard.md"
 PROGRAM = "python -m benchmark.leaderboard"
@@ -128,15 +129,13 @@ def _places(found: list[Source]) -> Iterator[str]:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command; exit code 0: done, or nothing is wrong, 2: bad input, or something is."""
+    """The command; exit code 0: done, or nothing is wrong, 2: bad input, or something is, 130: Ctrl-C."""
     given = list(sys.argv[1:] if arguments is None else arguments)
-    return told(
-        "benchmark.leaderboard",
-        lambda: _carried_out(parsed(cast(Any, Build | Check | Add), given, prog=PROGRAM)),
-    )
+    return exit_code("benchmark.leaderboard", partial(_main, given))
 
 
-def _carried_out(settings: Build | Check | Add) -> int:
+def _main(given: list[str]) -> int:
+    settings = parsed(cast(Any, Build | Check | Add), given, prog=PROGRAM)
     with ExitStack() as stack:
         if isinstance(settings, Build):
             for file in build(stack):

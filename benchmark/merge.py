@@ -14,6 +14,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +22,8 @@ import tyro
 
 from benchmark.arguments import parsed
 from benchmark.checksums import AlteredFile, check_files
-from benchmark.data.kept import is_alive
 from benchmark.errors import UserError, means_full_disk
+from benchmark.launching import is_alive
 from benchmark.records import (
     RECORD,
     CorruptRecord,
@@ -33,6 +34,7 @@ from benchmark.records import (
 )
 from benchmark.reporting.frame import contradiction
 from benchmark.reporting.results import run_folders
+from benchmark.telling import exit_code
 from benchmark.writing import write_whole
 
 SNAPSHOT = "snapshot"
@@ -270,15 +272,13 @@ def _staging(place: Path) -> Iterator[Path]:
 def main(arguments: list[str] | None = None) -> int:
     """The command; exit code 0: all is there, 2: bad input, or something was not taken, 130: interrupted."""
     given = list(sys.argv[1:] if arguments is None else arguments)
-    try:
-        settings = parsed(Merge, given, prog="python -m benchmark.merge")
-        tally = merge(settings.folders, settings.into)
-    except UserError as error:
-        print(f"benchmark.merge: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("interrupted; what was merged stays, the same command goes on from there", file=sys.stderr)
-        return 130
+    interrupted = "interrupted; what was merged stays, the same command goes on from there"
+    return exit_code("benchmark.merge", partial(_main, given), interrupted)
+
+
+def _main(given: list[str]) -> int:
+    settings = parsed(Merge, given, prog="python -m benchmark.merge")
+    tally = merge(settings.folders, settings.into)
     for line in tally.lines(settings.into):
         print(line)
     for line in tally.left_out:

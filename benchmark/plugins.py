@@ -29,14 +29,13 @@ from benchmark.declarations import check_baseline, check_task
 from benchmark.declarations import hyperparameters_of as hyperparameters_of
 from benchmark.errors import UserError, unknown
 from benchmark.importing import guarded
+from benchmark.program import ROOT
 from benchmark.reading import check_regular, read_bytes
 from benchmark.records import Role
 
 if TYPE_CHECKING:
     from benchmark.contracts import Distiller
 
-ROOT = Path(__file__).resolve().parent.parent
-"""The folder that holds `benchmark`, `baselines` and `tasks`."""
 LIBRARY = ROOT / "baselines" / "losses.py"
 """The one module beside the baselines that registers none: it hands out their functions."""
 COMPARISONS = ROOT / "baselines" / "_comparisons.py"

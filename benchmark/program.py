@@ -1,10 +1,12 @@
-"""What the command is called: `run_all.py` in a checkout, `wcord-bench` where it is installed."""
+"""Where the suite stands, and what its command is called: `run_all.py` in a checkout, else `wcord-bench`."""
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
 
+ROOT = Path(__file__).resolve().parent.parent
+"""The folder of `benchmark`, `baselines` and `tasks`; a checkout has `results` and `docs` there, too."""
 INSTALLED = "wcord-bench"
 CHECKOUT = "run_all.py"
 

@@ -243,7 +243,7 @@ class Settings:
                 f"--name {self.name}: give a plain folder name other than {', '.join(RESERVED_NAMES)}"
             )
         if len(self.name.encode()) > LONGEST_NAME:
-            raise UserError(f"--name {self.name}: give a name of at most {LONGEST_NAME} letters")
+            raise UserError(f"--name {self.name}: give a name of at most {LONGEST_NAME} bytes")
         if not re.fullmatch("auto|cpu|cuda(:[0-9]+)?", self.device, re.ASCII):
             raise UserError(f"--device {self.device}: give auto, cpu, cuda or cuda:N")
         self.shard_of()
@@ -289,6 +289,8 @@ class Settings:
                 )
         if self.estimate and not (self.dry_run or self.figures):
             raise UserError("--estimate goes with --dry-run or --figures: give one of them, too")
+        if self.verbose and not self.dry_run:
+            raise UserError("--verbose goes with --dry-run: give both")
         for name, executor in (("ray_address", "ray"), ("slurm", "slurm")):
             if getattr(self, name) and self.executor != executor and not self.reports:
                 raise UserError(f"{flag(name)} goes with --executor {executor}: give both")

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from benchmark.errors import UserError, one_line
+from benchmark.errors import UserError, reason_of
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -17,20 +17,21 @@ def tell(console: Console, text: object, style: str | None = None, end: str = "\
     console.print(text, style=style, end=end, markup=False, highlight=False, soft_wrap=True)
 
 
-def told(name: str, command: Callable[[], int]) -> int:
-    """The exit code of the command `name`. What went wrong is one line, and no traceback: 2 for bad input and
-    for files that can't be read or written, 130 where it was interrupted."""
+def exit_code(module: str, work: Callable[[], int], interrupted: str = "interrupted") -> int:
+    """That of `work`, the command `python -m MODULE`; 2 and one line for what the user can mend, 130 and
+    `interrupted` after Ctrl-C."""
     try:
-        return command()
+        return work()
     except UserError as error:
-        line, code = str(error), 2
+        line = str(error)
     except OSError as error:
         place = f"{error.filename}: " if error.filename else ""
-        line, code = one_line(f"{place}{error.strerror or error}: mend that and start it again"), 2
+        line = str(UserError(f"{place}{error.strerror or reason_of(error)}; mend that and start it again"))
     except KeyboardInterrupt:
-        line, code = "interrupted", 130
-    print(f"{name}: {line}", file=sys.stderr)
-    return code
+        print(interrupted, file=sys.stderr)
+        return 130
+    print(f"{module}: {line}", file=sys.stderr)
+    return 2
 
 
 def check_no_arguments(arguments: Sequence[str], what: str) -> None:

@@ -111,6 +111,7 @@ def test_bad_input_gets_one_line_that_names_it(
         (["--tune", "1000000"], ["--tune", "1000"]),
         (["--jobs", "1000000"], ["--jobs", "1024"]),
         (["--name", "x" * 300], ["--name", "200"]),
+        (["--name", "é" * 101], ["--name", "200 bytes"]),
         (["--results-dir", "a\nb"], ["--results-dir", "can't be printed"]),
         (["--name", "\udcff"], ["--name", "can't be printed"]),
         (["--tasks", "tiny_task", "--set", f"kd.temperature={'9' * 400}"], ["kd.temperature"]),
@@ -277,7 +278,7 @@ def test_a_command_that_has_no_flags_writes_nothing_when_it_is_given_one(
     ("trouble", "code", "line"),
     [
         (KeyboardInterrupt(), 130, "interrupted"),
-        (PermissionError(errno.EACCES, "Permission denied", "a/b"), 2, "a/b: Permission denied: mend that"),
+        (PermissionError(errno.EACCES, "Permission denied", "a/b"), 2, "a/b: Permission denied; mend that"),
     ],
     ids=["interrupted", "denied"],
 )

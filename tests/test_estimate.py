@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
 
 from benchmark.catalogue import estimate
@@ -93,6 +94,40 @@ def test_what_applies_with_few_labels_is_told_from_what_does_with_all(
         (seconds,) = meter.seconds([cohort], {id(cohort): {run.name for run in cohort.runs}}).values()
         found.append(seconds.total)
     assert found[0] == 0 < found[1]
+
+
+def test_what_is_timed_is_a_step_of_the_cohort_s_own_size_and_precision(
+    tmp_path: Path, registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    timed: list[tuple[int, int, str]] = []
+
+    def time(bench: Bench, runs: tuple[RunSpec, ...], steps: int) -> Timing:
+        sizes = (bench.batch_size, bench.materials.spec.teacher.recipe.batch_size)
+        with bench.fabric.autocast():
+            product = torch.ones(2, 2) @ torch.ones(2, 2)
+        timed.append((*sizes, str(product.dtype)))
+        return Timing(1.0, None, 0.0, {}, {}, 0.0)
+
+    monkeypatch.setattr(Bench, "time", time)
+    monkeypatch.setattr(Bench, "time_teacher", lambda bench, steps: 0.0)
+    asked = [*TINY, "--results-dir", str(tmp_path), "--baselines", "scratch"]
+    meter = estimate.Meter(parse(asked), registry, print)
+    for more in (
+        ["--batch-size", "4"],
+        ["--batch-size", "8"],
+        ["--batch-size", "8", "--set", "teacher_recipe.batch_size=2"],
+        ["--batch-size", "8", "--precision", "bf16"],
+        ["--batch-size", "4"],
+    ):
+        cohort = make_plan(parse([*asked, *more]), registry).cohorts[0]
+        meter.seconds([cohort], {id(cohort): {run.name for run in cohort.runs}})
+    (_, small, _), (_, large, _), *_ = timed
+    assert timed == [
+        (4, small, "torch.float32"),
+        (8, large, "torch.float32"),
+        (8, 2, "torch.float32"),
+        (8, large, "torch.bfloat16"),
+    ]
 
 
 @pytest.fixture

@@ -426,6 +426,29 @@ def test_outside_a_checkout_there_is_nothing_to_compare_with(
     assert "is made in a checkout of the suite" in refused(capsys, "check", mine)
 
 
+def test_what_the_system_refuses_and_an_interruption_end_in_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "leaderboard.parquet").mkdir()
+    assert str(tmp_path / "leaderboard.parquet") in refused(capsys, "build")
+
+    def ends(error: BaseException) -> Callable[..., None]:
+        def write(*what: object) -> None:
+            raise error
+
+        return write
+
+    file = str(tmp_path / "submissions" / "mine.json")
+    monkeypatch.setattr(leaderboard, "write_maker", ends(PermissionError(13, "Permission denied", file)))
+    mine = recorded(tmp_path / "mine", [made("crd", seed) for seed in range(3)])
+    assert main(["add", str(mine), "--by", "Ada"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"benchmark.leaderboard: {file}: Permission denied")
+    monkeypatch.setattr(leaderboard, "write", ends(KeyboardInterrupt()))
+    assert main(["build"]) == 130
+    assert capsys.readouterr().err == "interrupted\n"
+
+
 def test_an_archive_that_unpacks_to_too_much_is_refused(
     mine: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

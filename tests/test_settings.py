@@ -63,6 +63,8 @@ def test_a_shard_is_a_number_out_of_so_many(shard: str) -> None:
     ("line", "told"),
     [
         ("--estimate", "--dry-run or --figures"),
+        ("--verbose", "goes with --dry-run"),
+        ("--verbose --list", "goes with --dry-run"),
         ("--slurm partition=gpu", "--executor slurm"),
         ("--ray-address auto", "--executor ray"),
         ("--shard 1/2 --executor ray", "divides it itself"),

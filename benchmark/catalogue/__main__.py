@@ -5,22 +5,24 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from functools import partial
 
 from benchmark import plugins
 from benchmark.catalogue import functions, index
 from benchmark.catalogue.page import page
-from benchmark.telling import check_no_arguments, told
+from benchmark.program import ROOT
+from benchmark.telling import check_no_arguments, exit_code
 
 
 def main(arguments: Sequence[str]) -> int:
     """Writes all three; the exit code."""
-    return told("benchmark.catalogue", lambda: _written(arguments))
+    return exit_code("benchmark.catalogue", partial(_main, arguments))
 
 
-def _written(arguments: Sequence[str]) -> int:
+def _main(arguments: Sequence[str]) -> int:
     check_no_arguments(arguments, "writes docs/baselines.md, the table of docs/losses.md and the catalogue")
     registry = plugins.load(installed_too=False)
-    written = plugins.ROOT / "docs" / "baselines.md"
+    written = ROOT / "docs" / "baselines.md"
     functions.PAGE.write_text(functions.with_table(functions.PAGE.read_text(), registry))
     written.write_text(page(registry))
     index.save(index.explored(registry, index.key_of()), index.COMMITTED)

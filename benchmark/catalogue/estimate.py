@@ -15,13 +15,14 @@ from benchmark.planning.grid import make_plan, storage_of
 from benchmark.planning.specs import CohortSpec
 from benchmark.plugins import Registry
 from benchmark.program import command
+from benchmark.ranks import Fabric
 from benchmark.reporting.papers import load_papers, placed
 from benchmark.reporting.results import Results
 from benchmark.running.device import make_fabric
 from benchmark.running.display import show_seconds
 from benchmark.running.ledger import Ledger
 from benchmark.running.teachers import is_kept
-from benchmark.settings import Settings, parse
+from benchmark.settings import Precision, Settings, parse
 from benchmark.speed import NoneSuited, bench_of, suited
 from benchmark.training.materials import Workbench
 
@@ -67,10 +68,10 @@ class Meter:
     def __init__(self, settings: Settings, registry: Registry, say: Callable[[str], None]):
         self._registry = registry
         self._workbench = Workbench(registry, storage_of(settings), say)
-        self._fabric = make_fabric(settings.device, settings.precision)
-        self._fabric.fold = settings.fold
+        self._settings = settings
         self._teachers = settings.results_dir / "teachers"
-        self._steps: dict[tuple[str, ...], _Step] = {}
+        self._fabrics: dict[Precision, Fabric] = {}
+        self._steps: dict[tuple[object, ...], _Step] = {}
         self.absent: set[str] = set()
 
     def seconds(
@@ -99,10 +100,12 @@ class Meter:
         return found
 
     def _step(self, cohort: CohortSpec) -> _Step:
-        names, labels = sorted({run.baseline for run in cohort.runs}), f"{cohort.data.split.label_fraction:g}"
-        key = (cohort.data.dataset, labels, cohort.pair, *names)
+        names, labels = sorted({run.baseline for run in cohort.runs}), cohort.data.split.label_fraction
+        sizes = (cohort.recipe.batch_size, cohort.teacher.recipe.batch_size)
+        key = (cohort.data.dataset, labels, cohort.pair, cohort.precision, *sizes, *names)
         if key not in self._steps:
-            bench = bench_of(self._workbench.materials(cohort), self._registry, self._fabric)
+            fabric = self._fabric(cohort.precision)
+            bench = bench_of(self._workbench.materials(cohort), self._registry, fabric)
             try:
                 runs = suited(bench, lambda line: None)
             except NoneSuited:
@@ -111,6 +114,13 @@ class Meter:
             baselines = frozenset(run.baseline for run in runs)
             self._steps[key] = _Step(bench.time_teacher(STEPS) / 1000, each, baselines)
         return self._steps[key]
+
+    def _fabric(self, precision: Precision) -> Fabric:
+        """What a cohort of this precision computes on."""
+        if precision not in self._fabrics:
+            self._fabrics[precision] = make_fabric(self._settings.device, precision)
+            self._fabrics[precision].fold = self._settings.fold
+        return self._fabrics[precision]
 
     def told(self) -> Iterator[str]:
         """A line for each dataset that is not here."""

@@ -23,7 +23,7 @@ from benchmark.models import Network, build
 from benchmark.planning.hyperparameters import resolve_hyperparameters
 from benchmark.plugins import Baseline, Registry
 from benchmark.training.composition import build_distiller
-from benchmark.training.learner import describe
+from benchmark.training.networks import describe
 
 CLASSES, SAMPLES, BATCH = 10, 64, 4
 START = Progress(epoch=1, epochs=4, step=10, steps=40)

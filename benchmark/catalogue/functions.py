@@ -10,8 +10,9 @@ from pathlib import Path
 from benchmark import plugins
 from benchmark.catalogue.page import anchor, table
 from benchmark.plugins import Registry
+from benchmark.program import ROOT
 
-PAGE = plugins.ROOT / "docs" / "losses.md"
+PAGE = ROOT / "docs" / "losses.md"
 BEGIN, END = "<!-- the functions, by python -m benchmark.catalogue -->", "<!-- end of the functions -->"
 
 

@@ -17,14 +17,15 @@ import msgspec
 
 from benchmark import installed, plugins
 from benchmark.plugins import Registry
+from benchmark.program import ROOT
 from benchmark.records import write_json
 
-COMMITTED = plugins.ROOT / "baselines" / "catalogue.json"
+COMMITTED = ROOT / "baselines" / "catalogue.json"
 ENGINE = (
     "contracts",
     "models",
     "training/composition.py",
-    "training/learner.py",
+    "training/networks.py",
     "catalogue/exploration.py",
     "catalogue/index.py",
     "catalogue/page.py",
@@ -81,7 +82,7 @@ def catalogue(cache: Path, plugin_files: tuple[Path, ...] = ()) -> Catalogue:
 def key_of(plugin_files: tuple[Path, ...] = ()) -> str:
     """A checksum of the plugins and of the engine's parts that decide what is found."""
     engine = Path(__file__).resolve().parents[1]
-    folders = [engine / part for part in ENGINE] + [plugins.ROOT / name for name in ("baselines", "tasks")]
+    folders = [engine / part for part in ENGINE] + [ROOT / name for name in ("baselines", "tasks")]
     files = {file for folder in folders for file in _sources(folder)} - {plugins.LIBRARY}
     digest = hashlib.sha256()
     for file in [*sorted(files), *installed.sources(), *plugin_files]:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import inspect
 from collections.abc import Iterable
 
-from benchmark import plugins
 from benchmark.catalogue.exploration import Entry, TaskPair, explore, task_pairs
 from benchmark.contracts import Choice, Range
 from benchmark.declarations import Hyperparameter
 from benchmark.planning.hyperparameters import order_of
 from benchmark.plugins import Baseline, Registry
+from benchmark.program import ROOT
 
 
 def applies(entry: Entry, places: Iterable[TaskPair]) -> dict[str, str]:
@@ -133,7 +133,7 @@ def _section(entry: Entry) -> str:
 def _cited(baseline: Baseline) -> str:
     link = f" ([arXiv {baseline.arxiv}](https://arxiv.org/abs/{baseline.arxiv}))" if baseline.arxiv else ""
     paper = f", {baseline.paper}{link}" if baseline.paper else ""
-    return f"{baseline.role.capitalize()}{paper}; `{baseline.file.relative_to(plugins.ROOT)}`."
+    return f"{baseline.role.capitalize()}{paper}; `{baseline.file.relative_to(ROOT)}`."
 
 
 def _heading(baseline: Baseline) -> str:

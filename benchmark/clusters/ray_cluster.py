@@ -28,9 +28,9 @@ from benchmark.clusters.ray_connection import (
 from benchmark.clusters.ray_tasks import RESULTS, Errand, Parcel, packed, train, unpack
 from benchmark.errors import UserError, reason_of, told_of_file
 from benchmark.merge import merge
-from benchmark.planning.specs import CohortSpec, RunSpec
+from benchmark.planning.specs import CohortSpec
 from benchmark.running.display import PlainDisplay
-from benchmark.running.ledger import Ledger
+from benchmark.running.ledger import Ledger, Pending, runs_in
 from benchmark.running.local import without_teacher
 from benchmark.running.locks import Claim
 from benchmark.running.orders import ATTEMPTS, Done, Order, balanced
@@ -43,8 +43,6 @@ REPEATS = 3
 """How often Ray repeats a task whose node or process was lost, before its order is halved."""
 LOOK = 0.2
 """Seconds between two looks at what tasks tell."""
-Pending = list[tuple[CohortSpec, tuple[RunSpec, ...]]]
-"""Cohorts with those of their runs that are to be trained."""
 
 
 class RayExecutor:
@@ -56,15 +54,13 @@ class RayExecutor:
     def __init__(self, ledger: Ledger, settings: Settings, display: PlainDisplay):
         self._ledger, self._settings, self._display = ledger, settings, display
         self._teachers = settings.results_dir / "teachers"
-        self._said: set[str] = set()
         self.failures: list[str] = []
 
     def execute(self, cohorts: Sequence[CohortSpec]) -> None:
         """Trains every run without a record; those that another command is at are waited for in the end."""
         total = sum(len(cohort.runs) for cohort in cohorts)
-        pending = [(cohort, runs) for cohort in cohorts if (runs := self._ledger.pending(cohort))]
-        self._ledger.tell(self._display.say)
-        done = total - _count(pending)
+        pending = self._ledger.opened(cohorts, self._display.say)
+        done = total - runs_in(pending)
         self._display.grid(done, total)
         if pending:
             ray = import_ray()
@@ -82,7 +78,7 @@ class RayExecutor:
                             if order.runs:
                                 self._display.grid(done, total)
                     pending = self._awaited(theirs)
-                    done += _count(theirs) - _count(pending)
+                    done += runs_in(theirs) - runs_in(pending)
         self._ledger.sweep()
 
     def _claimed(self, pending: Pending, claim: Claim) -> tuple[Pending, Pending]:
@@ -208,14 +204,8 @@ class RayExecutor:
             for kind, *content in board.get_nowait_batch(board.qsize()):
                 if kind == "progress":
                     self._display.elsewhere(*content)
-                elif content[0] not in self._said:
-                    self._said.add(content[0])
-                    self._display.say(content[0])
-
-
-def _count(pending: Pending) -> int:
-    """Of runs."""
-    return sum(len(runs) for _, runs in pending)
+                else:
+                    self._display.say_once(*content)
 
 
 def _for_tasks(settings: Settings) -> Settings:

@@ -14,8 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmark.errors import UserError, reason_of
-from benchmark.program import CHECKOUT
-from benchmark.running.provenance import ROOT
+from benchmark.program import CHECKOUT, ROOT
 from benchmark.settings import Settings
 
 CODE = ("benchmark", "baselines", "tasks")

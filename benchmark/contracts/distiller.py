@@ -7,7 +7,7 @@ split.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
@@ -60,6 +60,12 @@ class Activations:
     def last_feature(self) -> Tensor:
         """The last map behind the last non-linearity, [B, C, *space]: what many networks average."""
         return F.relu(self.preactivations[-1]) if self.preactivations else self.maps[-1]
+
+    def tensors(self) -> Iterator[Tensor]:
+        """Every tensor that is there, those of the second view last."""
+        yield from (self.logits, self.embedding, *self.maps, *self.preactivations)
+        if self.second is not None:
+            yield from self.second.tensors()
 
     def map(self, change: Callable[[Tensor], Tensor]) -> Activations:
         """The same activations with `change` applied to every tensor (detach, reorder, cast)."""

@@ -18,7 +18,7 @@ from torchvision.transforms import v2
 
 from benchmark.checksums import bytes_checksum
 from benchmark.contracts import Request, Samples, Source, Stored
-from benchmark.data.loading import BadSamples, Report, Unusable, cached, stamps
+from benchmark.data.loading import LeftOut, Report, Unusable, cached, stamps
 from benchmark.data.locating import printable
 from benchmark.data.parquet_shards import Cell
 from benchmark.data.pictures import check_header, decode_picture, in_threads
@@ -91,9 +91,9 @@ def read_by_class(
         raise UserError(f"{name}: class {printable(unknown[0])} has test images and none to train on")
     bytes_needed = sum(map(len, listed)) * 3 * size * size
     if framing == "whole" and bytes_needed <= request.memory_gb * 2**30:
-        bad = BadSamples(request, name)
-        parts = [_in_memory(each, classes, size, bad.report) for each in listed]
-        bad.tell()
+        left_out = LeftOut(request, name)
+        parts = [_in_memory(each, classes, size, left_out.report) for each in listed]
+        left_out.tell()
     else:
         known = iter(_looked_at(request, name, [file for each in listed for file, _ in each]))
         like = ImageFiles(Places(), size, framing)

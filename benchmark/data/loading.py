@@ -11,9 +11,10 @@ from pathlib import Path
 import numpy as np
 
 from benchmark.contracts import Request
-from benchmark.data.kept import Arrays, Damaged, read_arrays, sweep, write_arrays
+from benchmark.data.kept import Arrays, Damaged, read_arrays, write_arrays
 from benchmark.data.locating import by_parts, printable
 from benchmark.errors import UserError
+from benchmark.writing import sweep
 
 Report = Callable[[object, str], None]
 """(file, what is wrong with it): called for a sample that can't be used, before it is left out."""
@@ -34,8 +35,8 @@ PROBLEMS = "problems"
 SHOWN = 3
 
 
-class BadSamples:
-    """The samples of a dataset that can't be used, under the policy of `request`.
+class LeftOut:
+    """The samples of a dataset that can't be used and are left out, under the policy of `request`.
 
     Under "stop" the first one raises UserError; under "skip" they are counted, and `tell` names them in one
     line.
@@ -82,13 +83,13 @@ def cached(
     file = None if request.cache is None else cache_file(request.cache, name, identity)
     arrays = None if file is None else _kept(request, file)
     if arrays is None:
-        bad = BadSamples(request, name)
-        arrays = make(bad.report)
+        left_out = LeftOut(request, name)
+        arrays = make(left_out.report)
         if file is not None:
-            _keep(request, file, arrays | {PROBLEMS: np.array(bad.problems, dtype=np.str_)})
+            _keep(request, file, arrays | {PROBLEMS: np.array(left_out.problems, dtype=np.str_)})
     else:
-        bad = BadSamples(request, name, map(str, arrays.pop(PROBLEMS)))
-    bad.tell()
+        left_out = LeftOut(request, name, map(str, arrays.pop(PROBLEMS)))
+    left_out.tell()
     return arrays
 
 

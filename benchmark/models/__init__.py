@@ -60,6 +60,13 @@ def is_architecture(name: str) -> bool:
     return name in architectures() or name.partition(":")[0] in LIBRARIES
 
 
+def teacher_and_student(name: str) -> tuple[str, str] | None:
+    """The two architectures that TEACHER-STUDENT names, or None: what a task makes a pair of that it doesn't
+    have."""
+    teacher, dash, student = name.partition("-")
+    return (teacher, student) if dash and is_architecture(teacher) and is_architecture(student) else None
+
+
 def module_of(name: str) -> str:
     """The module that registered an architecture; empty for those of torchvision and timm."""
     return "" if name not in architectures() else str(getattr(_builders[name], "__module__", ""))
@@ -108,7 +115,8 @@ def outputs_of(file: Path, name: str, shapes: Sequence[tuple[int, ...]]) -> int:
 
     Raises UserError for a file that can't be read or that isn't of this architecture.
     """
-    one, two = (build(name, shapes, classes).state_dict() for classes in (1, 2))
+    with kept_random_state():  # a plan draws nothing from it
+        one, two = (build(name, shapes, classes).state_dict() for classes in (1, 2))
     weights = read_checkpoint(file)
     for key, value in one.items():
         # The classifier's tensors are those whose first axis follows the number of classes.

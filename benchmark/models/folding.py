@@ -83,9 +83,5 @@ def _norms_of_convolutions(network: Network, batch: Batch) -> list[tuple[str, st
 
 
 def _alike(one: Activations, other: Activations) -> bool:
-    pairs = zip(_tensors(one), _tensors(other), strict=True)
+    pairs = zip(one.tensors(), other.tensors(), strict=True)
     return all(float((a - b).abs().max()) <= TOLERANCE * float(a.abs().max()) for a, b in pairs)
-
-
-def _tensors(shown: Activations) -> tuple[Tensor, ...]:
-    return (shown.logits, shown.embedding, *shown.maps, *shown.preactivations)

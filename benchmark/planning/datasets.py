@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
 from benchmark.contracts import DatasetCard, Pair, Preset, Task
+from benchmark.declarations import RECIPES
 from benchmark.errors import UserError, unknown
 from benchmark.plugins import Registry, parts_of
 from benchmark.settings import Settings
@@ -113,7 +114,7 @@ def check_names(settings: Settings, tasks: Registry, baselines: frozenset[str] |
     if not settings.plugin:  # a file may bring an architecture, and with it a pair
         check_pairs(settings, choices)
     overridden = (entry.partition(".")[0] for entry in settings.set if "." in entry.partition("=")[0])
-    owners = [name for name in overridden if name not in ("recipe", "teacher_recipe")]
+    owners = [name for name in overridden if name not in RECIPES]
     for name in (*settings.baselines, *owners):
         parts = parts_of(name)
         if len(parts) > 1 and "all" in parts:

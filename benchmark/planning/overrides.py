@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from benchmark.contracts import Choice, Recipe
+from benchmark.declarations import RECIPES
 from benchmark.errors import UserError, unknown
 from benchmark.planning.specs import OWN_RECIPE
 from benchmark.plugins import Baseline, Hyperparameter, Registry
 from benchmark.reading import parse_yaml
 
-RECIPES = ("recipe", "teacher_recipe")
 SHARED_FIELDS = ("epochs", "batch_size")
 """What students that train in lockstep have in common."""
 

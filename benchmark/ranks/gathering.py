@@ -62,17 +62,7 @@ class Gathered(Activations):
                 yield from value.found.values()
         second = self.__dict__.get("second")
         if second is not None:
-            yield from tensors_of(second)
-
-
-def tensors_of(shown: Activations) -> Iterator[Tensor]:
-    """Every tensor that is there, those of the second view included."""
-    if isinstance(shown, Gathered):
-        yield from shown.tensors()
-        return
-    yield from (shown.logits, shown.embedding, *shown.maps, *shown.preactivations)
-    if shown.second is not None:
-        yield from tensors_of(shown.second)
+            yield from second.tensors()
 
 
 class _Several(Sequence[Tensor]):

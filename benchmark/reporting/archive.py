@@ -19,20 +19,21 @@ import numpy as np
 
 from benchmark.checksums import ARRAYS, AlteredFile, bytes_checksum, is_output, open_checked
 from benchmark.errors import UserError
-from benchmark.records import Record, record_bytes
+from benchmark.program import ROOT
+from benchmark.records import RECORD, Record, record_bytes
 from benchmark.reporting.output import make_folder, write
 from benchmark.reporting.results import Results
-from benchmark.telling import told
+from benchmark.telling import exit_code
 
-FOLDER = Path(__file__).resolve().parents[2] / "results" / "reference"
+FOLDER = ROOT / "results" / "reference"
 """Of results. Those in its `choices/` tell how settings were chosen, and stand on no leaderboard."""
 
 ENDING = ".tar.xz"
 KEPT = (
-    "runs/*/record.json",
+    f"runs/*/{RECORD}",
     "runs/*/history.jsonl",
     "runs/*/arrays.npz",
-    "trials/*/record.json",
+    f"trials/*/{RECORD}",
     "tuned/*.yaml",
 )
 """What an archive holds of a results folder; weights, networks' outputs and logs are left."""
@@ -90,7 +91,7 @@ def _without_outputs(folder: Path, record: Record) -> Iterator[tuple[Path, bytes
     np.savez_compressed(content, **kept)  # pyright: ignore[reportArgumentType]
     files = {**record.files, ARRAYS: bytes_checksum(content.getvalue())}
     yield run / ARRAYS, content.getvalue()
-    yield run / "record.json", record_bytes(replace(record, files=files))
+    yield run / RECORD, record_bytes(replace(record, files=files))
 
 
 def unfit(results: Results) -> Iterator[str]:
@@ -165,7 +166,7 @@ def main(folders: list[str]) -> int:
             print(f"wrote {pack(Path(folder))}")
         return 0
 
-    return told("benchmark.reporting.archive", packed)
+    return exit_code("benchmark.reporting.archive", packed)
 
 
 if __name__ == "__main__":

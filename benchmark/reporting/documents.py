@@ -15,7 +15,7 @@ import sys
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from tabulate import tabulate
 
 from benchmark.errors import UserError, unknown
+from benchmark.program import ROOT
 from benchmark.records import LAST
 from benchmark.reporting import archive, figures
 from benchmark.reporting.differences import differences
@@ -35,9 +36,9 @@ from benchmark.reporting.results import Results
 from benchmark.reporting.rows import PairBlock, ResultRow
 from benchmark.reporting.tables import METHOD, Column, difference_columns, task_tables
 from benchmark.reporting.trials import trial_frame
-from benchmark.telling import check_no_arguments, told
+from benchmark.telling import check_no_arguments, exit_code
 
-DOCS = Path(__file__).resolve().parents[2] / "docs"
+DOCS = ROOT / "docs"
 ENDING = ".j2"
 
 
@@ -260,24 +261,24 @@ def printed(name: str, ending: str = ".txt") -> list[str]:
 
 def main(arguments: Sequence[str] = ()) -> int:
     """Writes every page and picture; the exit code."""
+    return exit_code("benchmark.reporting.documents", partial(_main, arguments))
 
-    def written() -> int:
-        check_no_arguments(arguments, "writes the pages that are made of records")
-        with ExitStack() as stack:
-            documents = Documents.made(lambda name: stack.enter_context(archive.opened(name)))
-            for path, text in documents.pages.items():
-                path.write_text(text, encoding="utf-8")
-                print(f"wrote {path}")
-            images = make_folder(DOCS / "images")
-            for drawing in documents.pictures.values():
-                for path in figures.save_drawing(drawing, images):
-                    if path.suffix == ".pdf":
-                        path.unlink()
-                    else:
-                        print(f"wrote {path}")
-        return 0
 
-    return told("benchmark.reporting.documents", written)
+def _main(arguments: Sequence[str]) -> int:
+    check_no_arguments(arguments, "writes the pages that are made of records")
+    with ExitStack() as stack:
+        documents = Documents.made(lambda name: stack.enter_context(archive.opened(name)))
+        for path, text in documents.pages.items():
+            path.write_text(text, encoding="utf-8")
+            print(f"wrote {path}")
+        images = make_folder(DOCS / "images")
+        for drawing in documents.pictures.values():
+            for path in figures.save_drawing(drawing, images):
+                if path.suffix == ".pdf":
+                    path.unlink()
+                else:
+                    print(f"wrote {path}")
+    return 0
 
 
 if __name__ == "__main__":

@@ -10,10 +10,11 @@ from typing import Any
 
 import yaml
 
+from benchmark.program import ROOT
 from benchmark.records import Record
 from benchmark.reporting.frame import condition_columns
 
-REPORTED = Path(__file__).parents[2] / "results" / "reported"
+REPORTED = ROOT / "results" / "reported"
 TEACHER = "teacher"
 """Stands for the teacher in the column `baseline`."""
 

@@ -15,7 +15,7 @@ import pandas as pd
 
 from benchmark.checksums import ARRAYS, EARLIER_OUTPUTS, HISTORY, OUTPUTS, AlteredFile, Stamp, open_checked
 from benchmark.errors import unknown
-from benchmark.records import CorruptRecord, Record, read_record
+from benchmark.records import RECORD, CorruptRecord, Record, read_record
 from benchmark.reporting.frame import RUN_KEYS, columns, distinct, tidy_frame
 from benchmark.reporting.grouping import task_blocks
 from benchmark.reporting.identity import flat, search_of
@@ -48,7 +48,7 @@ def load_records(folder: Path | str, kind: Literal["runs", "trials"] = "runs") -
     records: dict[str, Record] = {}
     problems = []
     for run_folder in run_folders(Path(folder) / kind):
-        name, file = run_folder.name, run_folder / "record.json"
+        name, file = run_folder.name, run_folder / RECORD
         try:
             record = read_record(file)
         except CorruptRecord as error:
@@ -56,7 +56,7 @@ def load_records(folder: Path | str, kind: Literal["runs", "trials"] = "runs") -
             continue
         if record is None:
             if run_folder.is_dir():  # or it was deleted since it was listed
-                problems.append(f"{name}: not finished (no record.json)")
+                problems.append(f"{name}: not finished (no {RECORD})")
         elif record.id in records:
             problems.append(f"{name}: the same run as {records[record.id].folder}, which is the one counted")
         else:

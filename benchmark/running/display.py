@@ -31,6 +31,7 @@ class PlainDisplay:
     def __init__(self, console: Console | None):
         self._console = console
         self._began = time.monotonic()
+        self._said: set[str] = set()
 
     def __enter__(self) -> Self:
         return self
@@ -42,6 +43,12 @@ class PlainDisplay:
         """Prints a line."""
         assert self._console is not None  # a display without one says what it has to say elsewhere
         tell(self._console, line)
+
+    def say_once(self, line: str) -> None:
+        """Prints a line of another process: several load one teacher, and each would tell of it."""
+        if line not in self._said:
+            self._said.add(line)
+            self.say(line)
 
     def grid(self, done: int, total: int, underway: int = 0) -> None:
         """Says how many runs of the grid are recorded; `underway` more train in the cohort that follows."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,9 +13,15 @@ from benchmark.plugins import Registry
 from benchmark.running.locks import Claim, locked, sweep
 from benchmark.running.store import RunFolder
 
+Pending = list[tuple[CohortSpec, tuple[RunSpec, ...]]]
+"""Cohorts with those of their runs that are to be trained."""
+
 
 class Ledger:
-    """What of a plan is recorded in a results folder already. A damaged record counts as none."""
+    """What of a plan is recorded in a results folder already. A damaged record counts as none.
+
+    Looking (`pending`, `record`) writes nothing: a plan may be of a folder that is not to be changed.
+    """
 
     def __init__(self, folder: Path, registry: Registry):
         self.folder, self._registry = folder, registry
@@ -23,27 +29,27 @@ class Ledger:
         self._told: set[str] = set()
         self._outdated: dict[tuple[str, Path], set[str]] = {}
 
+    def opened(self, cohorts: Sequence[CohortSpec], say: Callable[[str], None]) -> Pending:
+        """What is to do of a plan; what is recorded of it is `refreshed`, and `tell` says what is wrong."""
+        pending = [(cohort, runs) for cohort in cohorts if (runs := self.refreshed(cohort))]
+        self.tell(say)
+        return pending
+
     def pending(self, cohort: CohortSpec, failed: bool = True) -> tuple[RunSpec, ...]:
         """The runs of a cohort that have no valid record, or (where `failed` ones are tried again) one of a
         failure; beside such a trial all trials of its baseline, with which it is halved."""
-        missing = {
-            run.name
-            for run in cohort.runs
-            if (record := self.record(run)) is None or (failed and record.status == "failed")
-        }
-        halved = {run.baseline for run in cohort.runs if run.tuning == "trial" and run.name in missing}
-        return tuple(
-            run
-            for run in cohort.runs
-            if run.name in missing or (run.tuning == "trial" and run.baseline in halved)
-        )
+        return _to_do([(run, self.record(run)) for run in cohort.runs], failed)
+
+    def refreshed(self, cohort: CohortSpec, failed: bool = True) -> tuple[RunSpec, ...]:
+        """`pending`, and of the other runs the folders are tidied, and what their records say of a choice is
+        brought up to date. Raises OSError where that can't be written."""
+        return _to_do([(run, self._refreshed(run)) for run in cohort.runs], failed)
 
     def record(self, run: RunSpec) -> records.Record | None:
         """A run's record; None where it has none that is valid, and for a trial that was halved among another
         number of them: which ones were stopped is a verdict among those.
 
-        Its folder is tidied, and what the record says of a choice is brought up to date. Raises OSError where
-        that can't be written, and UserError for a record of a later version, which must not be trained over.
+        Raises UserError for a record of a later version, which must not be trained over.
         """
         if not run.id:
             return None
@@ -59,14 +65,20 @@ class Ledger:
             return None
         if record.trial is not None and record.trial.trials not in (None, run.trials):
             return None
-        if run.selection and record.selection and record.selection.trials != run.selection.trials:
-            # Chosen among fewer or more since then, and alike: the same training.
-            record = replace(record, selection=run.selection)
-            records.write_record(folder.record, record)
         if record.status != "failed" and record.provenance.code_checksum != code_checksum(
             run, self._registry
         ):
             self._outdated.setdefault((run.baseline, folder.path.parent), set()).add(run.slug)
+        return record
+
+    def _refreshed(self, run: RunSpec) -> records.Record | None:
+        record, folder = self.record(run), self.run_folder(run)
+        if record is None:
+            return None
+        if run.selection and record.selection and record.selection.trials != run.selection.trials:
+            # Chosen among fewer or more since then, and alike: the same training.
+            record = replace(record, selection=run.selection)
+            records.write_record(folder.record, record)
         folder.tidy()
         return record
 
@@ -92,7 +104,7 @@ class Ledger:
             with locked(self.run_folder(run).lock, say, run.slug):
                 pass
         names = {run.name for run in runs}
-        return tuple(run for run in self.pending(cohort, failed=False) if run.name in names)
+        return tuple(run for run in self.refreshed(cohort, failed=False) if run.name in names)
 
     def tell(self, say: Callable[[str], None]) -> None:
         """Says, once, which records are damaged, and how many of a baseline were made with other code of it:
@@ -111,6 +123,20 @@ class Ledger:
         """Removes the lock files that commands which were killed have left."""
         for kind in ("runs", "trials"):
             sweep(self.folder / kind)
+
+
+def _to_do(found: Sequence[tuple[RunSpec, records.Record | None]], failed: bool) -> tuple[RunSpec, ...]:
+    """The runs of a cohort that need training, by what is recorded of each."""
+    missing = {run.name for run, record in found if record is None or (failed and record.status == "failed")}
+    halved = {run.baseline for run, _ in found if run.tuning == "trial" and run.name in missing}
+    return tuple(
+        run for run, _ in found if run.name in missing or (run.tuning == "trial" and run.baseline in halved)
+    )
+
+
+def runs_in(pending: Pending) -> int:
+    """How many runs are to be trained."""
+    return sum(len(runs) for _, runs in pending)
 
 
 def kept_together(runs: Iterable[RunSpec]) -> list[tuple[RunSpec, ...]]:

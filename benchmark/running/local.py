@@ -15,7 +15,7 @@ from benchmark.plugins import Registry
 from benchmark.running.companies import Trainer
 from benchmark.running.device import crowding, make_fabric
 from benchmark.running.display import PlainDisplay
-from benchmark.running.ledger import Ledger
+from benchmark.running.ledger import Ledger, runs_in
 from benchmark.running.locks import Claim
 from benchmark.running.store import RunFolder
 from benchmark.running.teachers import TeacherFailed, Teachers
@@ -43,11 +43,10 @@ class Executor:
     def execute(self, cohorts: Sequence[CohortSpec]) -> None:
         """Trains every run without a record. Failures of single baselines are collected, not raised."""
         total = sum(len(cohort.runs) for cohort in cohorts)
-        pending = [(cohort, runs) for cohort in cohorts if (runs := self._ledger.pending(cohort))]
-        self._ledger.tell(self._display.say)
+        pending = self._ledger.opened(cohorts, self._display.say)
         if pending and (advice := crowding(self.fabric.device.type, torch.get_num_threads())):
             self._display.say(advice)
-        done = total - sum(len(runs) for _, runs in pending)
+        done = total - runs_in(pending)
         elsewhere = []
         for cohort, runs in pending:
             self._display.grid(done, total, len(runs))
@@ -67,7 +66,7 @@ class Executor:
         command is at."""
         with Claim() as claim:
             ours = {run.name for run in self._ledger.claimed(runs, claim)}
-            unrecorded = {run.name for run in self._ledger.pending(cohort)}
+            unrecorded = {run.name for run in self._ledger.refreshed(cohort)}
             if left := tuple(run for run in runs if run.name in ours & unrecorded):
                 self._cohort(cohort, left)
         return tuple(run for run in runs if run.name not in ours)

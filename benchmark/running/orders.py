@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from benchmark.planning.specs import CohortSpec, RunSpec
-from benchmark.running.ledger import kept_together
+from benchmark.running.ledger import Pending, kept_together, runs_in
 from benchmark.running.local import Executor
 from benchmark.running.teachers import TeacherFailed
 
@@ -55,12 +55,12 @@ def parts_of(runs: Sequence[RunSpec], count: int) -> list[tuple[RunSpec, ...]]:
     return [tuple(run for group in groups[k::count] for run in group) for k in range(count)]
 
 
-def balanced(pending: Sequence[tuple[CohortSpec, tuple[RunSpec, ...]]], jobs: int) -> list[Order]:
+def balanced(pending: Pending, jobs: int) -> list[Order]:
     """The orders of a grid, the largest first: whole cohorts, of which each pays one teacher pass.
 
     A cohort is shared out among all workers where it would leave one with more runs than its share.
     """
-    share = OVERLOAD * sum(len(runs) for _, runs in pending) / jobs
+    share = OVERLOAD * runs_in(pending) / jobs
     orders, loads = [], [0] * jobs
     for cohort, runs in sorted(pending, key=lambda each: len(each[1]), reverse=True):
         whole = min(loads) + len(runs) <= share

@@ -18,10 +18,9 @@ import torch
 
 import benchmark
 from benchmark import records
-from benchmark.program import INSTALLED, command, program
+from benchmark.program import INSTALLED, ROOT, command, program
 from benchmark.ranks import Fabric
 
-ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("torch", "torchvision", "numpy", "scipy")
 
 

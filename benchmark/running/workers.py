@@ -23,10 +23,10 @@ import torch
 
 from benchmark import interruption, plugins
 from benchmark.errors import UserError, told_of_file
-from benchmark.planning.specs import CohortSpec, RunSpec
+from benchmark.planning.specs import CohortSpec
 from benchmark.running.device import crowding
 from benchmark.running.display import PlainDisplay, RemoteDisplay
-from benchmark.running.ledger import Ledger
+from benchmark.running.ledger import Ledger, Pending, runs_in
 from benchmark.running.local import make_executor, without_teacher
 from benchmark.running.orders import ATTEMPTS, Done, Order, balanced, carry_out
 from benchmark.running.provenance import code
@@ -108,20 +108,17 @@ class WorkerPool:
         self._ledger, self._settings, self._display = ledger, settings, display
         self._context = multiprocessing.get_context("spawn")
         self._workers: list[_Worker] = []
-        self._said: set[str] = set()
         self._idle_deaths = 0
         self.failures: list[str] = []
 
     def execute(self, cohorts: Sequence[CohortSpec]) -> None:
         """Trains every run without a record; the first order that can't be carried out ends the command."""
         total = sum(len(cohort.runs) for cohort in cohorts)
-        found = [(cohort, self._ledger.pending(cohort)) for cohort in cohorts]
-        self._ledger.tell(self._display.say)
-        pending = [(cohort, runs) for cohort, runs in found if runs]
+        pending = self._ledger.opened(cohorts, self._display.say)
         jobs = self._settings.jobs
         if pending and (advice := crowding(device_of(self._settings.device, 0), own_threads(jobs), jobs)):
             self._display.say(advice)
-        done = total - sum(len(runs) for _, runs in pending)
+        done = total - runs_in(pending)
         self._display.grid(done, total)
         try:
             for order in self._carried_out(pending):
@@ -143,7 +140,7 @@ class WorkerPool:
             for worker in self._workers:
                 worker.process.kill()
 
-    def _carried_out(self, pending: list[tuple[CohortSpec, tuple[RunSpec, ...]]]) -> Iterator[Order]:
+    def _carried_out(self, pending: Pending) -> Iterator[Order]:
         """Every order, as it is done: teachers first, each before whoever learns from it."""
         jobs = self._settings.jobs
         teachers = self._settings.results_dir / "teachers"
@@ -182,7 +179,7 @@ class WorkerPool:
                 self._bury(worker, orders)
                 continue
             if kind == "say":
-                self._say_once(content[0])
+                self._display.say_once(*content)
             elif kind == "progress":
                 self._display.elsewhere(*content)
             elif kind == "refused":
@@ -213,12 +210,6 @@ class WorkerPool:
         for each in lost:
             orders.remove(each)
         self.failures.append(without_teacher(failure, sum(len(each.runs) for each in lost)))
-
-    def _say_once(self, line: str) -> None:
-        """Several workers load one teacher, and each would tell of it."""
-        if line not in self._said:
-            self._said.add(line)
-            self._display.say(line)
 
     def _bury(self, worker: _Worker, orders: deque[Order]) -> None:
         """Puts another worker in the place of a dead one, and decides what becomes of its order."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from itertools import chain
 
 from rich.console import Console
@@ -23,7 +24,7 @@ from benchmark.speed.report import Report
 from benchmark.speed.rivals import compare, known_comparisons
 from benchmark.speed.settings import Speed
 from benchmark.speed.tables import show
-from benchmark.telling import told
+from benchmark.telling import exit_code
 
 
 def report_of(speed: Speed, registry: Registry, fabric: Fabric, say: Callable[[str], None]) -> Report:
@@ -55,24 +56,24 @@ def report_of(speed: Speed, registry: Registry, fabric: Fabric, say: Callable[[s
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command; its exit code: 1 where a ratio is above its bound, 2 for bad input."""
+    """The command; its exit code: 1 where a ratio is above its bound, 2 for bad input, 130: interrupted."""
     given = list(sys.argv[1:] if arguments is None else arguments)
+    return exit_code("benchmark.speed", partial(_main, given))
 
-    def timed() -> int:
-        speed = parsed(Speed, given, prog="python -m benchmark.speed")
-        speed.check()
-        fabric = make_fabric(speed.device, speed.precision)
-        fabric.fold = speed.fold
-        report = report_of(speed, plugins.load(), fabric, print)
-        show(report, Console())
-        if speed.json is not None:
-            write(report, speed.json)
-        above = report.above()
-        for line in above:
-            print(line)
-        return 1 if above else 0
 
-    return told("benchmark.speed", timed)
+def _main(given: list[str]) -> int:
+    speed = parsed(Speed, given, prog="python -m benchmark.speed")
+    speed.check()
+    fabric = make_fabric(speed.device, speed.precision)
+    fabric.fold = speed.fold
+    report = report_of(speed, plugins.load(), fabric, print)
+    show(report, Console())
+    if speed.json is not None:
+        write(report, speed.json)
+    above = report.above()
+    for line in above:
+        print(line)
+    return 1 if above else 0
 
 
 if __name__ == "__main__":

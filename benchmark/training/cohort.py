@@ -27,7 +27,7 @@ from benchmark.training.artifacts import Artifacts
 from benchmark.training.composition import build_distiller, has_diagnostics
 from benchmark.training.fused import Fusing
 from benchmark.training.graphed import Graphs
-from benchmark.training.learner import Learner, describe
+from benchmark.training.learner import Learner
 from benchmark.training.loop import (
     DATA_PASS,
     FUSED_PASS,
@@ -42,6 +42,7 @@ from benchmark.training.loop import (
     summary,
 )
 from benchmark.training.materials import Materials
+from benchmark.training.networks import describe
 from benchmark.training.outcomes import Examination, Outcome
 from benchmark.training.remembered import Remembered
 from benchmark.training.run_state import RunState, Status, describe_error, guard

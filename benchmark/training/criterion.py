@@ -25,7 +25,7 @@ from benchmark.planning.hyperparameters import learns_from, resolve_hyperparamet
 from benchmark.planning.overrides import hyperparameter_of, typed
 from benchmark.plugins import Baseline, Registry
 from benchmark.training.composition import build_distiller
-from benchmark.training.learner import pooled
+from benchmark.training.networks import pooled
 
 RESOLUTION = 2**30
 """The steps into which a share of training is counted."""

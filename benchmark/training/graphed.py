@@ -23,7 +23,6 @@ from benchmark.contracts import Activations, Batch
 from benchmark.errors import reason_of
 from benchmark.graphs import captured
 from benchmark.models import Network
-from benchmark.ranks.gathering import tensors_of
 from benchmark.training.fused import AGREEMENT, kind_of
 
 Capture = Callable[[Callable[..., Any], tuple[Tensor, ...]], Callable[..., Any]]
@@ -160,7 +159,7 @@ class _Pass:
         buffers = dict(zip(self._buffer_names, tensors[second:], strict=True))
         shown = functional_call(self._example, (weights, buffers), (batch,))
         self._layout = shown.map(lambda x: x.new_empty(0))
-        return tuple(tensors_of(shown))
+        return tuple(shown.tensors())
 
 
 class _Replay(torch.autograd.Function):

@@ -1,25 +1,19 @@
-"""A student with its distiller as one module, and how networks are built and looked at."""
+"""A student with its distiller as one module."""
 
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import partial
 
-import torch
 from torch import Tensor, nn
 
-from benchmark.contracts import Activations, Batch, Context, Data, Distiller, Progress, Shapes, Stage
+from benchmark.contracts import Activations, Batch, Distiller, Progress, Stage
 from benchmark.contracts.distiller import SecondView
-from benchmark.errors import UserError
-from benchmark.evaluation.predictor import evaluating
-from benchmark.models import Network, build
-from benchmark.models.network import place
-from benchmark.seeds import RandomStream
+from benchmark.models import Network
 from benchmark.training.composition import named_terms, predicting_buffers, predicts_with_network
 
 
 class Learner(nn.Module):
-    """Student + distiller; its forward pass returns the weighted loss terms of a batch, each a scalar."""
+    """Student + distiller: what the student shows of a batch, and the loss terms of that."""
 
     def __init__(self, network: Network, distiller: Distiller):
         super().__init__()
@@ -41,16 +35,7 @@ class Learner(nn.Module):
         """The student's own classifier, whether its predictions use it or not."""
         return self.network.head
 
-    def forward(
-        self, teacher: Activations | None, batch: Batch, progress: Progress, second: Batch | None = None
-    ) -> dict[str, Tensor]:
-        """The terms of one batch; without a teacher (it is one in training) the supervised term alone.
-
-        second   the second view of the batch, where the distiller asks for one
-        """
-        return self.terms(teacher, self.shown(batch, second), batch, progress)
-
-    def shown(self, batch: Batch, second: Batch | None) -> Activations:
+    def shown(self, batch: Batch, second: Batch | None = None) -> Activations:
         """What its student shows of a batch, and of its second view."""
         student = self.network(batch)
         return student if second is None else replace(student, second=self.network(second))
@@ -58,7 +43,8 @@ class Learner(nn.Module):
     def terms(
         self, teacher: Activations | None, student: Activations, batch: Batch, progress: Progress
     ) -> dict[str, Tensor]:
-        """The terms of what networks show of a batch."""
+        """The weighted loss terms of what networks show of a batch, each a scalar; without a teacher (it is
+        one in training) the supervised term alone."""
         if self.stage is not None:
             assert teacher is not None  # a first stage learns from one
             return named_terms(
@@ -99,76 +85,3 @@ class Learner(nn.Module):
         kept.update((f"distiller.{name}", x) for name, x in self.distiller.named_parameters())
         kept.update((f"distiller.{name}", x) for name, x in predicting_buffers(self.distiller).items())
         return kept
-
-
-def make_network(
-    architecture: str, data: Data, modalities: tuple[str, ...], seed: int, device: torch.device
-) -> Network:
-    """A network with weights drawn from `seed` alone, on `device` and in its memory format.
-
-    Raises UserError for one that answers per image where the data has labels per pixel, or the reverse.
-    """
-    shapes = [data.modalities[name].shape for name in modalities]
-    with RandomStream(seed, torch.device("cpu")).active():
-        network = build(architecture, shapes, len(data.classes), modalities)
-    if network.dense != data.dense:
-        labels, kind = ("pixel", "unet2d_16") if data.dense else ("sample", "conv2d_16")
-        raise UserError(
-            f"{architecture} does not fit {data.name}, which has a label per {labels}: take one like {kind}"
-        )
-    place(network, device, network.memory_format)
-    return network
-
-
-def describe(
-    teacher: Network,
-    student: Network,
-    batch: Batch,
-    num_classes: int,
-    train_labels: Tensor,
-    views: frozenset[SecondView] = frozenset(),
-) -> Context:
-    """What a distiller may know of its networks, from one pass over a batch as large as those of training.
-
-    views   the second views that can be made of what they see
-    """
-    norms = tuple(None if norm is None else _affine(norm) for norm in teacher.norms())
-    theirs, ours = _shown(teacher, batch), _shown(student, batch)
-    return Context(
-        Shapes.of(theirs),
-        Shapes.of(ours),
-        num_classes,
-        len(train_labels),
-        train_labels,
-        teacher.head,
-        norms,
-        pooled(theirs),
-        pooled(ours),
-        len(ours.logits),
-        partial(_another, student.modalities, batch, num_classes),
-        views,
-    )
-
-
-def _another(modalities: tuple[str, ...], batch: Batch, num_classes: int, architecture: str) -> Network:
-    """An untrained network that sees these modalities of such a batch."""
-    return build(architecture, [tuple(batch[name].shape[1:]) for name in modalities], num_classes, modalities)
-
-
-def _affine(norm: nn.Module) -> tuple[Tensor, Tensor]:
-    """Weight and bias of a norm, as they are now."""
-    weight, bias = (norm.get_parameter(name).detach().clone() for name in ("weight", "bias"))
-    return weight, bias
-
-
-@torch.no_grad()
-def _shown(network: Network, batch: Batch) -> Activations:
-    with evaluating(network):
-        return network(batch)
-
-
-def pooled(shown: Activations) -> bool:
-    """Whether the embedding is the mean over space of the last map, rectified."""
-    if not shown.maps or shown.last_feature.shape[:2] != shown.embedding.shape:
-        return False
-    return torch.allclose(shown.last_feature.flatten(2).mean(2), shown.embedding, rtol=1e-3, atol=1e-5)

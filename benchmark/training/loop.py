@@ -15,7 +15,6 @@ from benchmark.contracts.distiller import SecondView
 from benchmark.data.batches import Step
 from benchmark.errors import RanksApart
 from benchmark.ranks import Fabric, Share
-from benchmark.ranks.gathering import tensors_of
 from benchmark.training.fused import Fused, Fusing
 from benchmark.training.graphed import Graphs
 from benchmark.training.learner import Learner
@@ -262,7 +261,7 @@ class _Shared:
         batches = (self.batch, self.whole, *(second for second, _ in self.views.values()))
         shown = (self.seen, *(each for _, each in self.views.values()))
         tensors = [tensor for batch in batches for tensor in batch.values()]
-        tensors += [tensor for each in shown if each is not None for tensor in tensors_of(each)]
+        tensors += [tensor for each in shown if each is not None for tensor in each.tensors()]
         return sum(tensor._version for tensor in tensors)
 
 
@@ -298,8 +297,8 @@ class _Turn:
             show: Callable[[], Activations] = partial(replace, student)
             self._take(state, partial(state.learn, fabric, seen, show, self.progress, whole))
         with self.watch.measure(FUSED_PASS):
-            ends = [x for each in shown for x in tensors_of(each)]
-            gradients = [x.grad for each in leaves for x in tensors_of(each)]
+            ends = [x for each in shown for x in each.tensors()]
+            gradients = [x.grad for each in leaves for x in each.tensors()]
             reached = [number for number, gradient in enumerate(gradients) if gradient is not None]
             torch.autograd.backward([ends[n] for n in reached], [gradients[n] for n in reached])
         for state in states:

@@ -18,7 +18,7 @@ from benchmark.models import Network
 from benchmark.planning.specs import CohortSpec, NetworkSpec, Storage, TeacherSpec
 from benchmark.plugins import Registry
 from benchmark.seeds import derive
-from benchmark.training.learner import make_network
+from benchmark.training.networks import make_network
 
 
 @dataclass(frozen=True)

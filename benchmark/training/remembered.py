@@ -10,7 +10,7 @@ from torch import Tensor
 
 from benchmark.contracts import Activations, Batch
 from benchmark.models import Network
-from benchmark.ranks.gathering import Gathered, tensors_of
+from benchmark.ranks.gathering import Gathered
 
 MOST = 2**30
 """Bytes that are kept at most; a teacher that shows more is asked anew for each batch."""
@@ -48,7 +48,7 @@ class Remembered:
 
 def bytes_of(shown: Activations) -> int:
     """What the tensors of activations take in memory."""
-    return sum(x.nbytes for x in tensors_of(shown))
+    return sum(x.nbytes for x in shown.tensors())
 
 
 def _rows(index: Tensor, kept: Tensor) -> Tensor:
@@ -56,6 +56,6 @@ def _rows(index: Tensor, kept: Tensor) -> Tensor:
 
 
 def _joined(shown: Sequence[Activations]) -> Activations:
-    parts = [list(tensors_of(each)) for each in shown]
+    parts = [list(each.tensors()) for each in shown]
     whole = iter([torch.cat(each) for each in zip(*parts, strict=True)])
     return shown[0].map(lambda _: next(whole))

@@ -23,9 +23,10 @@ from benchmark.ranks import Fabric
 from benchmark.seeds import RandomStream, derive
 from benchmark.training.checkpoint import checksum
 from benchmark.training.graphed import Graphs
-from benchmark.training.learner import Learner, describe
+from benchmark.training.learner import Learner
 from benchmark.training.loop import START, Display, Keeper, Loop, Position
 from benchmark.training.materials import Materials
+from benchmark.training.networks import describe
 from benchmark.training.run_state import RunState
 
 

@@ -11,7 +11,7 @@ from torchvision.datasets import CIFAR10, CIFAR100
 
 from benchmark import Data, Modality, Request, Samples, UserError
 from benchmark.data.image_files import Framing, Place, read_by_class
-from benchmark.data.loading import BadSamples
+from benchmark.data.loading import LeftOut
 from benchmark.data.locating import Listed, candidate_folders, not_found, printable
 from benchmark.data.parquet_shards import labelled_cells
 from benchmark.data.readers import (
@@ -68,13 +68,13 @@ def load_cifar(name: str, request: Request) -> Data:
     dataset = CIFAR10 if name == "cifar10" else CIFAR100
     classes = CIFAR10_CLASSES if name == "cifar10" else tuple(f"class {number}" for number in range(100))
     layouts = cifar_layouts(name)
-    bad = BadSamples(request, name)
+    left_out = LeftOut(request, name)
     if request.download and request.data_dir is not None:
         _make_folder(request.data_dir / name)
     for folder in candidate_folders(request.data_dir, name, layouts):
         if (tables := cifar_tables(folder)) is not None:
             train, test = (
-                read_parquet(each, ("label", "fine_label"), len(classes), CIFAR_SIZE, bad.report)
+                read_parquet(each, ("label", "fine_label"), len(classes), CIFAR_SIZE, left_out.report)
                 for each in tables
             )
             highest = int(train[1].max()) if len(train[1]) else len(classes)
@@ -89,7 +89,7 @@ def load_cifar(name: str, request: Request) -> Data:
             break
     else:
         raise not_found(request.data_dir, name, layouts)
-    bad.tell()
+    left_out.tell()
     return _of_tables(name, train, test, classes, CIFAR_STATISTICS[name], pad=4)
 
 

@@ -23,11 +23,10 @@ class CrossModal(Task):
 
     def custom_pair(self, dataset: str, name: str) -> Pair | None:
         """TEACHER-STUDENT for any two architectures, `torchvision:NAME` and `timm:NAME` among them."""
-        from benchmark.models import is_architecture
+        from benchmark.models import teacher_and_student
 
-        teacher, dash, student = name.partition("-")
-        known = dash and is_architecture(teacher) and is_architecture(student)
-        return pairs.custom(dataset, teacher, student) if known else None
+        found = teacher_and_student(name)
+        return None if found is None else pairs.custom(dataset, *found)
 
     def transfer(self, data: Data, request: Request) -> dict[str, Callable[[], Target]]:
         from tasks.cross_modal import transfer

@@ -21,14 +21,11 @@ class Privileged(Task):
 
     def custom_pair(self, dataset: str, name: str) -> Pair | None:
         """PAIR:TEACHER-STUDENT, one of the dataset's pairs with any two other architectures."""
-        from benchmark.models import is_architecture
+        from benchmark.models import teacher_and_student
 
         pair, _, networks = name.partition(":")
-        teacher, dash, student = networks.partition("-")
-        known = self.pairs(dataset).get(pair)
-        if known is None or not (dash and is_architecture(teacher) and is_architecture(student)):
-            return None
-        return replace(known, teacher=teacher, student=student)
+        known, found = self.pairs(dataset).get(pair), teacher_and_student(networks)
+        return None if known is None or found is None else replace(known, teacher=found[0], student=found[1])
 
     def transfer(self, data: Data, request: Request) -> dict[str, Callable[[], Target]]:
         from tasks.privileged import transfer

@@ -105,7 +105,7 @@ def learner_steps(place: TaskPair, distiller: Distiller, precision: str) -> None
                 teacher = dataclasses.replace(teacher, second=teacher_network(second))
         losses = []
         for learner.stage in [None, *distiller.first_stages()]:
-            terms = learner(teacher, place.batch, START, second)
+            terms = learner.terms(teacher, learner.shown(place.batch, second), place.batch, START)
             losses.append(torch.stack([term.float() for term in terms.values()]).sum())
     torch.stack(losses).sum().backward()
     assert all(torch.isfinite(each) for each in losses)

@@ -23,7 +23,8 @@ from benchmark.contracts import IGNORE, Distiller
 from benchmark.models import Network
 from benchmark.planning.hyperparameters import resolve_hyperparameters
 from benchmark.training.composition import build_distiller
-from benchmark.training.learner import Learner, describe
+from benchmark.training.learner import Learner
+from benchmark.training.networks import describe
 from tests.baselines.tiny import (
     BATCH,
     CLASSES,
@@ -227,7 +228,7 @@ def test_in_a_loop_its_terms_are_those_of_the_engine(name: str, options: dict[st
     for step, batch in enumerate(steps):
         seen = teacher(batch)
         torch.manual_seed(step)
-        wanted = learner(seen, batch, Progress(0, 1, step, len(steps)))
+        wanted = learner.terms(seen, learner.shown(batch), batch, Progress(0, 1, step, len(steps)))
         torch.manual_seed(step)
         found = criterion.terms(
             seen, student(batch), batch["label"], batch["index"], progress=step / len(steps)
@@ -253,7 +254,7 @@ def test_its_terms_are_the_engines_to_the_last_bit_when_told_the_same_progress()
     batch = loop_batches(1)[0]
     seen = teacher(batch)
     torch.manual_seed(1)
-    wanted = learner(seen, batch, PROGRESS)
+    wanted = learner.terms(seen, learner.shown(batch), batch, PROGRESS)
     torch.manual_seed(1)
     found = criterion.terms(seen, student(batch), batch["label"], batch["index"], progress=PROGRESS)
     assert {name: value.item() for name, value in found.items()} == {

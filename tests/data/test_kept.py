@@ -15,9 +15,10 @@ import pytest
 from benchmark import Request, plugins
 from benchmark.data import kept
 from benchmark.data.facts import FactsCache
-from benchmark.data.kept import HOST, Damaged, read_arrays, write_arrays
+from benchmark.data.kept import Damaged, read_arrays, write_arrays
 from benchmark.data.loading import cached
 from benchmark.data.split_settings import SplitSettings
+from benchmark.writing import HOST, sweep, whole
 
 ARRAYS = {
     "train/x": np.arange(24, dtype=np.float32).reshape(2, 3, 4),
@@ -138,7 +139,7 @@ kept.write_arrays(Path({str(tmp_path)!r}) / "a.npz", {{"x": np.arange(9)}})
         while not (left := list(tmp_path.iterdir())) or not left[0].stat().st_size:
             assert time.monotonic() < deadline
             time.sleep(0.05)
-        kept.sweep(tmp_path)
+        sweep(tmp_path)
         assert list(tmp_path.iterdir()) == left  # it is alive
     finally:
         writer.send_signal(signal.SIGKILL)
@@ -170,6 +171,17 @@ def test_only_files_of_dead_writers_are_removed(tmp_path: Path, name: str, hours
     os.utime(file, (changed, changed))
     write_arrays(tmp_path / "a.npz", {"x": np.arange(3)})
     assert file.exists() != goes
+
+
+def test_writers_of_one_file_have_a_temporary_file_each(tmp_path: Path) -> None:
+    """The last one wins, with the whole of its own: two machines may even have processes of one number."""
+    with whole(tmp_path / "a") as first:
+        first.write_bytes(b"first")
+        with whole(tmp_path / "a") as second:
+            second.write_bytes(b"2")
+        assert (tmp_path / "a").read_bytes() == b"2"
+    assert (tmp_path / "a").read_bytes() == b"first"
+    assert [each.name for each in tmp_path.iterdir()] == ["a"]
 
 
 def test_verifying_a_hundred_megabytes_takes_well_under_a_second(tmp_path: Path) -> None:

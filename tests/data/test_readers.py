@@ -15,10 +15,10 @@ import torch
 from torchvision.datasets import CIFAR10
 
 from benchmark import Request, Samples, UserError
-from benchmark.contracts.data import BadSamples as BadSamplesPolicy
+from benchmark.contracts.data import BadSamples
 from benchmark.data import image_files, locating, readers
 from benchmark.data.feed import read_all
-from benchmark.data.loading import BadSamples
+from benchmark.data.loading import LeftOut
 
 COLOURS = np.random.default_rng(0).integers(0, 256, (12, 3), dtype=np.uint8)
 
@@ -40,12 +40,12 @@ def write_parquet(
     pq.write_table(pa.table({image_column: rows, label_column: labels}), file)
 
 
-def bad_samples(policy: BadSamplesPolicy = "stop", said: list[str] | None = None) -> BadSamples:
-    return BadSamples(Request(bad_samples=policy, say=[].append if said is None else said.append), "pictures")
+def left_out(policy: BadSamples = "stop", said: list[str] | None = None) -> LeftOut:
+    return LeftOut(Request(bad_samples=policy, say=[].append if said is None else said.append), "pictures")
 
 
-def read(*files: Path, columns: tuple[str, ...] = ("label",), bad: BadSamples | None = None) -> readers.Table:
-    report = (bad or bad_samples()).report
+def read(*files: Path, columns: tuple[str, ...] = ("label",), bad: LeftOut | None = None) -> readers.Table:
+    report = (bad or left_out()).report
     return readers.read_parquet(files, columns, 10, (32, 32), report)
 
 

@@ -183,6 +183,13 @@ def test_the_number_of_classes_is_not_taken_from_a_classifier_that_is_none(
         outputs_of(tmp_path / "t.pth", "tiny_big", [IMAGE])
 
 
+def test_asking_for_the_number_of_classes_draws_nothing(weights: Weights, tmp_path: Path) -> None:
+    torch.save(weights, tmp_path / "t.pth")
+    before = torch.get_rng_state()
+    assert outputs_of(tmp_path / "t.pth", "tiny_big", [IMAGE]) == 6
+    assert torch.equal(torch.get_rng_state(), before)
+
+
 def test_half_precision_and_parameters_are_weights_too(weights: Weights, tmp_path: Path) -> None:
     network = build("tiny_big", [IMAGE], 6)
     for kind in (torch.float16, torch.bfloat16, torch.float64):

@@ -12,7 +12,6 @@ from torch import nn
 from benchmark import Activations
 from benchmark.errors import RanksApart, UserError
 from benchmark.ranks import Share
-from benchmark.ranks.gathering import tensors_of
 from benchmark.ranks.several import Several, synchronise
 from tests.ranks.processes import in_ranks
 
@@ -36,7 +35,7 @@ def test_activations_are_gathered_where_somebody_looks_and_gradients_take_their_
         assert torch.equal(seen.logits, whole)
         assert torch.equal(seen.maps[-1], whole + 1)
         assert len(seen.maps) == 2
-        assert len(list(tensors_of(seen))) == 2  # nothing else was sent
+        assert len(list(seen.tensors())) == 2  # nothing else was sent
         assert seen.second is not None
         assert torch.equal(seen.second.logits, whole.repeat_interleave(3, 0))
         assert torch.equal(replace(seen, logits=whole + 5).embedding, whole)

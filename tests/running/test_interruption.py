@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 import signal
 import time
 from pathlib import Path
@@ -17,6 +18,13 @@ from tests.training.test_law_of_the_cohort import weights_and_numbers
 
 NAMES = ("kd", "crd", "mlkd")
 ARGUMENTS = ("--epochs", "3", "--pairs", "tiny_big-tiny_dropout", "--label-fraction", "0.5")
+
+
+@pytest.mark.parametrize("signum", interruption.SIGNALS)
+def test_an_interruption_comes_whole_out_of_another_process(signum: int) -> None:
+    found = pickle.loads(pickle.dumps(Interrupted(signum)))
+    assert isinstance(found, Interrupted)
+    assert (found.signum, found.exit_code, str(found)) == (signum, 128 + signum, signal.Signals(signum).name)
 
 
 class Signaller:

@@ -15,16 +15,17 @@ from safetensors.torch import load_file
 from benchmark import Distiller, baseline
 from benchmark.data.split_settings import SplitSettings
 from benchmark.data.splits import splits_of
+from benchmark.planning import tuning as planning
 from benchmark.planning.grid import make_plan
 from benchmark.plugins import Registry
 from benchmark.records import VALIDATION, Record, sealed
 from benchmark.reporting import compare
 from benchmark.running import store, tuning
-from benchmark.running.ledger import code_checksum, snapshot_identity
+from benchmark.running.ledger import Ledger, code_checksum, snapshot_identity
 from benchmark.settings import parse
 from benchmark.training import artifacts
 from benchmark.training import teacher as teachers
-from tests.command import numbers, outcome, records, run, trials
+from tests.command import BARE, TINY, numbers, outcome, records, run, trials
 from tests.tiny_task import TinyTask, tiny_data
 
 NAMES = ("scratch", "kd", "fitnet")
@@ -199,6 +200,35 @@ def test_recorded_trials_are_not_run_again(
     capsys.readouterr()
     assert run(tmp_path, *options, baselines=("kd",)) == 0
     assert "trials, to epoch" not in capsys.readouterr().out
+
+
+def test_who_only_looks_at_what_is_recorded_writes_nothing(tmp_path: Path, registry: Registry) -> None:
+    options = ("--tune", "2", "--epochs", "2", "--seeds", "0")
+    assert run(tmp_path, *options, baselines=("kd",)) == 0
+    snapshots = [record.with_name("snapshot.pt") for record in (tmp_path / "t").rglob("record.json")]
+    for file in snapshots:
+        file.touch()
+    before = contents(tmp_path / "t")
+    assert run(tmp_path, *options, "--dry-run", baselines=("kd",)) == 0
+    settings = parse([*TINY, *BARE, "--results-dir", str(tmp_path), "--baselines", "kd", *options])
+    plan, ledger = make_plan(settings, registry), Ledger(tmp_path / "t", registry)
+    chosen = {
+        key: (dataclasses.replace(selection, trials=9), values)
+        for key, (selection, values) in tuning.chosen_settings(plan.tuning, ledger, print).items()
+    }
+    (cohort,) = (planning.tuned(cohort, chosen) for cohort in plan.cohorts)
+    assert len(cohort.runs) == 2
+    assert ledger.pending(cohort) == ()
+    assert contents(tmp_path / "t") == before
+    assert ledger.refreshed(cohort) == ()
+    (record,) = tuned(tmp_path).values()
+    assert record.selection is not None
+    assert record.selection.trials == 9
+    assert [file.parent.parent.name for file in snapshots if file.exists()] == ["trials", "trials"]
+
+
+def contents(folder: Path) -> dict[Path, bytes]:
+    return {file: file.read_bytes() for file in folder.rglob("*") if file.is_file()}
 
 
 @pytest.mark.parametrize("counts", [(4, 2), (2, 4)], ids=["fewer", "more"])

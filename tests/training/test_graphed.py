@@ -14,7 +14,6 @@ from torch import Tensor
 from benchmark.contracts import Activations
 from benchmark.models import build
 from benchmark.plugins import Registry
-from benchmark.ranks.gathering import tensors_of
 from benchmark.running.device import make_fabric
 from benchmark.settings import parse
 from benchmark.speed.bench import FirstSteps, make_bench
@@ -81,7 +80,7 @@ def test_a_pass_shows_learns_and_remembers_what_a_plain_one_does(
         batch = {"x": torch.randn(4, *shape, dtype=torch.float64)}
         for ours, theirs in zip(networks, plain, strict=True):
             shown, expected = graphs(ours, batch), theirs(batch)
-            assert all(map(torch.equal, tensors_of(shown), tensors_of(expected)))
+            assert all(map(torch.equal, shown.tensors(), expected.tensors()))
             assert shown.classify is ours.head
             loss(shown).backward()
             loss(expected).backward()
@@ -100,9 +99,9 @@ def test_what_was_shown_stays_when_the_next_is() -> None:
     graphs, network = Graphs(stand_in), build("resnet8", [IMAGE], 5, ("x",)).eval()
     with torch.no_grad():
         first = graphs(network, {"x": torch.randn(4, *IMAGE)})
-        kept = [x.clone() for x in tensors_of(first)]
+        kept = [x.clone() for x in first.tensors()]
         graphs(network, {"x": torch.randn(4, *IMAGE)})
-    assert all(map(torch.equal, tensors_of(first), kept))
+    assert all(map(torch.equal, first.tensors(), kept))
 
 
 def test_a_network_that_draws_or_can_t_be_captured_is_computed_plainly_and_named() -> None:

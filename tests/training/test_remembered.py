@@ -17,7 +17,6 @@ from benchmark.models import build
 from benchmark.planning.grid import make_plan, storage_of
 from benchmark.plugins import Registry
 from benchmark.ranks import WHOLE
-from benchmark.ranks.gathering import tensors_of
 from benchmark.ranks.several import Several
 from benchmark.running.device import make_fabric
 from benchmark.settings import Settings, parse
@@ -76,7 +75,7 @@ def test_a_sample_is_shown_once_and_as_the_network_shows_it(
     for epoch in range(2):
         for batch in stream.epoch(epoch):
             ours = taught(batch)
-            assert all(map(torch.equal, tensors_of(ours.map(lambda x: x)), tensors_of(same(batch))))
+            assert all(map(torch.equal, ours.map(lambda x: x).tensors(), same(batch).tensors()))
             assert ours.classify is network.head
     once, twice = len(data.train), 2 * 16 * stream.steps_per_epoch
     assert sum(asked) == (once if most > 100 else 16 + twice)
@@ -90,7 +89,7 @@ def test_ranks_see_the_whole_batch(tmp_path: Path) -> None:
         taught = Remembered(network, lambda: in_order(data, data.train, ["signal"], CPU), len(data.train))
         own, whole = (next(iter(stream_of("signal").steps(0, 0, share))) for share in (ranks.share, WHOLE))
         seen = ranks.shown(taught(own.batch), 16)
-        return [*map(torch.equal, tensors_of(seen.map(lambda x: x)), tensors_of(network(whole.batch)))]
+        return [*map(torch.equal, seen.map(lambda x: x).tensors(), network(whole.batch).tensors())]
 
     for answers in in_ranks(tmp_path, work):
         assert len(answers) > 2
