@@ -189,6 +189,15 @@ def test_differences_to_any_baseline_can_be_asked_for_and_each_can_meet_each(fol
     assert (decided == each.verdict.isin(["above", "below"])).all()
 
 
+def test_pairs_with_too_few_runs_to_be_tested_are_no_part_of_the_family(records):
+    each = compare([*records, *(make_record("fitnet", seed) for seed in range(2))], against="each")
+    few = each[(each.baseline == "fitnet") | (each.against == "fitnet")]
+    assert (len(few), len(each)) == (4, 10)
+    assert few.p_adjusted.isna().all()
+    tested = each[each.p.notna()]
+    assert tested.p_adjusted.to_list() == pytest.approx(multipletests(tested.p, method="sidak")[1])
+
+
 def test_intervals_of_every_two_methods_hold_for_all_of_them_at_once():
     draw = np.random.default_rng(0)
     missed = 0
@@ -266,6 +275,15 @@ def test_of_a_metric_that_should_be_small_the_smallest_is_the_best(records):
     assert verdicts["kd"] == "below"  # a word about the number, whichever way is better
 
 
+def test_an_improvement_of_a_metric_that_should_be_small_is_to_be_below(records):
+    for record in records:
+        low = record.run.baseline == "kd" and record.run.seed > 0
+        record.results.scores["test@last"]["kl_to_teacher"] = 0.1 if low else 0.5
+    frame = compare(records, metric="kl_to_teacher").set_index("baseline")
+    assert frame.loc["kd"].probability_of_improvement == pytest.approx(0.8 + 0.2 / 2)
+    assert frame.loc["crd"].probability_of_improvement == pytest.approx(0.5)
+
+
 def over_teachers(teachers, **changes):
     """Runs of scratch and KD with two seeds on each of some teachers, by teacher seed."""
     records = []
@@ -292,6 +310,16 @@ def test_over_several_teachers_intervals_hold_over_teachers():
     assert (line.n, line.difference) == (4, pytest.approx(6.5))
     assert line.p == pytest.approx(expected.pvalue)
     assert (line.low, line.high) == pytest.approx(tuple(expected.confidence_interval(0.95)))
+
+
+def test_between_scratch_and_the_teacher_there_is_no_place_where_teachers_differ():
+    records = over_teachers((0, 1, 2))
+    (alike,) = compare(records).itertuples()
+    assert alike.normalised == pytest.approx(6 / (70.5 - 53.05))
+    apart = [altered(r, teacher={"test": {"top1": 0.7 + 0.01 * r.condition.teacher_seed}}) for r in records]
+    (line,) = compare(apart).itertuples()
+    assert line.difference == alike.difference
+    assert pd.isna(line.normalised)
 
 
 def test_two_teachers_are_too_few_to_say_anything_over_teachers():
