@@ -139,6 +139,27 @@ def test_a_reference_with_a_larger_variance_keeps_its_own():
     assert (errors.df < 4).all()
 
 
+def test_a_reference_with_the_largest_variance_is_not_pooled_even_where_bartletts_test_sees_none():
+    dfs, variances = np.full(4, 4.0), np.array([2.0, 1.0, 1.0, 1.0])
+    base = np.array([-1.0, 0.0, 0.0, 0.0, 1.0]) * math.sqrt(2)
+    assert stats.bartlett(*(base * math.sqrt(v) for v in variances)).pvalue > 0.4
+    assert stats.f.sf(2, 4, 12) < 0.4
+    assert not agree(variances, dfs)
+    assert agree(variances[::-1], dfs)
+
+
+def test_where_one_method_has_many_more_runs_than_another_each_has_its_own_variance():
+    counts, variances = np.array([3, 3, 3, 10]), np.array([1.0, 1.1, 0.9, 1.05])
+    assert agree(variances, counts - 1.0)
+    errors = errors_to_first(variances, counts, 15)
+    assert not errors.pooled
+    parts = variances / counts
+    assert errors.se == pytest.approx(np.sqrt(parts[1:] + parts[0]))
+    welch = (parts[1:] + parts[0]) ** 2 / (parts[1:] ** 2 / (counts[1:] - 1) + parts[0] ** 2 / 2)
+    assert errors.df == pytest.approx(welch)
+    assert errors_to_first(variances, np.array([3, 3, 3, 5]), 10).pooled  # twice the degrees of freedom
+
+
 # --- differences ---
 
 
