@@ -108,6 +108,20 @@ def test_a_baseline_that_misses_a_block_is_left_out_and_named(tmp_path):
     assert "Synthetic" in drawing.caption
 
 
+def test_a_baseline_that_misses_one_condition_of_a_dataset_is_left_out_too(tmp_path):
+    names, shares = ("scratch", "kd", "crd", "fitnet"), (0.1, 0.5)
+    records = [make_record(b, 0, dataset=f"set{e}", label_fraction=share)
+               for b in names for e in range(5) for share in shares]  # fmt: skip
+    _, panels = panels_of(tmp_path / "all", records)
+    assert rank(panels).left_out == ()
+    missing = ("fitnet", "set3", 0.1)
+    fewer = [r for r in records if (r.run.baseline, r.run.dataset, r.condition.label_fraction) != missing]
+    _, panels = panels_of(tmp_path / "fewer", fewer)
+    found = rank(panels)
+    assert found.left_out == ("FitNet",)
+    assert (found.blocks, set(found.ranks)) == (5, {"Scratch", "KD", "CRD"})
+
+
 def test_the_axis_of_ranks_keeps_its_width_beside_many_and_long_names():
     titles = [f"A method with quite a long name, number {k}" for k in range(40)]
     scores = np.random.default_rng(0).normal(size=(6, len(titles)))
