@@ -164,6 +164,21 @@ def test_without_a_known_level_of_chance_zero_stands_for_it_or_the_block_is_left
     assert runs[0][0] == pytest.approx(value / TEACHER)
 
 
+@pytest.mark.parametrize("chance", [CHANCE, 0.5])
+def test_a_teacher_no_better_than_chance_is_no_scale(chance):
+    """Neither of a metric that should be large nor of one that should be small."""
+    sound = [*block(**SHAPES), *block(dataset="cifar100")]
+    if chance == CHANCE:
+        level = [altered(r, teacher={"test": {"top1": CHANCE}}) for r in block(**SCENES)]
+    else:
+        level = errors(0.5, **SCENES)
+    table = table_of([*sound, *level])
+    assert table.frame["blocks"].tolist() == [2, 2, 2]
+    (words,) = [line for line in table.caption if "left out" in line]
+    assert "scenes (synthetic), resnet20-resnet8 (its teacher is no better than chance)" in words
+    assert line_of(table, "kd")["iqm"] == line_of(table_of(sound), "kd")["iqm"]
+
+
 def test_one_block_makes_no_aggregate_and_four_seeds_no_interval():
     assert across_tables(Results.of(block(**SHAPES))) == []
     assert list(drawings(Results.of(block(**SHAPES)))) == []
