@@ -56,6 +56,12 @@ def test_a_profile_is_the_mean_over_tasks_of_the_share_above_each_threshold():
     assert profile.high.shape == (3,)
 
 
+def test_a_run_at_a_threshold_is_not_above_it():
+    """A run that diverged scores 0, and so is none of the share above 0."""
+    profile = performance_profile([[0.0, 0.5, 0.5, 1.0]], [0.0, 0.5, 1.0])
+    assert profile.value == pytest.approx([0.75, 0.25, 0.0])
+
+
 def test_improvement_is_the_mean_of_the_tasks_probabilities():
     chance = improvement(TASKS, OTHERS)
     slow = np.mean([probability_of_improvement(a, b) for a, b in zip(TASKS, OTHERS, strict=True)])
