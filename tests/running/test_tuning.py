@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shutil
 from pathlib import Path
 
 import pandas as pd
@@ -321,6 +322,36 @@ def test_a_trial_whose_code_fails_is_told_and_costs_nobody_else(tmp_path: Path) 
     assert found["tumbles 0"].reason == "KeyError: 'bank'"
     assert len(list((tmp_path / "t" / "trials").glob("*tumbles*/error.txt"))) == 2
     assert set(tuned(tmp_path)) == {"kd"}
+
+
+def test_a_trial_that_is_run_again_is_halved_by_what_the_recorded_ones_had_at_its_rung(
+    whole: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(whole / "t", tmp_path / "t")
+    again = next(
+        name
+        for name, each in trials(whole).items()
+        if name.startswith("kd ") and len(each.trial.validation) == 2  # pyright: ignore
+    )
+    for file in (tmp_path / "t" / "trials").glob("*/record.json"):
+        content = json.loads(file.read_text())
+        if again == f"{content['run']['baseline']} {content['trial']['number']}":
+            shutil.rmtree(file.parent)
+        elif len(content["trial"]["validation"]) > 2:
+            content["trial"]["validation"][-1] = 0.0  # below all, later than the rung
+            file.write_text(json.dumps(sealed(content)))
+    assert run(tmp_path, *TUNE, "--seeds", "0", baselines=("kd",)) == 0
+    assert outcome(trials(tmp_path)[again]) == outcome(trials(whole)[again])
+
+
+def test_a_record_of_another_run_does_not_count(tmp_path: Path, registry: Registry) -> None:
+    assert run(tmp_path, "--epochs", "1", "--seeds", "0", baselines=("kd",)) == 0
+    words = [*TINY, *BARE, "--results-dir", str(tmp_path), "--baselines", "kd", "--epochs", "1", "--seeds"]
+    here, other = (make_plan(parse([*words, seed]), registry).cohorts[0].runs[0] for seed in ("0", "1"))
+    ledger = Ledger(tmp_path / "t", registry)
+    assert ledger.record(here) is not None
+    shutil.copytree(ledger.run_folder(here).path, ledger.run_folder(other).path)
+    assert ledger.record(other) is None
 
 
 def test_a_folder_where_a_trial_writes_costs_that_trial_alone(
