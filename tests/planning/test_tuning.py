@@ -70,6 +70,11 @@ def test_learning_rates_are_the_same_for_every_baseline_and_spread_over_the_rang
         assert number / 8 - 0.01 <= place <= (number + 1) / 8 + 0.01
 
 
+def test_a_learning_rate_that_is_published_for_a_baseline_is_the_middle_of_its_range() -> None:
+    space = search_space(REGISTRY.parts("kd"), resolved("kd") | {RATE: 0.2}, RECIPE, ())
+    assert space[RATE] == Range(0.2 / RATE_FACTOR, 0.2 * RATE_FACTOR, log=True)
+
+
 @pytest.mark.parametrize("name", sorted(REGISTRY.baselines))
 def test_no_form_of_a_method_is_searched_for_another(name: str) -> None:
     """A tuned row of KD is KD: whether logits are standardised, say, is no number to be tuned."""
