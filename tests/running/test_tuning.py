@@ -141,6 +141,26 @@ def test_choices_of_baselines_with_teachers_of_their_own_are_kept_beside_the_oth
     assert kept.keys() == set(names)
 
 
+def test_choices_with_few_labels_are_kept_beside_those_with_all(tmp_path: Path) -> None:
+    options = (
+        "--tune",
+        "2",
+        "--epochs",
+        "2",
+        "--seeds",
+        "0",
+        "--validation",
+        "0.3",
+        "--teacher-data",
+        "shared",
+    )
+    assert run(tmp_path, *options, "--label-fraction", "0.5", baselines=("kd",)) == 0
+    assert sorted(each.name for each in (tmp_path / "t" / "tuned").iterdir()) == [
+        "stripes-tiny_big-tiny_small-trained-shared-labels0.5.yaml",
+        "stripes-tiny_big-tiny_small-trained-shared.yaml",
+    ]
+
+
 def test_a_trial_is_the_same_in_smaller_company(whole: Path, tmp_path: Path) -> None:
     assert run(tmp_path, *TUNE, "--seeds", "0", baselines=("kd",)) == 0
     for name, record in trials(tmp_path).items():
@@ -170,6 +190,25 @@ def test_a_stopped_command_goes_on_and_chooses_alike(
         assert outcome(record) == outcome(trials(whole)[name])
     for name, record in tuned(tmp_path).items():
         assert record.hyperparameters == tuned(whole)[name].hyperparameters
+
+
+def test_a_command_that_is_killed_at_a_rung_goes_on_from_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(tuning.Trials, "_halve", killed)
+        assert run(tmp_path, *TUNE, "--seeds", "0", baselines=("kd",)) == 130
+    log, seen = tuning.Trials._log, []
+    monkeypatch.setattr(
+        tuning.Trials,
+        "_log",
+        lambda self, trial, epoch: (seen.append(epoch["epoch"]), log(self, trial, epoch)),
+    )
+    assert run(tmp_path, *TUNE, "--seeds", "0", baselines=("kd",)) == 0
+    assert min(seen) == planning.rungs(8)[0]
 
 
 def test_a_command_that_is_stopped_while_it_records_goes_on_alike(
