@@ -16,6 +16,7 @@ from safetensors.torch import load_file
 from benchmark import Distiller, baseline
 from benchmark.data.split_settings import SplitSettings
 from benchmark.data.splits import splits_of
+from benchmark.evaluation.evaluation import Evaluation
 from benchmark.planning import tuning as planning
 from benchmark.planning.grid import make_plan
 from benchmark.plugins import Registry
@@ -159,6 +160,16 @@ def test_choices_with_few_labels_are_kept_beside_those_with_all(tmp_path: Path) 
         "stripes-tiny_big-tiny_small-trained-shared-labels0.5.yaml",
         "stripes-tiny_big-tiny_small-trained-shared.yaml",
     ]
+
+
+def test_where_less_is_better_the_trials_with_less_go_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Evaluation, "higher_is_better", False)
+    assert run(tmp_path, *TUNE, "--seeds", "0", baselines=("kd",)) == 0
+    *_, stopped, finished = sorted((each.trial.validation for each in trials(tmp_path).values()), key=len)  # pyright: ignore
+    assert (len(stopped), len(finished)) == (4, 8)
+    assert finished[3] < stopped[3]
 
 
 def test_a_trial_is_the_same_in_smaller_company(whole: Path, tmp_path: Path) -> None:
