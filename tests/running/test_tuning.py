@@ -394,6 +394,15 @@ def test_a_trial_that_is_run_again_is_halved_by_what_the_recorded_ones_had_at_it
     assert outcome(trials(tmp_path)[again]) == outcome(trials(whole)[again])
 
 
+def test_a_trial_that_failed_is_run_again(whole: Path, tmp_path: Path) -> None:
+    shutil.copytree(whole / "t", tmp_path / "t")
+    file = next((tmp_path / "t" / "trials").glob("*trial_0_kd-*/record.json"))
+    file.write_text(json.dumps(sealed(json.loads(file.read_text()) | {"status": "failed"})))
+    assert trials(tmp_path)["kd 0"].status == "failed"
+    assert run(tmp_path, *TUNE, "--seeds", "0", baselines=("kd",)) == 0
+    assert outcome(trials(tmp_path)["kd 0"]) == outcome(trials(whole)["kd 0"])
+
+
 def test_a_record_of_another_run_does_not_count(tmp_path: Path, registry: Registry) -> None:
     assert run(tmp_path, "--epochs", "1", "--seeds", "0", baselines=("kd",)) == 0
     words = [*TINY, *BARE, "--results-dir", str(tmp_path), "--baselines", "kd", "--epochs", "1", "--seeds"]
