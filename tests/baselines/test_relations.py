@@ -64,9 +64,9 @@ def test_a_shift_changes_whose_neighbours_samples_are():
 
 def test_a_collapsed_batch_has_finite_relations_and_gradients():
     collapsed, theirs = torch.ones(7, 8, requires_grad=True), torch.randn(7, 8)
-    (
-        distance_loss(collapsed, theirs) + angle_loss(collapsed, theirs) + pkt_loss(collapsed, theirs)
-    ).backward()
+    loss = distance_loss(collapsed, theirs) + angle_loss(collapsed, theirs) + pkt_loss(collapsed, theirs)
+    loss.backward()
+    assert math.isfinite(loss.item())
     assert torch.isfinite(collapsed.grad).all()
 
 

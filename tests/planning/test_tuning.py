@@ -24,6 +24,7 @@ from benchmark.planning.tuning import (
     rungs,
     search_space,
     survivors,
+    tuning_key,
 )
 from benchmark.records import About, Condition, Metric, Record, Results, Run, Trial
 from benchmark.settings import parse
@@ -67,6 +68,11 @@ def test_learning_rates_are_the_same_for_every_baseline_and_spread_over_the_rang
     places = sorted(math.log(rate / (0.05 / RATE_FACTOR)) / math.log(RATE_FACTOR**2) for rate in found)
     for number, place in enumerate(places):  # one in each eighth
         assert number / 8 - 0.01 <= place <= (number + 1) / 8 + 0.01
+
+
+def test_a_learning_rate_that_is_published_for_a_baseline_is_the_middle_of_its_range() -> None:
+    space = search_space(REGISTRY.parts("kd"), resolved("kd") | {RATE: 0.2}, RECIPE, ())
+    assert space[RATE] == Range(0.2 / RATE_FACTOR, 0.2 * RATE_FACTOR, log=True)
 
 
 @pytest.mark.parametrize("name", sorted(REGISTRY.baselines))
@@ -202,6 +208,21 @@ def test_a_range_whose_default_is_written_as_a_whole_number_gives_numbers_all_th
     assert type(default) is int, "the trial of the default is another run than the default"
     assert all(0.01 <= weight <= 1 for weight in others), others
     assert len(set(others)) == 5
+
+
+def test_a_choice_is_for_every_seed_and_split_and_for_the_longer_anchors_too(
+    tmp_path: Path, registry: plugins.Registry
+) -> None:
+    words = ["--tasks", "tiny_task", "--baselines", "scratch", "ab", "--tune", "2", "--epochs", "4"]
+    seeds = [word for name in ("seeds", "split-seeds", "teacher-seeds") for word in (f"--{name}", "0", "1")]
+    plan = make_plan(parse([*words, *seeds, "--results-dir", str(tmp_path)]), registry)
+    runs = [run for cohort in plan.cohorts for run in cohort.runs]
+    assert {run.data.split.split_seed for run in runs} == {0, 1}
+    assert len({run.recipe.epochs for run in runs if run.baseline == "scratch"}) == 2
+    chosen = {tuning_key(run): run.baseline for cohort in plan.tuning for run in cohort.runs}
+    assert sorted(chosen.values()) == ["ab", "scratch"]
+    for run in runs:
+        assert chosen.get(tuning_key(run)) == run.baseline, run.slug
 
 
 def test_search_of_nothing_is_refused_by_settings() -> None:

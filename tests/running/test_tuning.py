@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shutil
 from pathlib import Path
 
 import pandas as pd
@@ -15,6 +16,7 @@ from safetensors.torch import load_file
 from benchmark import Distiller, baseline
 from benchmark.data.split_settings import SplitSettings
 from benchmark.data.splits import splits_of
+from benchmark.evaluation.evaluation import Evaluation
 from benchmark.planning import tuning as planning
 from benchmark.planning.grid import make_plan
 from benchmark.plugins import Registry
@@ -140,6 +142,36 @@ def test_choices_of_baselines_with_teachers_of_their_own_are_kept_beside_the_oth
     assert kept.keys() == set(names)
 
 
+def test_choices_with_few_labels_are_kept_beside_those_with_all(tmp_path: Path) -> None:
+    options = (
+        "--tune",
+        "2",
+        "--epochs",
+        "2",
+        "--seeds",
+        "0",
+        "--validation",
+        "0.3",
+        "--teacher-data",
+        "shared",
+    )
+    assert run(tmp_path, *options, "--label-fraction", "0.5", baselines=("kd",)) == 0
+    assert sorted(each.name for each in (tmp_path / "t" / "tuned").iterdir()) == [
+        "stripes-tiny_big-tiny_small-trained-shared-labels0.5.yaml",
+        "stripes-tiny_big-tiny_small-trained-shared.yaml",
+    ]
+
+
+def test_where_less_is_better_the_trials_with_less_go_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Evaluation, "higher_is_better", False)
+    assert run(tmp_path, *TUNE, "--seeds", "0", baselines=("kd",)) == 0
+    *_, stopped, finished = sorted((each.trial.validation for each in trials(tmp_path).values()), key=len)  # pyright: ignore
+    assert (len(stopped), len(finished)) == (4, 8)
+    assert finished[3] < stopped[3]
+
+
 def test_a_trial_is_the_same_in_smaller_company(whole: Path, tmp_path: Path) -> None:
     assert run(tmp_path, *TUNE, "--seeds", "0", baselines=("kd",)) == 0
     for name, record in trials(tmp_path).items():
@@ -169,6 +201,25 @@ def test_a_stopped_command_goes_on_and_chooses_alike(
         assert outcome(record) == outcome(trials(whole)[name])
     for name, record in tuned(tmp_path).items():
         assert record.hyperparameters == tuned(whole)[name].hyperparameters
+
+
+def test_a_command_that_is_killed_at_a_rung_goes_on_from_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(tuning.Trials, "_halve", killed)
+        assert run(tmp_path, *TUNE, "--seeds", "0", baselines=("kd",)) == 130
+    log, seen = tuning.Trials._log, []
+    monkeypatch.setattr(
+        tuning.Trials,
+        "_log",
+        lambda self, trial, epoch: (seen.append(epoch["epoch"]), log(self, trial, epoch)),
+    )
+    assert run(tmp_path, *TUNE, "--seeds", "0", baselines=("kd",)) == 0
+    assert min(seen) == planning.rungs(8)[0]
 
 
 def test_a_command_that_is_stopped_while_it_records_goes_on_alike(
@@ -321,6 +372,45 @@ def test_a_trial_whose_code_fails_is_told_and_costs_nobody_else(tmp_path: Path) 
     assert found["tumbles 0"].reason == "KeyError: 'bank'"
     assert len(list((tmp_path / "t" / "trials").glob("*tumbles*/error.txt"))) == 2
     assert set(tuned(tmp_path)) == {"kd"}
+
+
+def test_a_trial_that_is_run_again_is_halved_by_what_the_recorded_ones_had_at_its_rung(
+    whole: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(whole / "t", tmp_path / "t")
+    again = next(
+        name
+        for name, each in trials(whole).items()
+        if name.startswith("kd ") and len(each.trial.validation) == 2  # pyright: ignore
+    )
+    for file in (tmp_path / "t" / "trials").glob("*/record.json"):
+        content = json.loads(file.read_text())
+        if again == f"{content['run']['baseline']} {content['trial']['number']}":
+            shutil.rmtree(file.parent)
+        elif len(content["trial"]["validation"]) > 2:
+            content["trial"]["validation"][-1] = 0.0  # below all, later than the rung
+            file.write_text(json.dumps(sealed(content)))
+    assert run(tmp_path, *TUNE, "--seeds", "0", baselines=("kd",)) == 0
+    assert outcome(trials(tmp_path)[again]) == outcome(trials(whole)[again])
+
+
+def test_a_trial_that_failed_is_run_again(whole: Path, tmp_path: Path) -> None:
+    shutil.copytree(whole / "t", tmp_path / "t")
+    file = next((tmp_path / "t" / "trials").glob("*trial_0_kd-*/record.json"))
+    file.write_text(json.dumps(sealed(json.loads(file.read_text()) | {"status": "failed"})))
+    assert trials(tmp_path)["kd 0"].status == "failed"
+    assert run(tmp_path, *TUNE, "--seeds", "0", baselines=("kd",)) == 0
+    assert outcome(trials(tmp_path)["kd 0"]) == outcome(trials(whole)["kd 0"])
+
+
+def test_a_record_of_another_run_does_not_count(tmp_path: Path, registry: Registry) -> None:
+    assert run(tmp_path, "--epochs", "1", "--seeds", "0", baselines=("kd",)) == 0
+    words = [*TINY, *BARE, "--results-dir", str(tmp_path), "--baselines", "kd", "--epochs", "1", "--seeds"]
+    here, other = (make_plan(parse([*words, seed]), registry).cohorts[0].runs[0] for seed in ("0", "1"))
+    ledger = Ledger(tmp_path / "t", registry)
+    assert ledger.record(here) is not None
+    shutil.copytree(ledger.run_folder(here).path, ledger.run_folder(other).path)
+    assert ledger.record(other) is None
 
 
 def test_a_folder_where_a_trial_writes_costs_that_trial_alone(
