@@ -50,6 +50,17 @@ def test_the_scale_of_the_features_does_not_matter() -> None:
     assert probe(ours) == probe(scaled)
 
 
+def test_a_sample_is_answered_alike_whoever_is_tested_beside_it() -> None:
+    ours = features(4.0)
+
+    def right(part: np.ndarray) -> float:
+        tested = Features(ours.train, ours.train_labels, ours.test[part], ours.test_labels[part])
+        return probe(tested)["linear"] * len(tested.test)
+
+    by_class = [np.flatnonzero(ours.test_labels == label) for label in range(4)]
+    assert right(np.arange(120)) == pytest.approx(sum(map(right, by_class)))
+
+
 @pytest.mark.parametrize(
     ("held_out", "chosen"),
     [((0.2, 0.9, 0.3, 0.3, 0.1), 0.01), ((0.5, 0.7, 0.7, 0.2, 0.7), 0.01), ((0.1, 0.2, 0.3, 0.4, 0.5), 10.0)],

@@ -122,6 +122,9 @@ def test_few_labels_and_all_of_them_make_as_many_updates(tmp_path: Path) -> None
     found = {(r.run.baseline, r.condition.label_fraction): r for r in records(tmp_path).values()}
     assert {("scratch", 1.0), ("scratch", 0.25)} <= found.keys()
     assert len({record.condition.updates for record in found.values()}) == 1
+    about = found["kd", 0.25].about
+    assert found["scratch", 1.0].about.num_labelled == about.num_train
+    assert about.num_labelled == pytest.approx(0.25 * about.num_train, abs=2)
 
 
 @pytest.mark.parametrize("by_recipe", [False, True])
