@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
-from hashlib import sha256
 from itertools import combinations
 from pathlib import Path
 from typing import NamedTuple
@@ -13,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
+from benchmark.checksums import bytes_checksum
 from benchmark.errors import UserError, unknown
 from benchmark.records import LAST, Record
 from benchmark.reporting.aggregates import grouped_bootstrap_intervals
@@ -208,8 +208,8 @@ def _right_answers(results: Results, record: Record, metric: str) -> Answers | N
     if value is None or abs(right.mean() - value) >= 1e-3:
         return None
     known = [each for each in (arrays["test_label"], group) if each is not None]
-    samples = sha256(b"".join(each.astype(np.int64).tobytes() for each in known))
-    return Answers(right, group, samples.hexdigest())
+    samples = bytes_checksum(b"".join(each.astype(np.int64).tobytes() for each in known))
+    return Answers(right, group, samples)
 
 
 # --- the public function ---
