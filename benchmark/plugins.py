@@ -17,7 +17,7 @@ from functools import partial
 from importlib.abc import Loader
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from benchmark import installed
 from benchmark.contracts import Task
@@ -47,10 +47,11 @@ PLUGIN_REMEDY = "give the path of a Python file"
 
 @dataclass
 class Registry:
-    """Every plugin that was found, by name."""
+    """Every plugin that was found, by name; an architecture is the function that builds its networks."""
 
     baselines: dict[str, Baseline] = field(default_factory=dict)
     tasks: dict[str, Task] = field(default_factory=dict)
+    architectures: dict[str, Callable[..., Any]] = field(default_factory=dict)
     headline: tuple[str, ...] = ()
 
     def baseline(self, name: str) -> Baseline:
@@ -69,6 +70,16 @@ class Registry:
         if name not in self.tasks:
             raise unknown("task", name, self.tasks)
         return self.tasks[name]
+
+    def kept(self) -> tuple[dict[str, Any], ...]:
+        """What is registered now, for `restore`."""
+        return dict(self.baselines), dict(self.tasks), dict(self.architectures)
+
+    def restore(self, kept: tuple[dict[str, Any], ...]) -> None:
+        """Forgets what was registered since."""
+        for found, before in zip((self.baselines, self.tasks, self.architectures), kept, strict=True):
+            found.clear()
+            found.update(before)
 
 
 registry = Registry()
@@ -205,15 +216,15 @@ def _load_installed(group: str) -> None:
 
 @contextmanager
 def _whole() -> Iterator[None]:
-    """Half of a plugin is none: what it registered before it failed would pass for the whole."""
-    baselines, tasks = dict(registry.baselines), dict(registry.tasks)
+    """Half of a plugin is none: what it registered before it failed would pass for the whole.
+
+    Architectures stay: those of our own modules, which it may have imported first, are registered once.
+    """
+    baselines, tasks, _ = registry.kept()
     try:
         yield
     except BaseException:
-        registry.baselines.clear()
-        registry.baselines.update(baselines)
-        registry.tasks.clear()
-        registry.tasks.update(tasks)
+        registry.restore((baselines, tasks, registry.kept()[2]))
         raise
 
 
@@ -248,11 +259,18 @@ def _import_file(file: Path) -> None:
     spec = importlib.util.spec_from_file_location(name, file)
     if spec is None or spec.loader is None:
         raise UserError(f"plugin file {file} is not a Python file (.py)")
+    once_more = name in sys.modules
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
+    before = registry.kept()
     try:
         with _whole():
             guarded(partial(_executed, spec.loader, module), f"plugin {file}", file)
+        if registry.kept() == before and not once_more:
+            raise UserError(
+                f"plugin file {file} registers nothing: is @baseline, @task or @architecture missing above "
+                "what it defines?"
+            )
     except BaseException:
         del sys.modules[name]
         raise

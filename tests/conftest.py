@@ -33,14 +33,9 @@ def registry() -> plugins.Registry:
 def restored_plugins(registry: plugins.Registry) -> Iterator[None]:
     """What a test registers is gone after it."""
     models.architectures()  # those of our own modules are registered when they are first asked for
-    baselines, tasks, builders = dict(registry.baselines), dict(registry.tasks), dict(models._builders)
+    before = registry.kept()
     yield
-    models._builders.clear()
-    models._builders.update(builders)
-    registry.baselines.clear()
-    registry.baselines.update(baselines)
-    registry.tasks.clear()
-    registry.tasks.update(tasks)
+    registry.restore(before)
 
 
 @pytest.fixture(autouse=True)

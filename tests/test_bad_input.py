@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import os
+import re
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
@@ -11,8 +13,9 @@ import pytest
 
 import benchmark.catalogue.__main__
 import benchmark.speed.__main__ as speed
-from benchmark import leaderboard
+from benchmark import deferred, leaderboard, plugins
 from benchmark.cli import main
+from benchmark.models import architectures
 from benchmark.planning.hyperparameters import learns_from
 from benchmark.plugins import Registry
 from benchmark.reporting import archive, documents
@@ -137,6 +140,41 @@ def test_a_plugin_that_raises_on_import_is_named(tmp_path: Path, capsys: pytest.
     line = refused(capsys, "--plugin", str(file), "--list")
     assert "broken.py" in line
     assert "no luck" in line
+
+
+def test_a_plugin_that_registers_nothing_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "bare.py"
+    file.write_text(re.sub("@baseline.*", "", PLUGIN))
+    line = refused(capsys, "--plugin", str(file), "--tasks", "tiny_task", "--dry-run")
+    assert f"{file} registers nothing: is @baseline" in line
+
+
+def test_a_plugin_of_an_architecture_alone_can_be_given_time_and_again(tmp_path: Path) -> None:
+    file = tmp_path / "net.py"
+    file.write_text("from benchmark import architecture\n\nbuild = architecture('net')(lambda *_: None)\n")
+    for _ in range(2):
+        plugins.load((file,))
+        assert "net" in architectures()
+
+
+def test_a_mistake_in_a_datasets_reader_is_named_with_its_place(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "slips.py").write_text("def load(request):\n    return {}['samples']\n")
+    task = plugins.registry.task("tiny_task")
+    cards = {name: replace(card, load=deferred("slips", "load")) for name, card in task.datasets().items()}
+    monkeypatch.setattr(type(task), "datasets", lambda self: cards)
+    line = refused(capsys, "--tasks", "tiny_task", "--results-dir", str(tmp_path))
+    assert (
+        f"stripes of task tiny_task: its reader raised KeyError ({tmp_path}/slips.py, line 2): 'samples'"
+        in line
+    )
+    lost = {name: replace(card, load=deferred("slips_", "load")) for name, card in task.datasets().items()}
+    monkeypatch.setattr(type(task), "datasets", lambda self: lost)
+    line = refused(capsys, "--tasks", "tiny_task", "--results-dir", str(tmp_path))
+    assert "ModuleNotFoundError" in line
+    assert "slips_" in line
 
 
 def test_a_duplicate_name_is_refused_and_both_files_are_named(

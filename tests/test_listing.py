@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from benchmark.catalogue import index
+from benchmark.models import architectures
 from benchmark.plugins import Registry
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -55,6 +56,8 @@ def test_everything_is_listed_in_80_columns_and_two_seconds(tmp_path: Path, regi
     for name in (*registry.baselines, *ours, *(d for task in ours for d in registry.tasks[task].datasets())):
         assert name in text
     assert "Headline set (the default): scratch kd" in text
+    listed_networks = text.partition("Architectures")[2].partition("Baselines")[0].split()
+    assert {name for name in architectures() if not name.startswith("tiny_")} <= set(listed_networks)
 
 
 def test_a_task_and_baselines_can_be_chosen(tmp_path: Path) -> None:

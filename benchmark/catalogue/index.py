@@ -59,6 +59,7 @@ class Catalogue:
 
     key: str
     pairs: dict[str, str]
+    architectures: tuple[str, ...]
     baselines: tuple[Listed, ...]
 
 
@@ -98,6 +99,7 @@ def explored(registry: Registry, key: str) -> Catalogue:
     """Builds every baseline on the pairs of the quick presets."""
     from benchmark.catalogue import page
     from benchmark.catalogue.exploration import explore, task_pairs
+    from benchmark.models import architectures
 
     places = task_pairs(registry, quick=True)
     found = []
@@ -120,7 +122,8 @@ def explored(registry: Registry, key: str) -> Catalogue:
                 {place.task: entry.refusals.get(place, "") for place in places},
             )
         )
-    return Catalogue(key, {place.task: place.name for place in places}, tuple(found))
+    pairs = {place.task: place.name for place in places}
+    return Catalogue(key, pairs, architectures(), tuple(found))
 
 
 def save(made: Catalogue, file: Path) -> None:

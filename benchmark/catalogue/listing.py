@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
 from collections.abc import Iterable, Sequence
+from itertools import groupby
 
 from rich.console import Console
 
@@ -16,6 +18,7 @@ from benchmark.settings import Settings
 from benchmark.telling import tell
 
 INDENT = "  "
+LIBRARIES = "torchvision:MODEL and timm:MODEL, for images"
 
 
 def print_plugins(settings: Settings, console: Console) -> None:
@@ -30,6 +33,11 @@ def print_plugins(settings: Settings, console: Console) -> None:
         _print(console, f"Task {task.name}: {task.title}", _datasets(task))
         _print(console, f"Pairs of {task.name}", _pairs(task))
     found = catalogue(settings.cache, settings.plugin)
+    _print(
+        console,
+        "Architectures, for pairs of your own",
+        [("TEACHER-STUDENT, or PAIR:TEACHER-STUDENT", [*_by_family(found.architectures), LIBRARIES])],
+    )
     _print(
         console,
         f"Baselines (a+b composes any two), as built on {_built_on(found, tasks)}",
@@ -84,6 +92,13 @@ def _published(pair: Pair) -> tuple[str, ...]:
         f"{name}: {' '.join(f'{key}={value}' for key, value in each.values.items())} ({each.source})"
         for name, each in pair.hyperparameters.items()
     )
+
+
+def _by_family(architectures: Iterable[str]) -> list[str]:
+    """A line for those that have their letters in common: resnet8 with resnet8x4, wrn_16_1 with wrn_40_2."""
+    return [
+        " ".join(each) for _, each in groupby(architectures, lambda name: re.split(r"\d+(x|_|$)", name)[0])
+    ]
 
 
 def _built_on(found: Catalogue, tasks: list[Task]) -> str:

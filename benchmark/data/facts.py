@@ -7,6 +7,8 @@ import inspect
 import json
 import os
 import sys
+import sysconfig
+import traceback
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -23,7 +25,7 @@ from benchmark.data.kept import Damaged, read_arrays, write_arrays
 from benchmark.data.loading import stamps
 from benchmark.data.split_settings import SplitFacts, SplitSettings
 from benchmark.data.splits import make_splits
-from benchmark.errors import UserError
+from benchmark.errors import UserError, reason_of
 
 VERSION = 2
 LIBRARIES = ("numpy", "torch", "torchvision", "torchaudio", "opencv-python-headless", "scipy")
@@ -51,8 +53,24 @@ class Facts:
 
 
 def load_dataset(task: Task, name: str, request: Request) -> Data:
-    """A dataset of a task, by name."""
-    return task.datasets()[name].load(request)
+    """A dataset of a task, by name. Raises UserError for a mistake in its reader, too, with its place."""
+    try:
+        return task.datasets()[name].load(request)
+    except (UserError, OSError, MemoryError):
+        raise
+    except Exception as error:
+        raise UserError(
+            f"dataset {name} of task {task.name}: its reader raised {type(error).__name__} "
+            f"({_place(error)}): {reason_of(error)}"
+        ) from error
+
+
+def _place(error: Exception) -> str:
+    """File and line of the last call outside of Python's own and installed libraries."""
+    libraries = tuple(sysconfig.get_path(kind) for kind in ("stdlib", "purelib", "platlib"))
+    calls = traceback.extract_tb(error.__traceback__)
+    own = [call for call in calls if not call.filename.startswith((*libraries, "<"))] or calls
+    return f"{own[-1].filename}, line {own[-1].lineno}"
 
 
 class FactsCache:

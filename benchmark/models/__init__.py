@@ -14,6 +14,7 @@ from torch import nn
 from benchmark.errors import UserError, unknown
 from benchmark.models.checkpoints import load_checkpoint, read_checkpoint
 from benchmark.models.network import Network
+from benchmark.plugins import registry
 
 __all__ = ["Builder", "Network", "architecture", "architectures", "build", "load_checkpoint", "outputs_of"]
 
@@ -25,19 +26,17 @@ A module that is no Network is taken for an image classifier, and adapted (see `
 LIBRARIES = ("torchvision", "timm")
 """Prefixes of names whose networks are another library's."""
 
-_builders: dict[str, Builder] = {}
-
 
 def architecture(name: str) -> Callable[[Builder], Builder]:
     """Registers a builder of networks under `name`. ValueError where another file has taken it."""
 
     def register(builder: Builder) -> Builder:
-        if name in _builders and _file(_builders[name]) != _file(builder):
+        found = registry.architectures.get(name, builder)
+        if _file(found) != _file(builder):
             raise ValueError(
-                f"architecture {name!r} is registered twice: in {_file(_builders[name])} "
-                f"and in {_file(builder)}"
+                f"architecture {name!r} is registered twice: in {_file(found)} and in {_file(builder)}"
             )
-        _builders[name] = builder
+        registry.architectures[name] = builder
         return builder
 
     return register
@@ -52,7 +51,7 @@ def architectures() -> tuple[str, ...]:
     # Imported at first use, because these modules import `architecture` from here.
     for module in pkgutil.walk_packages(__path__, f"{__name__}."):
         import_module(module.name)
-    return tuple(_builders)
+    return tuple(registry.architectures)
 
 
 def is_architecture(name: str) -> bool:
@@ -69,7 +68,7 @@ def teacher_and_student(name: str) -> tuple[str, str] | None:
 
 def module_of(name: str) -> str:
     """The module that registered an architecture; empty for those of torchvision and timm."""
-    return "" if name not in architectures() else str(getattr(_builders[name], "__module__", ""))
+    return "" if name not in architectures() else str(getattr(registry.architectures[name], "__module__", ""))
 
 
 def build(
@@ -92,7 +91,7 @@ def build(
         known = architectures()
         if name not in known:
             raise unknown("architecture", name, known)
-        built = _builders[name](shapes, num_classes)
+        built = registry.architectures[name](shapes, num_classes)
         network = built if isinstance(built, Network) else _adapted(name, built, shapes)
     network.modalities = tuple(modalities)
     return network

@@ -291,8 +291,18 @@ class CohortTraining:
             outcome.measurements = self.measurements(state)
             guard(state, lambda: self._examination.examine(state, outcome))
         assert state.status != "training"
+        self._warn_of_idle_terms(state)
         outcome.status, outcome.reason = state.status, state.reason
         return outcome
+
+    def _warn_of_idle_terms(self, state: RunState) -> None:
+        """A term that is detached by mistake fails nowhere: the run trains as if it weren't there."""
+        idle = [name for name, moves in state.moving.items() if not moves]
+        if idle and state.status == "finished" and self._say is not None:
+            self._say(
+                f"warning: {state.name} trained without {', '.join(idle)}: no gradient came of it (was it "
+                "detached, or computed of the teacher alone?)"
+            )
 
     def measurements(self, state: RunState) -> records.Measurements:
         """What a run has cost so far; common passes are shared by those that took part, epoch by epoch.

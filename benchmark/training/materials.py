@@ -10,7 +10,7 @@ from torch import Tensor
 from torchmetrics import MetricCollection
 
 from benchmark.contracts import Data, DatasetCard, Request, Samples, Target, Task
-from benchmark.data.facts import FactsCache
+from benchmark.data.facts import FactsCache, load_dataset
 from benchmark.data.splits import Splits, splits_of
 from benchmark.errors import UserError
 from benchmark.evaluation.accuracy import metrics_of
@@ -79,7 +79,7 @@ class Workbench:
         key = (task.name, dataset, request.fold, request.bad_samples, str(request.data_dir))
         if self._loaded is None or self._loaded[0] != key:
             self._loaded = None  # the old one may go before the new one comes
-            self._loaded = key, task.datasets()[dataset].load(request)
+            self._loaded = key, load_dataset(task, dataset, request)
         return self._loaded[1]
 
     def materials(self, spec: CohortSpec) -> Materials:

@@ -48,6 +48,7 @@ class RunState:
     early_arrays    small arrays that were taken on the way, for figures
     announce        is told when it ends early, at once
     fused           how many students one pass computes, its own included
+    moving          loss term -> whether it ever had a gradient, since this process took the run up
     """
 
     name: str
@@ -65,6 +66,7 @@ class RunState:
     early_arrays: dict[str, Tensor] = field(default_factory=dict)
     announce: Callable[[RunState], None] | None = None
     fused: int = 1
+    moving: dict[str, bool] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.parameters = self.parameters or [p for p in self.learner.parameters() if p.requires_grad]
@@ -127,6 +129,7 @@ class RunState:
                 loss = torch.stack([term.float() for term in terms.values()]).sum()
             fabric.backward(loss)
         for name, value in terms.items():
+            self.moving[name] = self.moving.get(name, False) or value.requires_grad
             so_far = self._sums.get(name)
             self._sums[name] = value.detach().clone() if so_far is None else so_far.add_(value.detach())
 

@@ -14,7 +14,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from benchmark import Distiller, NotApplicable, Stage, baseline, models
+from benchmark import Distiller, NotApplicable, Stage, baseline, plugins
 from benchmark.running.store import RunFolder
 from benchmark.training import snapshots
 from benchmark.training.checkpoint import save_weights
@@ -59,7 +59,9 @@ def test_a_teacher_that_diverges_costs_its_own_cohorts(
             shown = super().show(x)
             return shown.map(lambda each: each * float("nan")) if self.training else shown
 
-    monkeypatch.setitem(models._builders, "tiny_big", lambda shapes, k: Wild(shapes[0][0], k, 12))
+    monkeypatch.setitem(
+        plugins.registry.architectures, "tiny_big", lambda shapes, k: Wild(shapes[0][0], k, 12)
+    )
     names = (*THREE, "self_distillation")
     assert run(tmp_path, "--seeds", "0", "1", baselines=names) == 1
     told = capsys.readouterr().out.replace("\n", " ")

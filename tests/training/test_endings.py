@@ -42,6 +42,24 @@ def test_a_failure_is_said_before_the_cohort_ends_and_recorded(
     assert record.results.scores == {}
 
 
+def test_a_term_that_never_has_a_gradient_is_said_and_one_that_has_late_is_not(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    @baseline("forgets", title="Forgets")
+    class Forgets(Distiller):
+        def forward(self, teacher, student, batch, progress):
+            pull = (student.logits - teacher.logits).square().mean()
+            late = pull if progress.epoch == 1 else pull.detach()
+            return {"idle": pull.detach(), "late": late}
+
+    assert run(tmp_path, "--epochs", "2", baselines=("kd", "forgets")) == 0
+    warnings = [line for line in capsys.readouterr().out.splitlines() if "warning" in line]
+    assert warnings == [
+        "warning: forgets trained without idle: no gradient came of it (was it detached, or computed of the "
+        "teacher alone?)"
+    ]
+
+
 def test_the_same_command_tries_a_failed_run_again_and_no_other(
     tmp_path: Path, faults: list[bool], capsys: pytest.CaptureFixture[str]
 ) -> None:
