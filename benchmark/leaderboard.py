@@ -17,7 +17,7 @@ import benchmark
 from benchmark.arguments import parsed
 from benchmark.errors import UserError
 from benchmark.reporting import archive
-from benchmark.reporting.documents import DOCS, page
+from benchmark.reporting.documents.pages import DOCS, page
 from benchmark.reporting.leaderboard.checks import Known, complaints
 from benchmark.reporting.leaderboard.frame import FILE, leaderboard_frame
 from benchmark.reporting.leaderboard.page import Leaderboard, read_leaderboard

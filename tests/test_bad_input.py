@@ -12,13 +12,14 @@ from types import ModuleType
 import pytest
 
 import benchmark.catalogue.__main__
+import benchmark.reporting.documents.__main__ as documents
 import benchmark.speed.__main__ as speed
 from benchmark import deferred, leaderboard, plugins
 from benchmark.cli import main
 from benchmark.models import architectures
 from benchmark.planning.hyperparameters import learns_from
 from benchmark.plugins import Registry
-from benchmark.reporting import archive, documents
+from benchmark.reporting import archive
 from tests.command import BARE, TINY
 from tests.test_cli import PLUGIN
 

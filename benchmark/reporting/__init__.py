@@ -13,10 +13,10 @@ if TYPE_CHECKING:
     from benchmark.reporting.comparisons import compare as compare
     from benchmark.reporting.figures import draw as draw
     from benchmark.reporting.frame import tidy_frame as tidy_frame
-    from benchmark.reporting.pairs import wide_frame as wide_frame
     from benchmark.reporting.results import Results as Results
     from benchmark.reporting.results import history_frame as history_frame
     from benchmark.reporting.results import load_records as load_records
+    from benchmark.reporting.tables.pair_tables import wide_frame as wide_frame
 
 _HOMES = {
     "Results": "benchmark.reporting.results",
@@ -25,7 +25,7 @@ _HOMES = {
     "history_frame": "benchmark.reporting.results",
     "load_records": "benchmark.reporting.results",
     "tidy_frame": "benchmark.reporting.frame",
-    "wide_frame": "benchmark.reporting.pairs",
+    "wide_frame": "benchmark.reporting.tables.pair_tables",
 }
 __all__ = sorted([*_HOMES, "report", "report_papers"])  # pyright: ignore[reportUnsupportedDunderAll]
 
@@ -50,11 +50,16 @@ def report(folder: Path, console: "Console | None" = None) -> list[Path]:
     from rich.console import Console
 
     from benchmark.errors import UserError
-    from benchmark.reporting import comparisons, corruptions, figures, pairs, probes, render, tables
-    from benchmark.reporting.across_table import across_tables
+    from benchmark.reporting import comparisons, figures
     from benchmark.reporting.output import write
     from benchmark.reporting.page import write_page
     from benchmark.reporting.results import Results
+    from benchmark.reporting.tables import render
+    from benchmark.reporting.tables.across_table import across_tables
+    from benchmark.reporting.tables.corruption_tables import corruption_tables
+    from benchmark.reporting.tables.pair_tables import adds_to_task_table, pair_tables
+    from benchmark.reporting.tables.probe_tables import probe_tables
+    from benchmark.reporting.tables.task_tables import task_tables
     from benchmark.reporting.trials import trial_frame
 
     folder = Path(folder)
@@ -70,14 +75,14 @@ def report(folder: Path, console: "Console | None" = None) -> list[Path]:
     if results.trials:
         trials = trial_frame(results.trials, results.records)
         written.append(write(folder / "tuning.parquet", trials.to_parquet(index=False)))
-    by_task, by_pair = tables.task_tables(results), pairs.pair_tables(results)
+    by_task, by_pair = task_tables(results), pair_tables(results)
     further = [
-        *probes.probe_tables(results),
-        *corruptions.corruption_tables(results),
+        *probe_tables(results),
+        *corruption_tables(results),
         *across_tables(results),
     ]
     written += render.save_tables([*by_task, *by_pair, *further], folder / "tables")
-    shown = [*by_task, *filter(pairs.adds_to_task_table, by_pair), *further]
+    shown = [*by_task, *filter(adds_to_task_table, by_pair), *further]
     differences = comparisons.compare(results).to_csv(index=False)
     written.append(write(folder / "tables" / "comparisons.csv", differences))
     saved = figures.save_figures(results, folder / "figures")

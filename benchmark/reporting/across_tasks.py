@@ -20,11 +20,11 @@ from itertools import chain
 import numpy as np
 
 from benchmark.records import Tuning
-from benchmark.reporting.aggregates import Aggregate, improvement, interquartile_mean
 from benchmark.reporting.panels import Panel, contests
 from benchmark.reporting.results import Results
 from benchmark.reporting.rows import ResultRow, anchor_of, grouped
-from benchmark.reporting.statistics import BOOTSTRAP_FROM
+from benchmark.reporting.statistics.aggregates import Aggregate, improvement, interquartile_mean
+from benchmark.reporting.statistics.spread import BOOTSTRAP_FROM
 
 FEWEST_BLOCKS = 2
 SETS: dict[Tuning, str] = {"default": "default hyper-parameters", "tuned": "tuned hyper-parameters"}

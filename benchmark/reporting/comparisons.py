@@ -15,13 +15,13 @@ import pandas as pd
 from benchmark.checksums import bytes_checksum
 from benchmark.errors import UserError, unknown
 from benchmark.records import LAST, Record
-from benchmark.reporting.aggregates import grouped_bootstrap_intervals
 from benchmark.reporting.differences import best_rows, differences
 from benchmark.reporting.frame import CONDITIONS, typed_frame
-from benchmark.reporting.inference import Difference
 from benchmark.reporting.results import Results
 from benchmark.reporting.rows import PairBlock, ResultRow, anchor_of, grouped
-from benchmark.reporting.statistics import (
+from benchmark.reporting.statistics.aggregates import grouped_bootstrap_intervals
+from benchmark.reporting.statistics.inference import Difference
+from benchmark.reporting.statistics.spread import (
     BOOTSTRAP_FROM,
     INTERVAL_FROM,
     Estimate,

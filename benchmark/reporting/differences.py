@@ -5,8 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
-from benchmark.reporting.inference import BestSet, Clusters, Difference, Samples, best_set, differences_to
 from benchmark.reporting.rows import ResultRow
+from benchmark.reporting.statistics.inference import (
+    BestSet,
+    Clusters,
+    Difference,
+    Samples,
+    best_set,
+    differences_to,
+)
 
 
 def differences(other: ResultRow, rows: Iterable[ResultRow], key: str) -> dict[str, Difference]:

@@ -7,9 +7,9 @@ from collections.abc import Iterable
 from typing import Any
 
 from benchmark.records import About, Metric, Status
-from benchmark.reporting.inference import Difference
 from benchmark.reporting.rows import LOST, PairBlock, ResultRow
-from benchmark.reporting.statistics import Estimate
+from benchmark.reporting.statistics.inference import Difference
+from benchmark.reporting.statistics.spread import Estimate
 
 ARROWS = {"max": "↑", "min": "↓"}
 UNFINISHED: tuple[Status, ...] = (*LOST, "not_applicable")

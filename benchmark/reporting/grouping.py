@@ -23,7 +23,6 @@ from benchmark.reporting.identity import (
     teacher_facets,
     telling,
 )
-from benchmark.reporting.inference import Difference
 from benchmark.reporting.rows import (
     CORRUPTED,
     COSTS,
@@ -37,7 +36,8 @@ from benchmark.reporting.rows import (
     primary_metrics,
     varying_conditions,
 )
-from benchmark.reporting.statistics import Estimate, estimate_of, over_clusters
+from benchmark.reporting.statistics.inference import Difference
+from benchmark.reporting.statistics.spread import Estimate, estimate_of, over_clusters
 
 OF_TEACHER = {
     "teacher/test/": f"{LAST}/",

@@ -200,13 +200,17 @@ def placed(folder: Path | None) -> str:
 def _save(results: Results, item: Item, folder: Path) -> list[Path]:
     """Writes the item's files; their names are its number."""
     # Here and not above: drawing takes a second to import.
-    from benchmark.reporting import corruptions, figures, pairs, probes, render
+    from benchmark.reporting import figures
+    from benchmark.reporting.tables import render
+    from benchmark.reporting.tables.corruption_tables import corruption_tables
+    from benchmark.reporting.tables.pair_tables import pair_tables
+    from benchmark.reporting.tables.probe_tables import probe_tables
 
     make_folder(folder)
     tables = {
-        "pairs": pairs.pair_tables,
-        "probes": probes.probe_tables,
-        "corruptions": corruptions.corruption_tables,
+        "pairs": pair_tables,
+        "probes": probe_tables,
+        "corruptions": corruption_tables,
     }
     if item.shows in tables:
         made = tables[item.shows](results)

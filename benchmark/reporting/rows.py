@@ -12,8 +12,8 @@ import pandas as pd
 from benchmark.records import BEST, LAST, About, Metric, Record, Status
 from benchmark.reporting.frame import CONDITIONS, condition_columns, show_overrides
 from benchmark.reporting.identity import Identity, shared_overrides
-from benchmark.reporting.inference import Difference
-from benchmark.reporting.statistics import INTERVAL_FROM, Estimate
+from benchmark.reporting.statistics.inference import Difference
+from benchmark.reporting.statistics.spread import INTERVAL_FROM, Estimate
 
 PROBES = "probes/"
 """Prefix of the values of probes: `probes/own/linear`, in percent."""

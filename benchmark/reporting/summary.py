@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from benchmark.records import LAST
 from benchmark.reporting.differences import best_rows
 from benchmark.reporting.formatting import decimals_of, row_n
-from benchmark.reporting.inference import BestSet, Difference, Verdict
 from benchmark.reporting.panels import Panel
 from benchmark.reporting.rows import LOST, ResultRow
-from benchmark.reporting.statistics import INTERVAL_FROM
+from benchmark.reporting.statistics.inference import BestSet, Difference, Verdict
+from benchmark.reporting.statistics.spread import INTERVAL_FROM
 
 NAMES_SHOWN = 5
 UNKNOWN = Difference(math.nan, 0)

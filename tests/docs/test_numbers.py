@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmark.reporting.documents import DOCS, ENDING
+from benchmark.reporting.documents.pages import DOCS, ENDING
 
 UNITS = r"ms|milliseconds?|s|seconds?|minutes?|hours?|%|per cent|points?|times|[KMG]i?B|thousand|million"
 QUANTITY = re.compile(rf"(?<![\w.,-])(\d[\d.,]*)\s(?:{UNITS})(?!\w)")

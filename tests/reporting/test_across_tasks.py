@@ -8,13 +8,13 @@ import pytest
 from scipy import stats
 
 from benchmark.records import Metric
-from benchmark.reporting.across_table import across_tables
 from benchmark.reporting.across_tasks import across_tasks
 from benchmark.reporting.figures.performance_profiles import drawings
-from benchmark.reporting.latex import to_latex
 from benchmark.reporting.page import write_page
-from benchmark.reporting.render import to_markdown, to_text
 from benchmark.reporting.results import Results
+from benchmark.reporting.tables.across_table import across_tables
+from benchmark.reporting.tables.latex import to_latex
+from benchmark.reporting.tables.render import to_markdown, to_text
 from tests.reporting.fake_records import altered, make_record
 
 TEACHER, CHANCE = 0.705, 0.1

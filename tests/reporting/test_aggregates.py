@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from benchmark.reporting.aggregates import (
+from benchmark.reporting.statistics.aggregates import (
     grouped_bootstrap_intervals,
     improvement,
     interquartile_mean,
     performance_profile,
 )
-from benchmark.reporting.statistics import probability_of_improvement
+from benchmark.reporting.statistics.spread import probability_of_improvement
 
 TASKS = [[0.1, 0.3, 0.2], [0.8, 0.9, 1.1, 0.7], [0.5, 0.4, 0.6]]
 OTHERS = [[0.2, 0.3, 0.1], [0.6, 0.9], [0.1, 0.2, 0.3]]

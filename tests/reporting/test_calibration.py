@@ -1,6 +1,6 @@
 """The error rates that the tests promise, found by simulation; tolerances are of the number of repeats.
 
-`python -m benchmark.reporting.calibration` has the same with 10,000 repeats for each setting.
+`python -m benchmark.reporting.statistics.calibration` has the same with 10,000 repeats for each setting.
 """
 
 import csv
@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from benchmark.reporting import calibration
-from benchmark.reporting.calibration import Setting, settings, simulate
-from benchmark.reporting.inference import best_set
+from benchmark.reporting.statistics import calibration
+from benchmark.reporting.statistics.calibration import Setting, settings, simulate
+from benchmark.reporting.statistics.inference import best_set
 
 TENFOLD = [s for s in settings() if "sd x 10" not in s.name]
 REPEATS = 160
@@ -35,7 +35,7 @@ def test_families_of_equal_means_are_called_different_in_one_of_twenty(setting):
 
 def test_a_rule_that_is_wrong_would_be_seen(monkeypatch):
     """Pooling whatever the variances are is wrong in a fifth of families where the reference's is large."""
-    monkeypatch.setattr("benchmark.reporting.variances.AGREE_ABOVE", 0.0)
+    monkeypatch.setattr("benchmark.reporting.statistics.variances.AGREE_ABOVE", 0.0)
     large = next(s for s in TENFOLD if s.name == "reference large")
     assert simulate(large, REPEATS, seed=1).family_error > most(0.05, REPEATS)
 
@@ -89,5 +89,5 @@ def test_what_is_no_number_of_repeats_is_refused_in_one_line(arguments, monkeypa
     monkeypatch.setattr(calibration, "settings", lambda: pytest.fail("it began"))
     assert calibration.main(arguments) == 2
     (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith("benchmark.reporting.calibration: ")
+    assert line.startswith("benchmark.reporting.statistics.calibration: ")
     assert "whole number" in line

@@ -14,8 +14,8 @@ from benchmark.errors import UserError
 from benchmark.reporting import compare, load_records
 from benchmark.reporting.comparisons import against_anchor, standings
 from benchmark.reporting.grouping import task_blocks
-from benchmark.reporting.inference import differences_to
 from benchmark.reporting.results import Results
+from benchmark.reporting.statistics.inference import differences_to
 from tests.reporting.fake_records import BASELINES, altered, make_record, write_run
 
 NAMES = ("scratch", "kd", "crd", "label_smoothing")

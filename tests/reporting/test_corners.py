@@ -19,11 +19,11 @@ from benchmark.reporting.comparisons import with_bootstrap
 from benchmark.reporting.figures import correlations, diagnostics, embedding_maps, save_figures
 from benchmark.reporting.output import write
 from benchmark.reporting.page import write_page
-from benchmark.reporting.pairs import pair_tables, wide_frame
-from benchmark.reporting.probes import probe_tables
-from benchmark.reporting.render import save_tables, to_text
 from benchmark.reporting.results import Results
-from benchmark.reporting.tables import task_tables
+from benchmark.reporting.tables.pair_tables import pair_tables, wide_frame
+from benchmark.reporting.tables.probe_tables import probe_tables
+from benchmark.reporting.tables.render import save_tables, to_text
+from benchmark.reporting.tables.task_tables import task_tables
 from tests.reporting.fake_records import altered, arrays_of, make_record, schema_1, write_run
 
 

@@ -12,8 +12,9 @@ from matplotlib.image import imread
 from benchmark.errors import UserError
 from benchmark.records import LAST
 from benchmark.reporting import archive, figures
-from benchmark.reporting.documents import DOCS, Documents, Experiment, main
-from benchmark.reporting.measured import Measured
+from benchmark.reporting.documents.__main__ import main
+from benchmark.reporting.documents.measured import Measured
+from benchmark.reporting.documents.pages import DOCS, Documents, Experiment
 from benchmark.reporting.results import Results
 from tests.reporting.fake_records import altered, make_record
 
@@ -107,7 +108,7 @@ def test_a_file_that_a_page_is_made_of_and_that_is_not_there_is_one_line(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     (tmp_path / "page.md.j2").write_text(template)
-    monkeypatch.setattr("benchmark.reporting.documents.DOCS", tmp_path)
+    monkeypatch.setattr("benchmark.reporting.documents.pages.DOCS", tmp_path)
     assert main() == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("benchmark.reporting.documents: ")

@@ -10,14 +10,14 @@ from benchmark.reporting import compare, load_records, tidy_frame
 from benchmark.reporting.comparisons import BEST_MARK, standings
 from benchmark.reporting.figures import comparison, curves
 from benchmark.reporting.grouping import task_blocks
-from benchmark.reporting.latex import to_latex
 from benchmark.reporting.page import write_page
-from benchmark.reporting.pairs import pair_tables
 from benchmark.reporting.panels import task_panels
-from benchmark.reporting.render import to_markdown, to_text
 from benchmark.reporting.results import Results
 from benchmark.reporting.summary import summary
-from benchmark.reporting.tables import TaskTable, task_tables
+from benchmark.reporting.tables.latex import to_latex
+from benchmark.reporting.tables.pair_tables import pair_tables
+from benchmark.reporting.tables.render import to_markdown, to_text
+from benchmark.reporting.tables.task_tables import TaskTable, task_tables
 from tests.reporting.fake_records import altered, make_record, write_run
 
 REASON = "KeyError: 'bank' (crd.py, line 61)"

@@ -9,7 +9,7 @@ import pytest
 
 from benchmark.errors import UserError
 from benchmark.records import LAST, Record
-from benchmark.reporting.grid import Grid
+from benchmark.reporting.documents.grid import Grid
 from tests.reporting.fake_records import altered, make_record
 
 FOLDS = ("inner_1", "inner_3", "inner_5", "inner_7")

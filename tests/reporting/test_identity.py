@@ -15,12 +15,12 @@ import pytest
 from benchmark.errors import UserError
 from benchmark.records import About, Condition, Metric, Provenance, Record, Run, Teacher
 from benchmark.reporting import compare, tidy_frame, wide_frame
-from benchmark.reporting.corruptions import corruption_tables
 from benchmark.reporting.identity import identity, stable_id
-from benchmark.reporting.probes import probe_tables
 from benchmark.reporting.results import Results
 from benchmark.reporting.summary import summaries
-from benchmark.reporting.tables import task_tables
+from benchmark.reporting.tables.corruption_tables import corruption_tables
+from benchmark.reporting.tables.probe_tables import probe_tables
+from benchmark.reporting.tables.task_tables import task_tables
 from tests.reporting.fake_records import altered, make_record, write_run
 
 APART, ROW, TOGETHER = "neither averaged nor subtracted", "not averaged", "averaged"

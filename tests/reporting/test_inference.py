@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from benchmark.reporting import inference
-from benchmark.reporting.dunnett import joint_critical, joint_p
-from benchmark.reporting.inference import best_set, differences_to
-from benchmark.reporting.variances import agree, errors_to_first, moderated, prior_of
+from benchmark.reporting.statistics import inference
+from benchmark.reporting.statistics.dunnett import joint_critical, joint_p
+from benchmark.reporting.statistics.inference import best_set, differences_to
+from benchmark.reporting.statistics.variances import agree, errors_to_first, moderated, prior_of
 
 ALIKE = {  # variances close to each other
     "kd": [71.0, 71.9, 71.4, 70.9],

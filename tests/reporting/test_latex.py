@@ -9,13 +9,13 @@ import pytest
 
 from benchmark.records import Metric, Record
 from benchmark.reporting.formatting import Cell
-from benchmark.reporting.latex import GAP, HALF, PAGE, SMALLEST, latex_escape, to_latex
-from benchmark.reporting.latex_columns import set_column
-from benchmark.reporting.latex_text import em
-from benchmark.reporting.pairs import pair_tables
-from benchmark.reporting.probes import probe_tables
 from benchmark.reporting.results import Results
-from benchmark.reporting.tables import Column, TaskTable, task_tables
+from benchmark.reporting.tables.latex import GAP, HALF, PAGE, SMALLEST, latex_escape, to_latex
+from benchmark.reporting.tables.latex_columns import set_column
+from benchmark.reporting.tables.latex_text import em
+from benchmark.reporting.tables.pair_tables import pair_tables
+from benchmark.reporting.tables.probe_tables import probe_tables
+from benchmark.reporting.tables.task_tables import Column, TaskTable, task_tables
 from tests.reporting.fake_records import BASELINES, METRICS, all_records, altered, make_record
 
 of = Cell.of

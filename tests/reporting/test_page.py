@@ -23,10 +23,10 @@ from benchmark.reporting.page import write_page
 from benchmark.reporting.page.citations import papers, suite_bibtex
 from benchmark.reporting.page.details import compact_json, row_detail
 from benchmark.reporting.page.pictures import pictures
-from benchmark.reporting.probes import probe_tables
 from benchmark.reporting.results import Results
 from benchmark.reporting.summary import summaries
-from benchmark.reporting.tables import task_tables
+from benchmark.reporting.tables.probe_tables import probe_tables
+from benchmark.reporting.tables.task_tables import task_tables
 from tests.reporting.fake_records import all_records, altered, make_record, write_run
 
 VOID = {"meta", "link", "img", "input", "br"}

@@ -8,9 +8,9 @@ import pytest
 from benchmark.reporting.figures import Saved, comparison
 from benchmark.reporting.figures.drawing import Drawing
 from benchmark.reporting.page import write_page
-from benchmark.reporting.probes import probe_tables
 from benchmark.reporting.results import Results
-from benchmark.reporting.tables import task_tables
+from benchmark.reporting.tables.probe_tables import probe_tables
+from benchmark.reporting.tables.task_tables import task_tables
 from tests.reporting.fake_records import METRICS, all_records, altered, make_record, write_run
 
 WIDTHS, THEMES = (390, 1440), ("light", "dark")

@@ -5,11 +5,11 @@ import statistics
 
 import pytest
 
-from benchmark.reporting.latex import to_latex
-from benchmark.reporting.pairs import pair_tables, wide_frame
 from benchmark.reporting.published import REPORTED, published
-from benchmark.reporting.render import to_markdown, to_text
 from benchmark.reporting.results import Results
+from benchmark.reporting.tables.latex import to_latex
+from benchmark.reporting.tables.pair_tables import pair_tables, wide_frame
+from benchmark.reporting.tables.render import to_markdown, to_text
 from tests.reporting.fake_records import all_records, altered, make_record
 
 PAPER = {"dataset": "cifar100", "epochs": 240, "teacher_epochs": 240, "validation": 0.0}

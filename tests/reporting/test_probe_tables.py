@@ -5,11 +5,11 @@ import statistics
 import pytest
 
 from benchmark.records import Record
-from benchmark.reporting.latex import to_latex
-from benchmark.reporting.probes import probe_tables
-from benchmark.reporting.render import to_markdown, to_text
 from benchmark.reporting.results import Results
-from benchmark.reporting.tables import task_tables
+from benchmark.reporting.tables.latex import to_latex
+from benchmark.reporting.tables.probe_tables import probe_tables
+from benchmark.reporting.tables.render import to_markdown, to_text
+from benchmark.reporting.tables.task_tables import task_tables
 from tests.reporting.fake_records import altered, make_record
 
 

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
-from benchmark.reporting.aggregates import grouped_bootstrap_intervals
-from benchmark.reporting.statistics import (
+from benchmark.reporting.statistics.aggregates import grouped_bootstrap_intervals
+from benchmark.reporting.statistics.spread import (
     estimate_of,
     holm,
     normalised,

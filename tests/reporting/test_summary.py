@@ -5,11 +5,11 @@ import re
 import pytest
 
 from benchmark.reporting.grouping import task_blocks
-from benchmark.reporting.inference import differences_to
 from benchmark.reporting.panels import task_panels
 from benchmark.reporting.results import Results
+from benchmark.reporting.statistics.inference import differences_to
 from benchmark.reporting.summary import summaries, summary
-from benchmark.reporting.tables import task_tables
+from benchmark.reporting.tables.task_tables import task_tables
 from tests.reporting.fake_records import METRICS, altered, make_record
 
 SCRATCH = [50.0, 51.0, 52.0]

@@ -13,12 +13,12 @@ from rich.console import Console
 from benchmark.records import LAST, Metric, Record
 from benchmark.reporting.formatting import show_count
 from benchmark.reporting.grouping import task_blocks
-from benchmark.reporting.latex import to_latex
-from benchmark.reporting.render import print_table, to_markdown, to_text
 from benchmark.reporting.results import Results
 from benchmark.reporting.rows import merge_metrics
-from benchmark.reporting.statistics import Estimate
-from benchmark.reporting.tables import TaskTable, task_tables
+from benchmark.reporting.statistics.spread import Estimate
+from benchmark.reporting.tables.latex import to_latex
+from benchmark.reporting.tables.render import print_table, to_markdown, to_text
+from benchmark.reporting.tables.task_tables import TaskTable, task_tables
 from tests.reporting.fake_records import all_records, altered, make_record
 
 

@@ -8,10 +8,10 @@ from benchmark.records import Record, Selection
 from benchmark.reporting import tidy_frame
 from benchmark.reporting.figures.frontier import NAMED, drawings
 from benchmark.reporting.frame import whole_cost
-from benchmark.reporting.render import to_text
 from benchmark.reporting.results import Results
 from benchmark.reporting.style import MARKS
-from benchmark.reporting.tables import task_tables
+from benchmark.reporting.tables.render import to_text
+from benchmark.reporting.tables.task_tables import task_tables
 from tests.reporting.fake_records import altered, make_record
 
 TUNING_S = 100.0

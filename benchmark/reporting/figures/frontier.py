@@ -8,12 +8,12 @@ from functools import partial
 
 from matplotlib.figure import Figure
 
-from benchmark.reporting.captions import WHOLE_COST
 from benchmark.reporting.figures.costs import draw_front, front
 from benchmark.reporting.figures.drawing import Drawing, Point, points_of, scatter_axes
 from benchmark.reporting.panels import Panel, with_any_effort
 from benchmark.reporting.results import Results
 from benchmark.reporting.rows import ResultRow
+from benchmark.reporting.tables.captions import WHOLE_COST
 
 CAPTION = (
     "Means over seeds; bars: one sample standard deviation. The line is the Pareto frontier, what nothing"

@@ -12,10 +12,10 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from benchmark.reporting.figures.drawing import LINE, Drawing, panel_axes, wrapped
-from benchmark.reporting.inference import Difference
 from benchmark.reporting.panels import Panel
 from benchmark.reporting.results import Results
 from benchmark.reporting.rows import ResultRow, anchor_of
+from benchmark.reporting.statistics.inference import Difference
 
 ONE = (
     "Difference to the anchor with its 95 % interval (from three seeds on; of methods: for all of them at"

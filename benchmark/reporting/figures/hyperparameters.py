@@ -10,13 +10,13 @@ from typing import Any, NamedTuple
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from benchmark.reporting.captions import of_survivors
 from benchmark.reporting.figures.drawing import LINE, Drawing, file_stem, panel_axes, score_axis
 from benchmark.reporting.identity import flat
 from benchmark.reporting.panels import Panel
 from benchmark.reporting.results import Results
 from benchmark.reporting.rows import ResultRow, grouped
 from benchmark.reporting.style import ANCHOR_COLOUR, COLOURS
+from benchmark.reporting.tables.captions import of_survivors
 
 FEWEST = 3
 CAPTION = (

@@ -10,12 +10,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from benchmark.reporting.captions import of_survivors
 from benchmark.reporting.figures.drawing import LINE, Drawing, pages, panel_axes, score_axis
 from benchmark.reporting.panels import Panel
 from benchmark.reporting.results import Results
 from benchmark.reporting.rows import ResultRow, grouped
 from benchmark.reporting.style import TEACHER_COLOUR, Look, looks
+from benchmark.reporting.tables.captions import of_survivors
 
 FRACTION = "label_fraction"
 CAPTION = (

@@ -11,14 +11,14 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from benchmark.reporting.across_table import caption_of_intervals, heading, left_out
 from benchmark.reporting.across_tasks import Across, across_tasks
-from benchmark.reporting.aggregates import performance_profile
 from benchmark.reporting.figures.drawing import LINE, Drawing, panel_axes, wrapped
 from benchmark.reporting.results import Results
 from benchmark.reporting.rows import ResultRow
-from benchmark.reporting.statistics import BOOTSTRAP_FROM
+from benchmark.reporting.statistics.aggregates import performance_profile
+from benchmark.reporting.statistics.spread import BOOTSTRAP_FROM
 from benchmark.reporting.style import COLOURS, TEACHER_COLOUR
+from benchmark.reporting.tables.across_table import caption_of_intervals, heading, left_out
 
 KIND = "performance_profiles"
 TITLE = "Performance profiles over all tasks"

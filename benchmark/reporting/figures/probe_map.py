@@ -10,9 +10,9 @@ from matplotlib.figure import Figure
 
 from benchmark.reporting.figures.drawing import LINE, Drawing, Found, each_panel, panel_axes
 from benchmark.reporting.panels import Panel
-from benchmark.reporting.probes import probe_title
 from benchmark.reporting.results import Results
 from benchmark.reporting.rows import PROBES, ResultRow
+from benchmark.reporting.tables.probe_tables import probe_title
 
 CAPTION = (
     "Test accuracy (%) of classifiers on frozen features, mean over seeds; the colour is the difference to"

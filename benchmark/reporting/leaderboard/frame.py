@@ -22,12 +22,12 @@ from benchmark.reporting.differences import best_rows, differences
 from benchmark.reporting.formatting import failures
 from benchmark.reporting.frame import CONDITIONS, distinct, sort_key, typed_frame
 from benchmark.reporting.identity import identity, stable_id
-from benchmark.reporting.inference import Difference
 from benchmark.reporting.leaderboard.sources import Source
 from benchmark.reporting.panels import Panel
 from benchmark.reporting.results import Results
 from benchmark.reporting.rows import ResultRow, anchor_of, grouped
-from benchmark.reporting.statistics import INTERVAL_FROM
+from benchmark.reporting.statistics.inference import Difference
+from benchmark.reporting.statistics.spread import INTERVAL_FROM
 
 FILE = archive.FOLDER.parent / "leaderboard.parquet"
 

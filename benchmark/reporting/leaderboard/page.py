@@ -26,10 +26,10 @@ from benchmark.reporting.formatting import (
 )
 from benchmark.reporting.frame import CONDITIONS
 from benchmark.reporting.identity import DIGITS
-from benchmark.reporting.inference import Difference
 from benchmark.reporting.leaderboard.frame import BEST, FILE, OWN_SETTINGS, TIED, TO_ANCHOR, TO_BEST
 from benchmark.reporting.rows import grouped
-from benchmark.reporting.statistics import Estimate
+from benchmark.reporting.statistics.inference import Difference
+from benchmark.reporting.statistics.spread import Estimate
 
 Line = dict[str, Any]
 """A line of the frame; None where it has no value."""

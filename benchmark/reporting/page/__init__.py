@@ -13,7 +13,7 @@ from benchmark.reporting.figures import Saved
 from benchmark.reporting.output import write
 from benchmark.reporting.page.content import page_content
 from benchmark.reporting.results import Results
-from benchmark.reporting.tables import TaskTable
+from benchmark.reporting.tables.task_tables import TaskTable
 
 HERE = Path(__file__).parent
 SCRIPTS = ("page.js", "tables.js", "charts.js", "runs.js")

@@ -11,7 +11,6 @@ from urllib.parse import quote
 from markupsafe import Markup
 
 from benchmark.records import Record
-from benchmark.reporting.captions import provenance_warnings
 from benchmark.reporting.figures import Saved
 from benchmark.reporting.formatting import block_title, metric_name, row_n, show_status, show_words
 from benchmark.reporting.output import file_name
@@ -24,7 +23,8 @@ from benchmark.reporting.panels import Panel
 from benchmark.reporting.results import Results
 from benchmark.reporting.rows import ResultRow, grouped
 from benchmark.reporting.summary import Summary, summaries
-from benchmark.reporting.tables import Column, TaskTable, row_groups
+from benchmark.reporting.tables.captions import provenance_warnings
+from benchmark.reporting.tables.task_tables import Column, TaskTable, row_groups
 
 TABLE_FILES = {"CSV": "csv", "LaTeX": "tex", "Markdown": "md", "text": "txt"}
 DRAWN_BY_THE_PAGE = ("comparison", "curves", "costs")

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections import Counter
 
 from benchmark.records import Record
-from benchmark.reporting.captions import common_conditions
 from benchmark.reporting.formatting import UNFINISHED, dataset_title, show_value, show_words
 from benchmark.reporting.frame import condition_columns, sort_key
 from benchmark.reporting.rows import varying_conditions
+from benchmark.reporting.tables.captions import common_conditions
 
 
 def overview(records: list[Record]) -> list[tuple[str, str]]:

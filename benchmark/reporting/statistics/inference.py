@@ -16,9 +16,9 @@ from typing import Any, Literal
 import numpy as np
 from scipy.special import nctdtrinc, stdtr, stdtrit
 
-from benchmark.reporting.dunnett import joint_critical, joint_p
-from benchmark.reporting.statistics import INTERVAL_FROM, is_crossed, over_crossed
-from benchmark.reporting.variances import Errors, errors_to_first
+from benchmark.reporting.statistics.dunnett import joint_critical, joint_p
+from benchmark.reporting.statistics.spread import INTERVAL_FROM, is_crossed, over_crossed
+from benchmark.reporting.statistics.variances import Errors, errors_to_first
 
 Samples = Mapping[str, Sequence[float] | np.ndarray]
 Clusters = Mapping[str, Sequence[Hashable]]

@@ -8,7 +8,7 @@ from benchmark.reporting.comparisons import BEST_MARK, TIED_MARK
 from benchmark.reporting.formatting import show_value, show_words
 from benchmark.reporting.frame import condition_columns
 from benchmark.reporting.rows import LOST, PairBlock, ResultRow, varying_conditions
-from benchmark.reporting.statistics import INTERVAL_FROM
+from benchmark.reporting.statistics.spread import INTERVAL_FROM
 
 WHOLE_COST = (
     "Whole cost: the seconds that whoever wants this one student pays: its training with first stages and"

@@ -5,7 +5,7 @@ import pandas as pd
 from benchmark.reporting.grouping import with_floor
 from benchmark.reporting.results import Results
 from benchmark.reporting.rows import CORRUPTED, PROBES, PairBlock
-from benchmark.reporting.tables import (
+from benchmark.reporting.tables.task_tables import (
     METHOD,
     Column,
     N,

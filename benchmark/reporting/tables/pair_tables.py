@@ -10,7 +10,6 @@ from typing import Any
 import pandas as pd
 
 from benchmark.records import LAST, Record
-from benchmark.reporting.captions import caption_of_marks, provenance_warnings
 from benchmark.reporting.comparisons import standings
 from benchmark.reporting.formatting import (
     Cell,
@@ -28,8 +27,9 @@ from benchmark.reporting.identity import OF_OWN_TEACHER
 from benchmark.reporting.published import TEACHER, Published, published
 from benchmark.reporting.results import Results
 from benchmark.reporting.rows import PairBlock, ResultRow, grouped
-from benchmark.reporting.statistics import estimate_of
-from benchmark.reporting.tables import METHOD, Column, TaskTable
+from benchmark.reporting.statistics.spread import estimate_of
+from benchmark.reporting.tables.captions import caption_of_marks, provenance_warnings
+from benchmark.reporting.tables.task_tables import METHOD, Column, TaskTable
 
 Cells = dict[str, dict[str, ResultRow]]
 """Id of a line -> pair -> the row whose numbers stand there."""

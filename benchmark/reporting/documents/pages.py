@@ -1,4 +1,4 @@
-"""The pages whose numbers come from records: `python -m benchmark.reporting.documents` writes them anew.
+"""The pages whose numbers come from records, each made of a template.
 
 A page `docs/NAME.md` of that kind is made of its template `docs/NAME.md.j2`, in which `experiment("NAME")` is
 the archive `results/reference/NAME.tar.xz`, `sheet("NAME")` the lines of `results/reference/NAME.csv` and
@@ -11,11 +11,9 @@ the archive `results/reference/NAME.tar.xz`, `sheet("NAME")` the lines of `resul
 from __future__ import annotations
 
 import csv
-import sys
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -27,16 +25,14 @@ from benchmark.program import ROOT
 from benchmark.records import LAST
 from benchmark.reporting import archive, figures
 from benchmark.reporting.differences import differences
-from benchmark.reporting.grid import Grid
+from benchmark.reporting.documents.grid import Grid
+from benchmark.reporting.documents.measured import Measured, pipe_table
 from benchmark.reporting.leaderboard.page import read_leaderboard
-from benchmark.reporting.measured import Measured, pipe_table
-from benchmark.reporting.output import make_folder
 from benchmark.reporting.papers import ALL, load_papers
 from benchmark.reporting.results import Results
 from benchmark.reporting.rows import PairBlock, ResultRow
-from benchmark.reporting.tables import METHOD, Column, difference_columns, task_tables
+from benchmark.reporting.tables.task_tables import METHOD, Column, difference_columns, task_tables
 from benchmark.reporting.trials import trial_frame
-from benchmark.telling import check_no_arguments, exit_code
 
 DOCS = ROOT / "docs"
 ENDING = ".j2"
@@ -257,29 +253,3 @@ def printed(name: str, ending: str = ".txt") -> list[str]:
         return file.read_text(encoding="utf-8").splitlines()
     except (OSError, ValueError) as error:
         raise UserError(f"{file} can't be read ({error}): restore it, as it was committed") from error
-
-
-def main(arguments: Sequence[str] = ()) -> int:
-    """Writes every page and picture; the exit code."""
-    return exit_code("benchmark.reporting.documents", partial(_main, arguments))
-
-
-def _main(arguments: Sequence[str]) -> int:
-    check_no_arguments(arguments, "writes the pages that are made of records")
-    with ExitStack() as stack:
-        documents = Documents.made(lambda name: stack.enter_context(archive.opened(name)))
-        for path, text in documents.pages.items():
-            path.write_text(text, encoding="utf-8")
-            print(f"wrote {path}")
-        images = make_folder(DOCS / "images")
-        for drawing in documents.pictures.values():
-            for path in figures.save_drawing(drawing, images):
-                if path.suffix == ".pdf":
-                    path.unlink()
-                else:
-                    print(f"wrote {path}")
-    return 0
-
-
-if __name__ == "__main__":
-    raise SystemExit(main(sys.argv[1:]))

@@ -1,6 +1,6 @@
 """How sure a difference to a reference is: one variance for all methods where they agree, else their own.
 
-The rule was chosen by simulation (`benchmark.reporting.calibration` prints the figures):
+The rule was chosen by simulation (`benchmark.reporting.statistics.calibration` prints the figures):
 
 1. Variances agree if neither Bartlett's test nor the F test that the reference's is the larger one has a
    p below 0.4. Then all are pooled. At three seeds a tenfold variance often goes unseen at a usual level, and

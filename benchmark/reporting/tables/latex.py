@@ -6,9 +6,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from benchmark.reporting.formatting import Cell, block_title
-from benchmark.reporting.latex_columns import SetColumn, set_column
-from benchmark.reporting.latex_text import em, flowing, latex_escape
-from benchmark.reporting.tables import TaskTable, fitting, row_groups
+from benchmark.reporting.tables.latex_columns import SetColumn, set_column
+from benchmark.reporting.tables.latex_text import em, flowing, latex_escape
+from benchmark.reporting.tables.task_tables import TaskTable, fitting, row_groups
 
 PAGE, HALF = 468.0, 225.0
 """Widths in points: 6.5 inches of text, and one of two columns on them."""

@@ -13,8 +13,8 @@ from benchmark.records import LAST, Metric
 from benchmark.reporting.formatting import metric_name, show_words
 from benchmark.reporting.results import Results
 from benchmark.reporting.rows import CORRUPTED, PROBES, PairBlock, ResultRow, grouped, merge_metrics
-from benchmark.reporting.statistics import estimate_of
-from benchmark.reporting.tables import (
+from benchmark.reporting.statistics.spread import estimate_of
+from benchmark.reporting.tables.task_tables import (
     METHOD,
     Column,
     N,

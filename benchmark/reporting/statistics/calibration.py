@@ -1,4 +1,6 @@
-"""Do the tests keep their word? `python -m benchmark.reporting.calibration` simulates it and prints CSV.
+"""Do the tests keep their word? Simulated, and printed as CSV.
+
+`python -m benchmark.reporting.statistics.calibration`
 
 `results/reference/calibration.csv` is what it printed; docs/protocol.md shows it. Eight methods and a
 reference whose runs are normal. `half` and the like name what has the larger variance.
@@ -16,8 +18,8 @@ import numpy as np
 from scipy.special import stdtr
 
 from benchmark.errors import UserError
-from benchmark.reporting.inference import best_set, differences_to
-from benchmark.reporting.statistics import holm, t_test
+from benchmark.reporting.statistics.inference import best_set, differences_to
+from benchmark.reporting.statistics.spread import holm, t_test
 
 Test = Callable[[np.ndarray, np.ndarray], float]
 
@@ -194,7 +196,7 @@ def main(arguments: list[str]) -> int:
     given = arguments or [str(REPEATS)]
     if len(given) > 1 or not re.fullmatch(r"0*[1-9][0-9]{0,8}", given[0], re.ASCII):
         wrong = UserError(f"{' '.join(given)!r} is no number of repeats: give a whole number from 1 up")
-        print(f"benchmark.reporting.calibration: {wrong}", file=sys.stderr)
+        print(f"benchmark.reporting.statistics.calibration: {wrong}", file=sys.stderr)
         return 2
     print_table(int(given[0]))
     return 0

@@ -10,8 +10,8 @@ from typing import Any
 
 from benchmark.errors import UserError
 from benchmark.records import Record
+from benchmark.reporting.documents.measured import pipe_table
 from benchmark.reporting.frame import tidy_frame
-from benchmark.reporting.measured import pipe_table
 
 MISSING, UNCHANGED = "–", "default"
 

@@ -12,10 +12,10 @@ from rich.text import Text
 from tabulate import tabulate
 
 from benchmark.reporting.formatting import block_title, show_value
-from benchmark.reporting.latex import to_latex
 from benchmark.reporting.output import file_name, make_folder, write
 from benchmark.reporting.rows import PairBlock, ResultRow
-from benchmark.reporting.tables import Column, TaskTable, fitting, row_groups
+from benchmark.reporting.tables.latex import to_latex
+from benchmark.reporting.tables.task_tables import Column, TaskTable, fitting, row_groups
 
 
 def save_tables(tables: Iterable[TaskTable], folder: Path) -> list[Path]:

@@ -9,14 +9,14 @@ from dataclasses import replace
 import pandas as pd
 
 from benchmark.reporting.across_tasks import SETS, Across, across_tasks, dataset_of
-from benchmark.reporting.aggregates import Aggregate
-from benchmark.reporting.captions import anchor_title, provenance_warnings
 from benchmark.reporting.formatting import Cell
 from benchmark.reporting.frame import typed_frame
 from benchmark.reporting.results import Results
 from benchmark.reporting.rows import PairBlock, ResultRow
-from benchmark.reporting.statistics import Estimate
-from benchmark.reporting.tables import METHOD, Column, TaskTable, role_of
+from benchmark.reporting.statistics.aggregates import Aggregate
+from benchmark.reporting.statistics.spread import Estimate
+from benchmark.reporting.tables.captions import anchor_title, provenance_warnings
+from benchmark.reporting.tables.task_tables import METHOD, Column, TaskTable, role_of
 
 STEM = "across_tasks"
 IQM, BETTER = "iqm", "improvement"

@@ -10,7 +10,6 @@ from typing import Literal
 import pandas as pd
 
 from benchmark.records import BEST, FIRM_VALIDATION, LAST, Metric, Record, Status
-from benchmark.reporting.captions import anchor_title, caption
 from benchmark.reporting.comparisons import standings
 from benchmark.reporting.formatting import (
     UNFINISHED,
@@ -31,10 +30,11 @@ from benchmark.reporting.formatting import (
     show_verdict,
 )
 from benchmark.reporting.frame import CONDITIONS, typed_frame
-from benchmark.reporting.inference import Difference
 from benchmark.reporting.results import Results
 from benchmark.reporting.rows import PairBlock, ResultRow, merge_metrics
-from benchmark.reporting.statistics import Estimate
+from benchmark.reporting.statistics.inference import Difference
+from benchmark.reporting.statistics.spread import Estimate
+from benchmark.reporting.tables.captions import anchor_title, caption
 
 TEXTUAL = ("fold", "teacher_data", "teacher_checkpoint", "precision", "overrides")
 """Conditions that are no numbers."""

@@ -4,8 +4,8 @@ import re
 from dataclasses import dataclass
 
 from benchmark.reporting.formatting import Cell, show_value
-from benchmark.reporting.latex_text import MINUS, em, flowing, latex_escape
-from benchmark.reporting.tables import METHOD, Column
+from benchmark.reporting.tables.latex_text import MINUS, em, flowing, latex_escape
+from benchmark.reporting.tables.task_tables import METHOD, Column
 
 NONE = show_value(None)
 
