@@ -46,6 +46,14 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def test_a_trial_that_does_not_go_on_is_no_trouble_to_tell(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(tmp_path, *TUNE, baselines=("scratch",)) == 0
+    assert {each.status for each in trials(tmp_path).values()} == {"stopped", "finished"}
+    assert "stopped:" not in capsys.readouterr().out
+
+
 def test_every_baseline_has_as_many_trials_and_half_of_them_go_on(whole: Path) -> None:
     found = trials(whole)
     for name in NAMES:

@@ -115,6 +115,15 @@ def test_students_that_draw_are_computed_by_themselves_and_that_is_told(
     assert {record.measurements.fused for record in records(tmp_path).values()} == {1}
 
 
+def test_who_is_shown_a_second_view_is_computed_by_itself_beside_the_others(tmp_path: Path) -> None:
+    assert run(tmp_path, "--epochs", "2", "--fuse", baselines=("scratch", "kd", "sskd")) == 0
+    found = {record.run.baseline: record for record in records(tmp_path).values()}
+    assert {name: record.measurements.fused for name, record in found.items()} == {
+        "scratch": 2, "kd": 2, "sskd": 1
+    }  # fmt: skip
+    assert {record.status for record in found.values()} == {"finished"}
+
+
 def test_a_baseline_that_fails_costs_the_others_nothing(tmp_path: Path) -> None:
     @baseline("breaks", title="Breaks")
     class Breaks(Distiller):
