@@ -13,6 +13,7 @@ import pytest
 from benchmark.records import Results as Outcomes
 from benchmark.records import Selection, Trial, write_record
 from benchmark.reporting import report
+from benchmark.reporting.documents.pages import Experiment
 from benchmark.reporting.figures import draw
 from benchmark.reporting.figures.tuning import expected_best
 from benchmark.reporting.results import Results
@@ -63,6 +64,15 @@ def test_the_frame_has_a_row_for_each_trial_and_marks_the_chosen_ones():
         assert own.epochs.to_list() == [2] * 4
     assert frame[frame.chosen][["baseline", "trial"]].to_numpy().tolist() == [["kd", 1], ["scratch", 0]]
     assert json.loads(frame.hyperparameters.iloc[3]) == {"weight": 3.0}
+
+
+def test_a_page_says_which_settings_left_their_defaults_and_how_far_those_came():
+    results = replace(Results.of(tuned_runs()), trials=trials())
+    lines = [
+        [cell.strip() for cell in line.split("|")[1:-1]]
+        for line in Experiment("some", results).choices.splitlines()
+    ]
+    assert lines[2:] == [["Scratch", "–", "30.0", "30.0"], ["KD", "weight=1.0", "50.0 (epoch 2)", "70.0"]]
 
 
 def test_a_choice_of_runs_keeps_the_trials_of_their_searches_alone():

@@ -105,9 +105,9 @@ class Measured:
         return f"{table}\n\nPredicted: {grown[axis]['prediction']}."
 
 
-def pipe_table(rows: Iterable[Sequence[str]], header: Sequence[str]) -> str:
-    """Cells as a pipe table, numbers to the right of the first column."""
-    align = ["left", *["right"] * (len(header) - 1)]
+def pipe_table(rows: Iterable[Sequence[str]], header: Sequence[str], words: int = 1) -> str:
+    """Cells as a pipe table, numbers to the right of the first columns, which are `words`."""
+    align = [*["left"] * words, *["right"] * (len(header) - words)]
     return tabulate(list(rows), header, tablefmt="pipe", colalign=align, disable_numparse=True)
 
 

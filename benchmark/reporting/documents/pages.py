@@ -11,6 +11,7 @@ the archive `results/reference/NAME.tar.xz`, `sheet("NAME")` the lines of `resul
 from __future__ import annotations
 
 import csv
+import json
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -22,7 +23,7 @@ from tabulate import tabulate
 
 from benchmark.errors import UserError, unknown
 from benchmark.program import ROOT
-from benchmark.records import LAST
+from benchmark.records import LAST, Record
 from benchmark.reporting import archive, figures
 from benchmark.reporting.differences import differences
 from benchmark.reporting.documents.grid import Grid
@@ -179,6 +180,29 @@ class Experiment:
         """How many validation samples the settings of tuned runs were chosen on."""
         counts = {run.selection.num_validation for run in self.results.records if run.selection is not None}
         return " or ".join(map(str, sorted(counts)))
+
+    @property
+    def choices(self) -> str:
+        """What the search of each baseline chose, as a pipe table of the settings that left their defaults.
+
+        Scores are top-1 (or what else decides) on validation, in per cent.
+        """
+        frame = trial_frame(self.results.trials, self.results.records)
+        titles = {run.run.baseline: run.about.baseline_title for run in self._in_order}
+        lines = []
+        for name, title in titles.items():
+            own = frame[frame["baseline"] == name]
+            (default,), (chosen,) = (own[which].itertuples() for which in (own["trial"] == 0, own["chosen"]))
+            before, after = (json.loads(trial.hyperparameters) for trial in (default, chosen))
+            moved = [f"{key}={value}" for key, value in after.items() if before.get(key) != value]
+            stopped = f" (epoch {default.epochs})" if default.status == "stopped" else ""
+            scores = f"{100 * default.score:.1f}{stopped}", f"{100 * chosen.score:.1f}"
+            lines.append((title, " ".join(moved) or "–", *scores))
+        return pipe_table(lines, ("method", "settings that moved", "its default", "chosen"), words=2)
+
+    @property
+    def _in_order(self) -> list[Record]:
+        return sorted(self.results.records, key=lambda record: record.about.order)
 
     @property
     def tuning_share(self) -> str:
