@@ -182,6 +182,14 @@ def test_the_report_imports_records_and_itself_alone(everything: dict[str, str])
                 assert imported.startswith(REPORTING_MAY_IMPORT), f"{name} imports {imported}"
 
 
+def test_the_statistics_know_no_record(everything: dict[str, str]) -> None:
+    room = "benchmark.reporting.statistics"
+    for name, text in everything.items():
+        if name.startswith(room):
+            others = {each for each in imports(text, everything) if not each.startswith(room)}
+            assert others <= {"benchmark.errors", "benchmark.telling"}, name
+
+
 def test_plugins_import_only_the_public_names_and_each_other() -> None:
     for file in PLUGINS:
         for node in ast.walk(ast.parse(file.read_text())):
