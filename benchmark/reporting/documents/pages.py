@@ -187,16 +187,17 @@ class Experiment:
 
         Scores are top-1 (or what else decides) on validation, in per cent.
         """
-        frame = trial_frame(self.results.trials, self.results.records)
+        trials = trial_frame(self.results.trials, self.results.records).to_dict("records")
         titles = {run.run.baseline: run.about.baseline_title for run in self._in_order}
         lines = []
         for name, title in titles.items():
-            own = frame[frame["baseline"] == name]
-            (default,), (chosen,) = (own[which].itertuples() for which in (own["trial"] == 0, own["chosen"]))
-            before, after = (json.loads(trial.hyperparameters) for trial in (default, chosen))
+            own = [trial for trial in trials if trial["baseline"] == name]
+            default = next(trial for trial in own if trial["trial"] == 0)
+            chosen = next(trial for trial in own if trial["chosen"])
+            before, after = (json.loads(trial["hyperparameters"]) for trial in (default, chosen))
             moved = [f"{key}={value}" for key, value in after.items() if before.get(key) != value]
-            stopped = f" (epoch {default.epochs})" if default.status == "stopped" else ""
-            scores = f"{100 * default.score:.1f}{stopped}", f"{100 * chosen.score:.1f}"
+            stopped = f" (epoch {default['epochs']})" if default["status"] == "stopped" else ""
+            scores = f"{100 * default['score']:.1f}{stopped}", f"{100 * chosen['score']:.1f}"
             lines.append((title, " ".join(moved) or "–", *scores))
         return pipe_table(lines, ("method", "settings that moved", "its default", "chosen"), words=2)
 
