@@ -1,4 +1,4 @@
-"""The weights of the best epoch are scored beside those of the last one, which stay."""
+"""A cohort's runs after training: which weights are scored, and what a step has cost."""
 
 from __future__ import annotations
 
@@ -17,7 +17,9 @@ from benchmark.records import BEST, LAST, VALIDATION
 from benchmark.running.device import make_fabric
 from benchmark.settings import parse
 from benchmark.training.cohort import CohortTraining
+from benchmark.training.loop import Position
 from benchmark.training.materials import Workbench
+from benchmark.training.stopwatch import Stopwatch
 from tests.ranks.test_every_baseline import untrained_teacher
 
 EPOCHS = 4
@@ -66,3 +68,16 @@ def test_the_earliest_of_the_best_epochs_is_scored_with_the_weights_that_it_had(
     assert results.scores[VALIDATION] == {"top1": scripted[-1]}
     after = state.learner.state_dict()
     assert [key for key in last if not torch.equal(last[key], after[key])] == []
+
+
+def test_a_step_costs_what_was_measured_since_the_run_was_taken_up(
+    registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    training = training_of("kd", registry, tmp_path)
+    training.advance(None, None, lambda run, line: None)
+    training.first = Position(EPOCHS - 1, 0)
+    monkeypatch.setattr(Stopwatch, "seconds", lambda self, part: 6.0)
+    (state,) = training.states
+    steps = training.stream.steps_per_epoch
+    assert training.measurements(state).step_ms == pytest.approx(6000 / steps)
+    assert training.measurements(state).total_s == pytest.approx(3 * 6 * EPOCHS)
