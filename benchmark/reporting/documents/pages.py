@@ -23,7 +23,7 @@ from tabulate import tabulate
 
 from benchmark.errors import UserError, unknown
 from benchmark.program import ROOT
-from benchmark.records import LAST, Record
+from benchmark.records import LAST
 from benchmark.reporting import archive, figures
 from benchmark.reporting.differences import differences
 from benchmark.reporting.documents.grid import Grid
@@ -188,7 +188,8 @@ class Experiment:
         Scores are top-1 (or what else decides) on validation, in per cent.
         """
         trials = trial_frame(self.results.trials, self.results.records).to_dict("records")
-        titles = {run.run.baseline: run.about.baseline_title for run in self._in_order}
+        runs = sorted(self.results.records, key=lambda run: run.about.order)
+        titles = {run.run.baseline: run.about.baseline_title for run in runs}
         lines = []
         for name, title in titles.items():
             own = [trial for trial in trials if trial["baseline"] == name]
@@ -200,10 +201,6 @@ class Experiment:
             scores = f"{100 * default['score']:.1f}{stopped}", f"{100 * chosen['score']:.1f}"
             lines.append((title, " ".join(moved) or "–", *scores))
         return pipe_table(lines, ("method", "settings that moved", "its default", "chosen"), words=2)
-
-    @property
-    def _in_order(self) -> list[Record]:
-        return sorted(self.results.records, key=lambda record: record.about.order)
 
     @property
     def tuning_share(self) -> str:
