@@ -151,7 +151,7 @@ def load(plugin_files: tuple[Path, ...] = (), *, installed_too: bool = True) -> 
     load_tasks(installed_too=installed_too)
     importlib.import_module("benchmark.contracts.distiller")  # torch: no plugin is to be blamed for its time
     for module in _modules("baselines"):
-        _import(f"baselines.{module.stem}", module)
+        _import_baseline(f"baselines.{module.stem}", module)
     if installed_too:
         _load_installed(installed.BASELINES)
     for file in plugin_files:
@@ -247,6 +247,19 @@ def _make_importable() -> None:
 def _import(module: str, path: Path) -> None:
     file = path / "__init__.py" if path.is_dir() else path
     guarded(lambda: importlib.import_module(module), f"plugin {path}", file)
+
+
+def _import_baseline(module: str, path: Path) -> None:
+    """What others imported before may be shared by them; what nobody asks for and registers nothing is a
+    baseline without its decorator."""
+    first, before = module not in sys.modules, registry.kept()
+    _import(module, path)
+    if first and registry.kept() == before:
+        del sys.modules[module]
+        raise UserError(
+            f"{path} registers nothing: is @baseline missing above its class? A file of shared parts has a "
+            "name that begins with an underscore"
+        )
 
 
 def _import_file(file: Path) -> None:

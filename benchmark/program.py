@@ -6,7 +6,9 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-"""The folder of `benchmark`, `baselines` and `tasks`; a checkout has `results` and `docs` there, too."""
+"""The folder of `CODE`; a checkout has `results` and `docs` there, too."""
+CODE = ("benchmark", "baselines", "tasks")
+"""The folders whose every file may be code that runs."""
 INSTALLED = "wcord-bench"
 CHECKOUT = "run_all.py"
 

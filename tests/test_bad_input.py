@@ -16,6 +16,7 @@ import benchmark.reporting.documents.__main__ as documents
 import benchmark.speed.__main__ as speed
 from benchmark import deferred, leaderboard, plugins
 from benchmark.cli import main
+from benchmark.errors import UserError
 from benchmark.models import architectures
 from benchmark.planning.hyperparameters import learns_from
 from benchmark.plugins import Registry
@@ -148,6 +149,25 @@ def test_a_plugin_that_registers_nothing_is_named(tmp_path: Path, capsys: pytest
     file.write_text(re.sub("@baseline.*", "", PLUGIN))
     line = refused(capsys, "--plugin", str(file), "--tasks", "tiny_task", "--dry-run")
     assert f"{file} registers nothing: is @baseline" in line
+
+
+def test_a_file_in_baselines_that_registers_nothing_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import baselines
+
+    file = tmp_path / "bare_baseline.py"
+    file.write_text(re.sub("@baseline.*", "", PLUGIN))
+    monkeypatch.setattr(baselines, "__path__", [*baselines.__path__, str(tmp_path)])
+    found = plugins._modules
+    monkeypatch.setattr(
+        plugins, "_modules", lambda package: [*found(package), *([file] if package == "baselines" else [])]
+    )
+    for _ in range(2):
+        with pytest.raises(UserError, match=f"{file} registers nothing: is @baseline"):
+            plugins.load()
+    file.write_text(PLUGIN)
+    assert file in {each.file for each in plugins.load().baselines.values()}
 
 
 def test_a_plugin_of_an_architecture_alone_can_be_given_time_and_again(tmp_path: Path) -> None:

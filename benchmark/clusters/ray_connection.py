@@ -14,10 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from benchmark.errors import UserError, reason_of
-from benchmark.program import CHECKOUT, ROOT
+from benchmark.program import CHECKOUT, CODE, ROOT
 from benchmark.settings import Settings
 
-CODE = ("benchmark", "baselines", "tasks")
 PROJECT = "pyproject.toml"
 """Where a checkout's version stands."""
 MARK = ".ray-"

@@ -18,7 +18,7 @@ import torch
 
 import benchmark
 from benchmark import records
-from benchmark.program import INSTALLED, ROOT, command, program
+from benchmark.program import CODE, INSTALLED, ROOT, command, program
 from benchmark.ranks import Fabric
 
 PACKAGES = ("torch", "torchvision", "numpy", "scipy")
@@ -54,13 +54,16 @@ def code() -> tuple[str | None, bool | None]:
     another commit may be checked out before the first of them.
 
     An installed copy may lie in somebody else's repository (a virtual environment inside it): that one's
-    commit says nothing of this code.
+    commit says nothing of this code. Of files that git doesn't know, those beside the code may be part of it;
+    a log or a link to data elsewhere is not.
     """
     top = _git("rev-parse", "--show-toplevel")
     if top is None or Path(top).resolve() != ROOT:
         return None, None
-    status = _git("status", "--porcelain", "--", str(ROOT))
-    return _git("rev-parse", "HEAD"), None if status is None else not status
+    changed = _git("status", "--porcelain", "--untracked-files=no")
+    added = _git("status", "--porcelain", "--", *CODE)
+    clean = None if changed is None or added is None else not changed + added
+    return _git("rev-parse", "HEAD"), clean
 
 
 def provenance(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -41,6 +42,36 @@ def test_a_record_names_the_commit_that_its_command_began_with(
     provenance.code.cache_clear()
     assert run(tmp_path, *arguments, baselines=("overtaken",)) == 0  # no teacher's record is written before
     assert [record.provenance.commit for record in records(tmp_path).values()] == ["old"]
+
+
+@pytest.mark.parametrize(
+    ("file", "clean"),
+    [
+        ("run.log", True),
+        ("notes/plan.md", True),
+        ("baselines/mine.py", False),
+        ("tasks/mine/__init__.py", False),
+        ("run_all.py", False),
+    ],
+)
+def test_a_tree_is_clean_when_what_git_does_not_know_is_no_code(
+    file: str, clean: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def git(*words: str) -> None:
+        subprocess.run(["git", "-c", "user.name=a", "-c", "user.email=a@b", *words], cwd=tmp_path, check=True)
+
+    for folder in ("benchmark", "baselines", "tasks"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "__init__.py").touch()
+    (tmp_path / "run_all.py").touch()
+    git("init", "-q")
+    git("add", ".")
+    git("commit", "-q", "-m", "first")
+    monkeypatch.setattr(provenance, "ROOT", tmp_path)
+    assert provenance.code.__wrapped__()[1] is True
+    (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / file).write_text("changed\n")
+    assert provenance.code.__wrapped__()[1] is clean
 
 
 def test_a_record_names_the_processor_and_the_instructions_that_round_its_sums(tmp_path: Path) -> None:
