@@ -39,6 +39,11 @@ def whole(file: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def before(file: Path) -> Path:
+    """Where the state before the one in `file` stands, for files that are kept twice."""
+    return file.with_suffix(f".before{file.suffix}")
+
+
 def write_whole(file: Path, content: bytes) -> None:
     """Writes a file: whole or not at all."""
     with whole(file) as temporary:

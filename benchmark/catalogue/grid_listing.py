@@ -9,7 +9,6 @@ from functools import partial
 from rich.console import Console
 
 from benchmark import api
-from benchmark.catalogue.estimate import estimate
 from benchmark.planning.grid import Plan, make_plan
 from benchmark.planning.specs import CohortSpec
 from benchmark.running.ledger import Ledger
@@ -36,6 +35,8 @@ def print_plan(settings: Settings, console: Console) -> None:
         say(_trials(plan))
     say(_total(plan, pending))
     if settings.estimate:
+        from benchmark.catalogue.estimate import estimate  # what trains is imported where something is timed
+
         further = _of_tuning(plan)
         pending |= {id(cohort): {run.name for run in cohort.runs} for cohort in further}
         for line in estimate([*plan.cohorts, *further], pending, settings, registry, say):

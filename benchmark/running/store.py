@@ -15,7 +15,7 @@ import numpy as np
 from benchmark.checksums import ARRAYS, HISTORY, OUTPUTS, WEIGHTS, file_checksums, is_output
 from benchmark.errors import UserError
 from benchmark.records import RECORD, Record, TeacherRecord, finite, write_json, write_record
-from benchmark.training.snapshots import before
+from benchmark.writing import before
 
 
 class RunFolder:

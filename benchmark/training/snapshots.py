@@ -19,7 +19,7 @@ import torch
 from benchmark.errors import reason_of
 from benchmark.training.loop import START, Position
 from benchmark.training.run_state import RunState
-from benchmark.writing import whole
+from benchmark.writing import before, whole
 
 FORMAT = "2"
 """Of the content: snapshots of other formats are of no use."""
@@ -114,11 +114,6 @@ class Snapshots:
         if not self._refused:
             self._refused = True
             self._say(f"{problem}; the training goes on, and would start over if it were stopped now")
-
-
-def before(file: Path) -> Path:
-    """Where the snapshot before the last one stands."""
-    return file.with_suffix(f".before{file.suffix}")
 
 
 def _write(file: Path, content: Mapping[str, Any]) -> None:

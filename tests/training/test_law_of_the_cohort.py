@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 
 from benchmark import Distiller, baseline
 from benchmark.training import cohort, loop, snapshots
-from benchmark.training.snapshots import before
+from benchmark.writing import before
 from tests.command import numbers, records, run
 
 THREE = ("kd", "crd", "wcord")
