@@ -80,7 +80,7 @@ def class_cost(features: Tensor, ready: Tensor, sharpness: float) -> Tensor:
     makes two rows of different classes a pair is their place. The authors pair the samples too, by their
     order, which hundreds of them average out; here X_i' X_j is the mean over all pairings of the samples, for
     which the places of each class's mean suffice. Samples of a single place have nothing but their order to
-    pair them. 0 for a class that isn't `ready` [K].
+    pair them. A class that isn't `ready` [K] is like no other: its cost is the largest.
     """
     with torch.autocast(features.device.type, enabled=False):
         if features.shape[2] == 1:

@@ -53,10 +53,12 @@ class RegionDistiller(Distiller):
     """A logit method on every region of the last map, each put under the network's own classifier.
 
     Applies where both classifiers take the mean of the last map, on equally many axes: regions are paired by
-    their place.
+    their place. (MobileNetV2 and ShuffleNetV2 take that of one more convolution, which no map here shows; the
+    authors have numbers for both.) Where a label may not be used, the teacher's likeliest class is the
+    target.
     """
 
-    needs = frozenset({"logits", "embedding"})
+    needs = frozenset({"logits", "maps"})
 
     def __init__(
         self,

@@ -39,7 +39,8 @@ def selected_loss(student: Tensor, teacher: Tensor, target: Tensor, selected: Te
 class C2KD(Distiller):
     """loss = cross-entropy + 1 * (proxies + exchange): all at temperature 1, weight 1 (authors' code).
 
-    Each network has a proxy, a linear classifier on its embedding. `proxies`: the teacher's proxy learns from
+    Each network has a proxy, here a linear classifier on its embedding (the authors' code has a 1x1
+    convolution with batch norm and leaky ReLU before it). `proxies`: the teacher's proxy learns from
     the teacher, the student and its proxy from each other. `exchange`: both proxies learn each other's
     non-target distribution, on samples whose classes they rank alike (Kendall's correlation above 0). In the
     paper the teacher learns too; here it is frozen. The authors' code sets the target's logit to 0 where

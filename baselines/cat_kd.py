@@ -52,7 +52,8 @@ class CATKD(Distiller):
     The student predicts with the mean of its class maps over space, which is its logits without a bias: the
     authors' networks have none. Weight, resolution and raw maps are the authors' for resnet32x4 to
     resnet8x4; they give 0.7 to 12 to other raw pairs of one family, and normalised maps with 15 to 600 to
-    pairs of two.
+    pairs of two. MobileNetV2 and ShuffleNetV2 classify the mean of one more convolution than the maps here
+    show, so that it doesn't apply to them, though the authors have numbers for both.
     """
 
     needs = frozenset({"logits", "maps"})

@@ -8,14 +8,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from baselines._logits import LogitDistiller
+from baselines.sdd_kd import kd_rows
 from benchmark import Activations, Batch, Context, NotApplicable, Progress, Range, baseline
 from benchmark.contracts import supervised_cross_entropy
-
-
-def divergences(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
-    """T^2 * KL(softmax(z_t / T) || softmax(z_s / T)) of each row, logits [R, K] -> [R], float32."""
-    ours, theirs = (F.log_softmax(each.float() / temperature, dim=1) for each in (student, teacher))
-    return temperature**2 * F.kl_div(ours, theirs, reduction="none", log_target=True).sum(1)
 
 
 def consistency_loss(losses: Tensor, teacher: Tensor, threshold: float) -> Tensor:
@@ -31,7 +26,8 @@ class CRLD(LogitDistiller):
     Within: weak student from weak teacher and strong from strong, where the teacher's weak view is sure
     (0.9). Across: strong student from weak teacher and weak from strong, where its strong view is (0.2).
     Weights, thresholds and the pairing of masks as in the authors' code, which draws crop and flip anew for
-    the strong view.
+    the strong view; here it shares the weak one's. Standardised or not, how sure the teacher is is read from
+    its logits as they are.
     """
 
     second_view = "strong"
@@ -65,13 +61,14 @@ class CRLD(LogitDistiller):
         strong_theirs, strong_ours, _ = self.rows(teacher.second, student.second, batch)
 
         def both(one: tuple[Tensor, Tensor], other: tuple[Tensor, Tensor]) -> Tensor:
-            return divergences(*one, self.temperature) + divergences(*other, self.temperature)
+            return kd_rows(*one, self.temperature) + kd_rows(*other, self.temperature)
 
         within = both((weak_ours, weak_theirs), (strong_ours, strong_theirs))
         across = both((strong_ours, weak_theirs), (weak_ours, strong_theirs))
         task = supervised_cross_entropy(student.second.logits, batch["label"], batch["labelled"])
         return {
-            "within": self.within_weight * consistency_loss(within, weak_theirs, self.weak_threshold),
-            "across": self.across_weight * consistency_loss(across, strong_theirs, self.strong_threshold),
+            "within": self.within_weight * consistency_loss(within, teacher.logits, self.weak_threshold),
+            "across": self.across_weight
+            * consistency_loss(across, teacher.second.logits, self.strong_threshold),
             "strong_task": self.strong_task_weight * task,
         }

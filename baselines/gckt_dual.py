@@ -12,7 +12,8 @@ from benchmark import Choice, Context, baseline
 class GCKTDual(GCKT):
     """loss = cross-entropy + 0.8 / 0.07 * (mean score of independent pairs - that of joint ones, both ways).
 
-    The factor 1 / 0.07 is what the gradient of NCE has by its temperature.
+    The factor 1 / 0.07 is what the gradient of NCE has by its temperature. That is not searched: a weight in
+    proportion to it and scores divided by it cancel out.
     """
 
     def __init__(
@@ -20,6 +21,7 @@ class GCKTDual(GCKT):
         context: Context,
         *,
         objective: Annotated[str, Choice(("dual", "nce"), source="what sets it apart from GCKT")] = "dual",
+        temperature: float = 0.07,
         **options: float,
     ):
-        super().__init__(context, objective=objective, **options)
+        super().__init__(context, objective=objective, temperature=temperature, **options)

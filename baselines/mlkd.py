@@ -119,6 +119,7 @@ class MLKD(WeakViewMLKD):
     """
 
     second_view = "strong"
+    in_composition = {"task_weight": 1.0, "strong_task_weight": 1.0}
 
     def __init__(
         self,

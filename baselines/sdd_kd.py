@@ -26,7 +26,8 @@ class SDDKD(RegionDistiller):
 
     Regions of the last map under each network's own classifier; those of which the teacher's answer is right
     while its global one is wrong, or the reverse, count twice. Defaults of the authors' code. KD of the
-    ordinary logits is in it as the region of the whole map.
+    ordinary logits is in it as the region of the whole map (nearly so where its places don't fill the grid
+    evenly, as 7 of ImageNet's an axis).
     """
 
     in_composition = {"task_weight": 1.0, "weight": 1.0}

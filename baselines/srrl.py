@@ -31,6 +31,8 @@ class SRRL(Distiller):
     """loss = cross-entropy + 1 * (feature + logits) with a connector of linear map, batch norm and ReLU.
 
     Connector, loss and weight as in SimKD's code, where it is a baseline (there with a KD term beside it).
+    The authors' own connector is a 1x1 convolution with batch norm and ReLU on the last map, whose mean it
+    compares: that sees each place, this the mean over them.
     """
 
     needs = frozenset({"logits", "embedding"})
@@ -39,7 +41,9 @@ class SRRL(Distiller):
         self,
         context: Context,
         *,
-        weight: Annotated[float, Range(0.1, 10, log=True, source="SimKD's code, -b 1, unverified")] = 1.0,
+        weight: Annotated[
+            float, Range(0.1, 10, log=True, source="authors' code, --weight 1; SimKD's: -b 1")
+        ] = 1.0,
         **options: float,
     ):
         super().__init__(context, **options)

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 from baselines._class_features import ClassFeatures, class_cost
 from baselines._logits import LogitDistiller
 from baselines.dkd import others
+from baselines.nkd import target_rows
 from benchmark import Activations, Batch, Context, NotApplicable, Progress, Range, baseline
 
 EPSILON = 1e-8
@@ -25,8 +26,7 @@ def target_loss(student: Tensor, teacher: Tensor, target: Tensor) -> Tensor:
     Raises ValueError for other shapes.
     """
     _check_shapes(student, teacher, target)
-    weight = F.softmax(teacher.float(), dim=1).gather(1, target[:, None])
-    return -(weight * F.log_softmax(student.float(), dim=1).gather(1, target[:, None])).mean()
+    return target_rows(student, teacher, target).mean()
 
 
 def transport_loss(

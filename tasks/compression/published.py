@@ -90,6 +90,14 @@ WKD: dict[Key, dict[str, dict[str, Any]]] = {
     },
 }
 
+LS_KD: dict[Key, tuple[float, float]] = {
+    ("resnet110", "resnet20"): (4.0, 12.0),
+    ("vgg13", "vgg8"): (3.0, 9.0),
+    ("vgg13", "MobileNetV2"): (3.0, 9.0),
+    ("ResNet50", "MobileNetV2"): (3.0, 1.0),
+}
+"""Temperature and weight, by the names of the logs that the authors published; 2 and 9 for other pairs."""
+
 ASSISTANTS: dict[Key, str] = {
     ("resnet56", "resnet20"): "resnet32",
     ("resnet110", "resnet20"): "resnet44",
@@ -120,6 +128,9 @@ def published(teacher: str, student: str) -> Mapping[str, PublishedSettings]:
     if key in CAT_KD:
         weight, normalize, resolution = CAT_KD[key]
         add("cat_kd", "CAT-KD, configs", weight=weight, normalize=normalize, resolution=resolution)
+    if key in LS_KD:
+        temperature, weight = LS_KD[key]
+        add("logit_standardization", "LS-KD, logs", temperature=temperature, weight=weight)
     for baseline, values in WKD.get(key, {}).items():
         add(baseline, "WKD, configs", **values)
     if key == ("wrn_40_2", "wrn_16_2"):

@@ -78,3 +78,14 @@ def test_the_dual_objective_is_gckts_option(context, tiny):
         torch.manual_seed(0)
         values.append(kind(context, **options)(*given)["gckt"].item())
     assert values[0] == values[1]
+
+
+def test_the_dual_objective_does_not_depend_on_the_temperature_and_none_is_searched(registry, context, tiny):
+    given = tiny.teacher(), tiny.student(), tiny.batch(), tiny.progress
+    values = []
+    for temperature in (0.02, 0.3):
+        torch.manual_seed(0)
+        values.append(GCKTDual(context, temperature=temperature)(*given)["gckt"].item())
+    assert values[0] == pytest.approx(values[1], rel=1e-5)
+    assert registry.baseline("gckt_dual").hyperparameters["temperature"].search is None
+    assert registry.baseline("gckt").hyperparameters["temperature"].search is not None

@@ -9,9 +9,10 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from baselines.crld import CRLD, consistency_loss, divergences
+from baselines.crld import CRLD, consistency_loss
 from baselines.kd import kd_loss
 from baselines.mlkd import MLKD, SingleViewMLKD, mlkd_losses, strong_view_loss, weak_view_losses
+from baselines.sdd_kd import kd_rows
 from baselines.sskd import SSKD, compared, kept_loss, kept_rows, own_image, similarity
 from benchmark import Activations, Distiller, NotApplicable
 from tests.baselines.shapes import CLASSES, activations, batch_of, context_of
@@ -138,15 +139,24 @@ def test_mlkds_strong_term_looks_at_the_weak_view_at_two_temperatures():
     assert found.item() == pytest.approx(sum(kd_loss(weak, strong, t).item() for t in (3.0, 4.0, 5.0)))
 
 
-def test_crlds_divergences_are_those_of_kd_and_unsure_samples_count_as_zero():
+def test_of_crlds_losses_those_of_unsure_samples_count_as_zero():
     ours, theirs = logits(), logits()
-    rows = divergences(ours, theirs, 4.0)
+    rows = kd_rows(ours, theirs, 4.0)
     assert rows.mean().item() == pytest.approx(kd_loss(ours, theirs, 4.0).item(), rel=1e-5)
     sure = F.softmax(theirs, dim=1).amax(1)
     threshold = sure.sort().values[3].item()
     expected = rows[sure >= threshold].sum() / 6
     assert consistency_loss(rows, theirs, threshold).item() == pytest.approx(expected.item(), rel=1e-5)
     assert consistency_loss(rows, theirs, 1.1).item() == 0
+
+
+def test_crld_reads_how_sure_the_teacher_is_from_its_logits_as_they_are():
+    """Standardised logits of few classes are never sure: they would silence the terms within views."""
+    sure = 20 * torch.eye(CLASSES)[torch.arange(6) % CLASSES]
+    teacher, student = pair_of("strong")
+    terms = made(CRLD, standardize=True)(with_logits(teacher, sure, sure), student, batch_of(), PROGRESS)
+    assert terms["within"].item() > 0
+    assert terms["across"].item() > 0
 
 
 def test_crld_asks_the_view_that_its_term_is_masked_by():

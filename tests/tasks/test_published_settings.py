@@ -42,6 +42,7 @@ def test_every_published_setting_is_a_hyperparameter_of_its_baseline_within_its_
         ("resnet32x4-resnet8x4", "wkd_l+wkd_f", "wkd_l.weight", 200.0),
         ("resnet32x4-resnet8x4", "wkd_l+wkd_f", "wkd_f.ratio", 8.0),
         ("wrn_40_2-ShuffleV1", "cat_kd", "normalize", True),
+        ("vgg13-vgg8", "logit_standardization", "temperature", 3.0),
         ("resnet110-resnet32", "cat_kd+kd", "cat_kd.weight", 1.8),
     ],
 )

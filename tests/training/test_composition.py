@@ -68,6 +68,12 @@ def test_terms_of_a_composition_are_those_of_its_parts(registry: Registry) -> No
     assert together.task_weight == 1.0
 
 
+def test_both_views_of_a_composition_count_alike_in_its_cross_entropy(registry: Registry) -> None:
+    for name in ("mlkd", "crld"):
+        values = resolve_hyperparameters(registry.parts(f"{name}+crd"), {}, {})
+        assert values["task_weight"] == values[f"{name}.strong_task_weight"] == 1.0
+
+
 def test_two_heads_of_their_own_do_not_compose() -> None:
     @baseline("first_head", title="First")
     class First(Distiller):
