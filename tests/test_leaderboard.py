@@ -230,6 +230,14 @@ def reseeded_behind_another(path: Path) -> None:
     write_record(first / "record.json", altered(record_of(path), id="1" * 16, run={"baseline": "fsp"}))
 
 
+def two_anchors(path: Path) -> None:
+    """A group that is new, with two rows that its differences could be taken to."""
+    rewrite(path, run={"baseline": "scratch"}, about={"anchor": True}, condition={"batch_size": 32})
+    other = Path(shutil.copytree(path, path.with_name("another")))
+    changed = altered(record_of(path), id="0" * 16, provenance={"code_checksum": "another"})
+    write_record(other / "record.json", changed)
+
+
 def copied_from_ours(path: Path) -> None:
     shutil.copy(archive_member(path, "kd"), path / ARRAYS)
     arrays = np.load(path / ARRAYS)
@@ -280,6 +288,7 @@ FAULTS: dict[str, tuple[Callable[[Path], object], tuple[str, ...]]] = {
         lambda path: rewrite(path, run={"baseline": "scratch"}, about={"anchor": True}),
         ("its group has an anchor of other code or settings",),
     ),
+    "two anchors": (two_anchors, ("its group has an anchor of other code or settings",)),
     "fewer samples": (lambda path: rewrite(path, about={"num_test": 41}), ("40 test samples", "41")),
     "altered weights": (
         lambda path: flipped(path, WEIGHTS),

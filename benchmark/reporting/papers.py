@@ -88,7 +88,8 @@ class Item:
         )
 
     def missing(self, records: Iterable[Record], place: str = "") -> list[str]:
-        """The commands for the runs that no record is there of; none where the item is complete.
+        """The commands for the runs that no record is there of, and for failed ones, which are tried again;
+        none where the item is complete.
 
         `place`: arguments that say where their records go.
         """
@@ -97,7 +98,7 @@ class Item:
             done = {
                 (record.run.pair, record.run.baseline, record.run.seed)
                 for record in records
-                if self._takes(record, setting)
+                if self._takes(record, setting) and record.status != "failed"
             }
             left = [run for run in product(self.pairs, self.baselines, self.seeds) if run not in done]
             if left:

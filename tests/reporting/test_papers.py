@@ -227,3 +227,4 @@ def test_a_complete_item_misses_nothing():
             assert item.missing(records) == []
             assert len(item.records(records)) == len(records)
             assert item.missing(records[1:])
+            assert item.missing([replace(records[0], status="failed"), *records[1:]])

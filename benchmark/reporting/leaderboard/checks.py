@@ -98,7 +98,7 @@ def complaints(results: Results, known: Known) -> list[str]:
     for record in results.records:
         for check in (_origin, _anchor, _repetition, partial(_files, results)):
             found += [f"{record.folder}: {line}" for line in check(record, known)]
-    found += [*_copies(results.records), *_untried(results)]
+    found += [*_second_anchors(results.records), *_copies(results.records), *_untried(results)]
     return list(dict.fromkeys([*found, *results.problems]))  # these grow as arrays are read
 
 
@@ -128,10 +128,21 @@ def _anchor(record: Record, known: Known) -> Iterator[str]:
     """Whether it would stand beside the row that all differences of its group are taken to."""
     row = identity(record).row
     if _is_anchor(record) and row not in known.anchors.get(group_of(record), {row}):
-        yield (
-            "its group has an anchor of other code or settings, to which all differences are taken: leave "
-            f"this {record.about.baseline_title or record.run.baseline} out"
-        )
+        yield _second(record)
+
+
+def _second_anchors(records: Iterable[Record]) -> Iterator[str]:
+    """Runs of one submission that would be a second row to take the differences of its group to."""
+    for anchors in grouped(filter(_is_anchor, records), group_of).values():
+        first = identity(anchors[0]).row
+        yield from (f"{each.folder}: {_second(each)}" for each in anchors if identity(each).row != first)
+
+
+def _second(anchor: Record) -> str:
+    return (
+        "its group has an anchor of other code or settings, to which all differences are taken: leave this "
+        f"{anchor.about.baseline_title or anchor.run.baseline} out"
+    )
 
 
 def _repetition(record: Record, known: Known) -> Iterator[str]:
