@@ -177,7 +177,8 @@ def second_view(
     total: int,
     rows: slice = slice(None),
 ) -> Batch:
-    """The second view of a batch, like a batch itself; all modalities of a sample change alike.
+    """The second view of a batch: what networks see of it, and no index, as it is new each time. All
+    modalities of a sample change alike.
 
     raw     a modality's name -> what the batch has of it before it was normalised
     total   how many samples are drawn for; the batch has `rows` of them
@@ -185,7 +186,7 @@ def second_view(
     if view == "rotated":
         return rotated(batch, modalities)
     draws = StrongDraws.draw(total, draw).of(rows)
-    return batch | {name: normalise(strong(raw(name), draws), modalities[name]) for name in modalities}
+    return {name: normalise(strong(raw(name), draws), modalities[name]) for name in modalities}
 
 
 def shift_and_flip(x: Tensor, pad: int, shift: Tensor | None, flip: Tensor | None, fill: float = 0) -> Tensor:

@@ -53,15 +53,14 @@ def _is_square(modality: Modality) -> bool:
 
 
 def rotated(batch: Batch, modalities: Iterable[str]) -> Batch:
-    """Three copies of every sample, by 90, 180 and 270 degrees counter-clockwise.
+    """Three copies of every sample's modalities, by 90, 180 and 270 degrees counter-clockwise.
 
-    [B, C, *space] -> [3B, C, *space], sample i in rows 3i, 3i + 1, 3i + 2; everything else is repeated.
+    [B, C, *space] -> [3B, C, *space], sample i in rows 3i, 3i + 1, 3i + 2.
     """
-    turned = {name: x.repeat_interleave(3, dim=0) for name, x in batch.items() if name not in modalities}
-    for name in modalities:
-        x = batch[name]
-        turned[name] = torch.stack([x.rot90(turns, (-2, -1)) for turns in (1, 2, 3)], dim=1).flatten(0, 1)
-    return turned
+    return {
+        name: torch.stack([batch[name].rot90(turns, (-2, -1)) for turns in (1, 2, 3)], dim=1).flatten(0, 1)
+        for name in modalities
+    }
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,8 @@ MOST = 2**30
 class Remembered:
     """A teacher in eval mode that shows each sample once. Called like the network itself, under no_grad.
 
+    It knows samples by their index: batches without, those of second views, it is asked for each time.
+
     batches   makes those of all samples in the order of their index, as evaluation sees them
     count     how many samples there are
     """
@@ -32,7 +34,7 @@ class Remembered:
         """What it shows of the batch; of what was kept each tensor is made when it is first taken."""
         if not self._asked:
             self._asked, self._kept = True, self._all()
-        if self._kept is None:
+        if self._kept is None or "index" not in batch:
             return self._network(batch)
         return Gathered.of(self._kept, partial(_rows, batch["index"]), self._network.head)
 

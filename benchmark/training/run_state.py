@@ -131,13 +131,14 @@ class RunState:
         for name, value in terms.items():
             self.moving[name] = self.moving.get(name, False) or value.requires_grad
             so_far = self._sums.get(name)
-            self._sums[name] = value.detach().clone() if so_far is None else so_far.add_(value.detach())
+            value = value.detach().to(torch.promote_types(value.dtype, torch.float32))  # sums of halves stall
+            self._sums[name] = value.clone() if so_far is None else so_far.add_(value)
 
     def update(self, fabric: Fabric) -> None:
         """Moves the weights along their gradients."""
         fabric.ranks.reduce(self.learner.network, self.parameters)
         self.optimizer.step()
-        self.optimizer.zero_grad(set_to_none=True)
+        self.learner.zero_grad(set_to_none=True)  # what a first stage reaches and doesn't train as well
 
     def close_epoch(self, epoch: int, steps: int) -> None:
         """Writes the epoch's mean terms into the history; retires the learner if one isn't finite."""

@@ -81,6 +81,18 @@ def test_a_sample_is_shown_once_and_as_the_network_shows_it(
     assert sum(asked) == (once if most > 100 else 16 + twice)
 
 
+@torch.no_grad()
+def test_what_is_no_known_sample_is_shown_as_it_is() -> None:
+    """A second view of a sample that is remembered."""
+    network = build("conv1d_4", [(2, 8)], 6, ("signal",)).eval()
+    data = sensed_data("senses")
+    taught = Remembered(network, lambda: in_order(data, data.train, ["signal"], CPU, 16), len(data.train))
+    batch = next(stream_of("signal").epoch(0))
+    taught(batch)
+    second = {"signal": -batch["signal"]}
+    assert taught(second).logits.equal(network(second).logits)
+
+
 def test_ranks_see_the_whole_batch(tmp_path: Path) -> None:
     network, data = build("conv1d_4", [(2, 8)], 6, ("signal",)).eval(), sensed_data("senses")
 

@@ -13,7 +13,7 @@ from benchmark import Distiller, Recipe, Stage, baseline
 from benchmark.reporting import compare
 from benchmark.reporting.identity import identity
 from benchmark.training.optimizers import learning_rate
-from tests.command import numbers, records, run
+from tests.command import numbers, records, run, weights
 
 SEEN: list[tuple[str, list[int]]] = []
 
@@ -56,6 +56,49 @@ def test_a_first_stage_takes_its_share_of_the_epochs_on_batches_of_its_own(tmp_p
     alone, together = records(tmp_path / "alone"), records(tmp_path)
     for slug, record in alone.items():
         assert numbers(together[slug]) == numbers(record)
+
+
+def test_gradients_of_what_a_first_stage_does_not_train_are_gone_after_each_of_its_steps(
+    tmp_path: Path,
+) -> None:
+    left = []
+
+    @baseline("reaches", title="Reaches the student")
+    class Reaches(Distiller):
+        needs = frozenset({"embedding"})
+
+        def __init__(self, context, **options):
+            super().__init__(context, **options)
+            self.project = nn.Linear(context.student.embedding[0], context.teacher.embedding[0])
+
+        @classmethod
+        def stage_shares(cls, hyperparameters):
+            return (0.5,)
+
+        def first_stages(self):
+            return (Stage("hint", 0.5, self.hint, tuple(self.project.parameters())),)
+
+        def hint(self, teacher, student, batch, progress):
+            loss = (self.project(student.embedding) - teacher.embedding).square().mean()
+            student.embedding.register_hook(lambda gradient: left.append(bool(gradient.any())))
+            return {"hint": loss}
+
+        def forward(self, teacher, student, batch, progress):
+            return {}
+
+    assert run(tmp_path / "beside", baselines=("reaches", "scratch")) == 0
+    assert any(left), "its loss has gradients to the student"
+    reaches, scratch = (
+        {
+            name: x
+            for name, x in weights(tmp_path / "beside", slug).items()
+            if name.endswith(("weight", "bias"))
+        }
+        for slug, record in sorted(records(tmp_path / "beside").items())
+        if record.condition.epochs == 2
+    )
+    for name, value in scratch.items():
+        assert torch.equal(reaches[name], value), "the student is that of scratch"
 
 
 def test_a_first_stage_that_fails_ends_its_run_only(tmp_path: Path) -> None:
