@@ -67,7 +67,7 @@ class Settings:
     """Seeds of the splits, and so of which labels may be used; apart from the seeds of the runs."""
     teacher_data: TeacherData | None = None
     """shared: the teacher learns from the students' samples; disjoint: from a half of its own, the default
-    where labels are few or a task's preset says so."""
+    where labels are few or a task's preset says so (of a teacher that is loaded: shared)."""
     teacher_epochs: int | None = None
     """Epochs of the teacher."""
     teacher_samples: int | None = None
@@ -280,7 +280,6 @@ class Settings:
             given = {
                 "teacher_epochs": self.teacher_epochs is not None,
                 "teacher_samples": self.teacher_samples is not None,
-                "teacher_data": self.teacher_data is not None,
                 "teacher_seeds": self.teacher_seeds != (0,),
             }
             if against := [flag(name) for name, is_given in given.items() if is_given]:

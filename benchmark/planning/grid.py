@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from itertools import product
 from typing import Any
 
 from benchmark.contracts import Data, LearnsFrom, Pair, Recipe, Request, Task
@@ -206,16 +207,15 @@ class PairPlanner:
 
     def _longer_anchors(self, cohorts: list[CohortSpec], registry: Registry) -> Iterator[CohortSpec]:
         """The anchors of one seed again, with as many updates as baselines with first stages have."""
-        runs = [run for cohort in cohorts for run in cohort.runs]
-        anchors = [run for run in runs if any(part.anchor for part in registry.parts(run.baseline))]
-        for stages in sorted({run.stage_epochs for run in runs} - {0}):
-            longer = [
-                replace(run, recipe=replace(run.recipe, epochs=run.recipe.epochs + stages))
-                for run in anchors
-                if not run.stage_epochs
-            ]
+        stages = sorted({run.stage_epochs for cohort in cohorts for run in cohort.runs} - {0})
+        for cohort, more in product(cohorts, stages):
+            longer = tuple(
+                replace(run, recipe=replace(run.recipe, epochs=run.recipe.epochs + more))
+                for run in cohort.runs
+                if not run.stage_epochs and any(part.anchor for part in registry.parts(run.baseline))
+            )
             if longer:
-                yield CohortSpec(tuple(longer), self.settings.probes, self.settings.corruptions)
+                yield CohortSpec(longer, self.settings.probes, self.settings.corruptions)
 
     def _recipe(self, prefix: str, recipe: Recipe, asked: int | None, preset: int | None) -> Recipe:
         if asked is None and self.choice.known:
@@ -295,7 +295,11 @@ def _conditions(
         return getattr(preset, name) if asked is None and (choice.known or not sized) else asked
 
     label_fraction = choose("label_fraction")
-    teacher_data = choose("teacher_data") or ("disjoint" if label_fraction < 1 else "shared")
+    # What a checkpoint learnt from only its owner knows; unless told otherwise, all of it.
+    usual = (
+        choose("teacher_data") if settings.teacher_checkpoint is None else settings.teacher_data or "shared"
+    )
+    teacher_data = usual or ("disjoint" if label_fraction < 1 else "shared")
     # A preset's size of the teacher's pool is meant for the whole of the data, not for a half of it.
     whole_half = teacher_data == "disjoint" and preset.teacher_data != "disjoint"
     split = SplitSettings(

@@ -74,6 +74,27 @@ def test_a_loaded_teacher_is_known_by_its_content_and_not_by_its_path(
     assert ids[0] == ids[1]
 
 
+def test_a_loaded_teacher_may_know_all_samples_unless_it_is_said_that_it_does_not(
+    tmp_path: Path, registry: Registry
+) -> None:
+    torch.save(TinyNetwork(3, 6, 12).state_dict(), tmp_path / "one.pth")
+    few = ("--teacher-checkpoint", str(tmp_path / "one.pth"), "--label-fraction", "0.5")
+    for given, expected in (((), "shared"), (("--teacher-data", "disjoint"), "disjoint")):
+        _, plan = plan_of(tmp_path, registry, *few, *given)
+        assert {cohort.data.split.teacher_data for cohort in plan.cohorts} == {expected}
+
+
+def test_anchors_with_teachers_of_their_own_are_trained_longer_apart(
+    tmp_path: Path, registry: Registry
+) -> None:
+    names = ("--baselines", "scratch", "scratch+self_distillation", "ab")
+    _, plan = plan_of(tmp_path, registry, *names)
+    runs = [run for cohort in plan.cohorts for run in cohort.runs]
+    (most,) = {run.recipe.epochs + run.stage_epochs for run in runs if run.stage_epochs}
+    longer = {run.baseline for run in runs if run.recipe.epochs == most}
+    assert longer == {"scratch", "scratch+self_distillation"}
+
+
 def test_what_is_no_spec_is_an_error() -> None:
     with pytest.raises(ValueError, match="not a CohortSpec"):
         from_json('{"runs": 3}', CohortSpec)
