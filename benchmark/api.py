@@ -33,6 +33,11 @@ def run(settings: Settings, console: Console | None = None) -> Results:
     from benchmark.reporting.results import Results
 
     settings.check()
+    if settings.config is not None:
+        raise UserError(
+            f"config {settings.config}: a file is read by the command line; here give what it says, or "
+            f"benchmark.settings.parse(['--config', '{settings.config}'])"
+        )
     if settings.executor == "slurm":
         written = shlex.join([*command(), *arguments_of(settings)])
         raise UserError(f'executor "slurm": the command line writes the array, run trains here: {written}')

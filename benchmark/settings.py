@@ -6,7 +6,7 @@ import math
 import os
 import re
 import unicodedata
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -378,5 +378,6 @@ def parse(arguments: list[str]) -> Settings:
         # Where the file has switched one on, tyro knows the flag that switches it off alone.
         on = {flag(each.name) for each in fields(Settings) if getattr(from_file, each.name) is True}
         settings = parsed(Settings, [word for word in arguments if _spelt(word) not in on], from_file)
+        settings = replace(settings, config=None)  # it is in them
     settings.check()
     return settings

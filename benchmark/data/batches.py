@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -70,8 +71,9 @@ class TrainStream:
         self.batch_size = min(batch_size, len(samples))
         self._data, self._seed, self._device, self._purpose = data, seed, device, purpose
         few = not bool(labelled.all()) and bool(labelled.any())
-        share = max(MINIMUM_LABELLED, float(labelled.float().mean()))
-        self._quota = min(self.batch_size - 1, round(share * self.batch_size)) if few else 0
+        share = round(float(labelled.float().mean()) * self.batch_size)
+        least = math.ceil(MINIMUM_LABELLED * self.batch_size)
+        self._quota = min(self.batch_size - 1, max(least, share)) if few else 0
 
     def still(self, names: Iterable[str]) -> bool:
         """Whether these modalities of a sample are the same in each epoch: nothing crops or flips them.
@@ -115,9 +117,10 @@ class TrainStream:
         labelled, order = sent(self.labelled, self._device), self._order(number)
         for index in order[:first]:
             self._draw_geometry(len(index), augmentation)
-        reading = derive(self._seed, self._purpose, "reading", number)
+        # A sample that comes round twice in an epoch is cropped anew.
+        reading = [derive(self._seed, self._purpose, "reading", number, step) for step in range(len(order))]
         parts = [index[rows] for index in order[first:]]
-        for index, raw in zip(order[first:], self._feed.batches(parts, reading), strict=True):
+        for index, raw in zip(order[first:], self._feed.batches(parts, reading[first:]), strict=True):
             geometry = self._draw_geometry(len(index), augmentation)
             where = sent(index, self._device)
             shift, flip = (x if x is None else x[..., rows] for x in geometry)

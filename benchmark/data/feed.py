@@ -29,10 +29,10 @@ READ_AT_ONCE = 256
 class Feed(Protocol):
     """The raw values of some samples, as often and in whatever order they are asked for."""
 
-    def batches(self, order: Sequence[Tensor], seed: int | None = None) -> Iterator[Raw]:
+    def batches(self, order: Sequence[Tensor], seeds: Sequence[int] | None = None) -> Iterator[Raw]:
         """One batch for each index [B] of `order`.
 
-        seed   of the random crops, where a source has any; None: samples as evaluation sees them
+        seeds   of each batch's random crops, where a source has any; None: samples as evaluation sees them
         """
         ...
 
@@ -94,7 +94,7 @@ class FromMemory:
     modalities: Mapping[str, Tensor]
     device: torch.device
 
-    def batches(self, order: Sequence[Tensor], seed: int | None = None) -> Iterator[Raw]:
+    def batches(self, order: Sequence[Tensor], seeds: Sequence[int] | None = None) -> Iterator[Raw]:
         """See Feed; nothing is drawn."""
         for index in order:
             yield partial(self._gathered, index)
@@ -112,13 +112,16 @@ class FromDisk:
     names: frozenset[str]
     device: torch.device
 
-    def batches(self, order: Sequence[Tensor], seed: int | None = None) -> Iterator[Raw]:
+    def batches(self, order: Sequence[Tensor], seeds: Sequence[int] | None = None) -> Iterator[Raw]:
         """See Feed. Raises Unreadable for a sample that can't be read, when its batch is due."""
         stored, pinned = self.stored, self.device.type == "cuda"
         workers = min(stored.workers, len(order))
         loader = DataLoader(
-            _Rows(stored.source, self.names, seed),
-            batch_sampler=[stored.rows[index].tolist() for index in order],
+            _Rows(stored.source, self.names),
+            batch_sampler=[
+                [(row, seed) for row in stored.rows[index].tolist()]
+                for index, seed in zip(order, seeds or [None] * len(order), strict=True)
+            ],
             num_workers=workers,
             multiprocessing_context=_context() if workers else None,
             collate_fn=_as_it_is,  # pyright: ignore[reportArgumentType]
@@ -135,21 +138,21 @@ class FromDisk:
 
 @dataclass(frozen=True)
 class _Rows(Dataset):
-    """Batches of samples by the numbers of their rows; what is wrong with one is returned as a text."""
+    """Batches of samples by the numbers of their rows, each with the seed of its batch; what is wrong with
+    one is returned as a text."""
 
     source: Source
     names: frozenset[str]
-    seed: int | None
 
-    def __getitems__(self, rows: list[int]) -> dict[str, Tensor] | str:
+    def __getitems__(self, wanted: list[tuple[int, int | None]]) -> dict[str, Tensor] | str:
         try:
-            samples = [self.source.read(row, self.names, self._draw(row)) for row in rows]
+            samples = [
+                self.source.read(row, self.names, None if seed is None else generator(seed, row))
+                for row, seed in wanted
+            ]
         except UserError as error:
             return str(error)
         return {name: torch.stack([sample[name] for sample in samples]) for name in sorted(self.names)}
-
-    def _draw(self, row: int) -> torch.Generator | None:
-        return None if self.seed is None else generator(self.seed, row)
 
 
 def _context() -> str | None:

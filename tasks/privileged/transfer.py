@@ -12,9 +12,10 @@ from benchmark import Data, Samples, Target
 
 
 def targets(data: Data) -> dict[str, Callable[[], Target]]:
-    """`new_subjects`: fitted on half of the test subjects, tested on the others; none without two of them."""
-    groups = data.test.groups
-    if groups is None or len(groups.unique()) < 2:
+    """`new_subjects`: fitted on half of the test subjects, tested on the others; none without two of them,
+    nor where somebody may stand in both splits."""
+    groups, known = data.test.groups, data.train.groups
+    if groups is None or known is None or len(groups.unique()) < 2 or torch.isin(groups, known).any():
         return {}
     return {"new_subjects": partial(_new_subjects, data.test, groups)}
 

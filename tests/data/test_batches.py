@@ -44,6 +44,13 @@ def test_epochs_and_seeds_differ() -> None:
     assert not first.equal(next(stream(seed=1).epoch(0))["index"])
 
 
+@pytest.mark.parametrize(("batch_size", "least"), [(2, 1), (10, 3), (18, 5), (32, 8), (64, 16)])
+def test_a_quarter_of_labelled_samples_is_never_less_than_one(batch_size: int, least: int) -> None:
+    labelled = torch.arange(len(DATA.train)) < 3
+    batches = stream(labelled, batch_size=batch_size).epoch(0)
+    assert {int(batch["labelled"].sum()) for batch in batches} == {least}
+
+
 def test_batches_hold_a_quarter_of_labelled_samples_when_labels_are_few() -> None:
     labelled = torch.zeros(len(DATA.train), dtype=torch.bool)
     labelled[torch.randperm(len(labelled))[:12]] = True

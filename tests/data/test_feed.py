@@ -107,6 +107,16 @@ def test_crops_depend_on_sample_epoch_and_seed_and_an_epoch_goes_on_anywhere(wor
     assert torch.equal(plain, memory), "evaluation sees samples as they are"
 
 
+def test_a_labelled_sample_that_comes_round_again_in_an_epoch_is_cropped_anew() -> None:
+    data = replace(tiny_data(), pad=0, flip=False)
+    crops: dict[int, list[float]] = {}
+    for batch in stream(on_disk(data.train, 0, shift=True), data, ("rgb",), labelled=0.03).epoch(0):
+        for row, x in zip(batch["index"][batch["labelled"]], batch["rgb"][batch["labelled"]], strict=True):
+            crops.setdefault(int(row), []).append(float(x.sum()))
+    assert min(map(len, crops.values())) > 3
+    assert min(len(set(each)) for each in crops.values()) > 1
+
+
 def test_a_modality_that_nobody_sees_is_not_read_and_one_crop_serves_all() -> None:
     samples = sensed_samples(48, 0)
     seen: list[frozenset[str]] = []

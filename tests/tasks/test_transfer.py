@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -24,8 +25,9 @@ def data(name: str, shapes: dict[str, tuple[int, ...]], groups: list[int] | None
         torch.arange(count) % 3,
         None if groups is None else torch.tensor(groups),
     )
+    train = samples if samples.groups is None else replace(samples, groups=samples.groups + 100)
     seen = {modality: Modality(shape, (0.0,), (1.0,)) for modality, shape in shapes.items()}
-    return Data(name, samples, samples, tuple("abc"), seen, "f", synthetic=True)
+    return Data(name, train, samples, tuple("abc"), seen, "f", synthetic=True)
 
 
 def fits(target: Target, to: Data) -> None:
@@ -121,6 +123,13 @@ def test_new_subjects_are_divided_in_two(registry: Registry) -> None:
     target = load()
     assert sorted(target.train.groups.unique().tolist()) == [2, 6]
     assert sorted(target.test.groups.unique().tolist()) == [4, 8]
+
+
+def test_subjects_that_networks_were_trained_on_are_not_new(registry: Registry) -> None:
+    """Another camera on the same people, say."""
+    ours = data("ntu", {"video": (1, 4, 8, 8)}, groups=[2, 2, 4, 6])
+    ours = replace(ours, train=replace(ours.train, groups=torch.tensor([6] * len(ours.train))))
+    assert registry.tasks["privileged"].transfer(ours, Request()) == {}
 
 
 @pytest.mark.parametrize("groups", [None, [5] * 6])
