@@ -6,7 +6,7 @@ import platform
 import shlex
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -18,6 +18,7 @@ import torch
 
 import benchmark
 from benchmark import records
+from benchmark.installed import packages_of
 from benchmark.program import CODE, INSTALLED, ROOT, command, program
 from benchmark.ranks import Fabric
 
@@ -71,18 +72,18 @@ def provenance(
     *,
     data_fingerprint: str = "",
     code_checksum: str = "",
-    plugins: Mapping[str, str] | None = None,
+    modules: Collection[str] = (),
 ) -> records.Provenance:
     """Everything that a reader needs to judge and repeat a run.
 
-    plugins   name -> version of the installed packages that brought a part of it
+    modules   those that brought a part of it; what a file of the user's brought is in no commit of ours
     """
     device = fabric.device
     ours = origin()
     return records.Provenance(
         commit=ours.commit,
-        clean=ours.clean,
-        versions={"python": platform.python_version()} | _versions() | dict(plugins or {}),
+        clean=ours.clean and all(map(_is_known, modules)),
+        versions={"python": platform.python_version()} | _versions() | packages_of(modules),
         device=device.type,
         device_name=torch.cuda.get_device_name(device) if device.type == "cuda" else processor(),
         threads=torch.get_num_threads(),
@@ -92,6 +93,16 @@ def provenance(
         data_fingerprint=data_fingerprint,
         code_checksum=code_checksum,
     )
+
+
+@cache
+def _is_known(module: str) -> bool:
+    """Whether the file of a module is one of ours, of an installed package, or in the checkout's commit."""
+    file = getattr(sys.modules.get(module), "__file__", None)
+    if file is None:
+        return False
+    ours = any(Path(file).is_relative_to(ROOT / folder) for folder in CODE)
+    return ours or bool(packages_of([module])) or _git("ls-files", "--error-unmatch", "--", file) is not None
 
 
 def processor() -> str:

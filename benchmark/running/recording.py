@@ -8,7 +8,6 @@ from benchmark import records
 from benchmark.evaluation.accuracy import information
 from benchmark.evaluation.calibration import CALIBRATION
 from benchmark.evaluation.fidelity import FIDELITY
-from benchmark.installed import packages_of
 from benchmark.models import module_of
 from benchmark.planning.hyperparameters import order_of
 from benchmark.planning.specs import RunSpec
@@ -57,7 +56,7 @@ def make_record(
             fabric,
             data_fingerprint=materials.data.fingerprint,
             code_checksum=code_checksum(run, registry),
-            plugins=packages_of(_modules(materials, outcome, teacher, registry)),
+            modules=_modules(materials, outcome, teacher, registry),
         ),
         trial=outcome.trial,
         selection=run.selection,

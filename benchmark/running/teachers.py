@@ -8,7 +8,6 @@ from pathlib import Path
 
 from benchmark.errors import UserError, disk_full_told
 from benchmark.evaluation.predictor import NotFinite
-from benchmark.installed import packages_of
 from benchmark.models import Network, load_checkpoint, module_of
 from benchmark.planning.specs import TeacherSpec
 from benchmark.ranks import Fabric
@@ -179,11 +178,14 @@ class Teachers:
 
     def _record(self, materials: Materials, network: Network, seconds: float) -> TeacherRecord:
         spec = materials.spec.teacher
-        brought = packages_of([type(materials.task).__module__, module_of(spec.architecture)])
         return TeacherRecord(
             spec.id,
             asdict(spec),
             checksum(network),
             Measurements(total_s=seconds),
-            provenance(self._fabric, data_fingerprint=spec.data_fingerprint, plugins=brought),
+            provenance(
+                self._fabric,
+                data_fingerprint=spec.data_fingerprint,
+                modules=[type(materials.task).__module__, module_of(spec.architecture)],
+            ),
         )

@@ -74,6 +74,21 @@ def test_a_tree_is_clean_when_what_git_does_not_know_is_no_code(
     assert provenance.code.__wrapped__()[1] is clean
 
 
+def test_what_a_file_of_the_user_brought_is_in_no_commit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A plugin beside the code, or anywhere else; the built-in baseline beside it is clean."""
+    file = tmp_path / "mine.py"
+    file.write_text(
+        "from benchmark import Distiller, baseline\n\n@baseline('mine', title='Mine')\n"
+        "class Mine(Distiller):\n    def forward(self, *given):\n        return {}\n"
+    )
+    monkeypatch.setattr(provenance, "code", lambda: ("abc", True))
+    assert run(tmp_path, "--plugin", str(file), baselines=("scratch", "mine")) == 0
+    found = {record.run.baseline: record.provenance.clean for record in records(tmp_path).values()}
+    assert found == {"scratch": True, "mine": False}
+
+
 def test_a_record_names_the_processor_and_the_instructions_that_round_its_sums(tmp_path: Path) -> None:
     assert run(tmp_path) == 0
     (name,) = {record.provenance.device_name for record in records(tmp_path).values()}
