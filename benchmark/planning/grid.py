@@ -105,6 +105,7 @@ def make_plan(
                     tuning += planner.trials(wanted, registry)
     check_checkpoint(settings.teacher_checkpoint, cohorts, known)
     _check_folders([*cohorts, *tuning])
+    _check_twins(cohorts)
     return Plan(tuple(cohorts), tuple(missing), tuple(tuning))
 
 
@@ -117,6 +118,18 @@ def _check_folders(cohorts: list[CohortSpec]) -> None:
                     f"{slug}: no folder can have this name, with {size} bytes of at most {LONGEST_NAME}: "
                     "compose fewer baselines, or give the architectures of the pair shorter names"
                 )
+
+
+def _check_twins(cohorts: list[CohortSpec]) -> None:
+    """Raises UserError for two pairs that train alike: their runs would have one id, and tables one pair."""
+    pairs: dict[str, str] = {}
+    for run in (run for cohort in cohorts for run in cohort.runs if run.id):
+        other = pairs.setdefault(run.id, run.pair)
+        if other != run.pair:
+            raise UserError(
+                f"pairs {other} and {run.pair} are the same networks by the same recipe, of which "
+                f"{run.baseline} would be trained twice: leave one of them out"
+            )
 
 
 def storage_of(settings: Settings) -> Storage:

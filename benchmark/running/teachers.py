@@ -53,7 +53,7 @@ class Teachers:
         self._snapshot_seconds, self._checkpoint = snapshot_seconds, checkpoint
         self._ready: dict[str, Teacher] = {}
         self._failed: dict[str, TeacherFailed] = {}
-        self._pair = ("", "")
+        self._place: tuple[object, ...] = ()
 
     def get(self, materials: Materials) -> Teacher:
         """The teacher of a cohort.
@@ -64,8 +64,9 @@ class Teachers:
         spec = materials.spec
         if spec.teacher.id in self._failed:
             raise self._failed[spec.teacher.id]
-        if self._pair != (spec.data.dataset, spec.pair):
-            self._pair = (spec.data.dataset, spec.pair)
+        place = (spec.data.dataset, spec.pair, spec.data.split.split_seed, spec.teacher.seed)
+        if self._place != place:  # each keeps what it says of the test split
+            self._place = place
             self._ready.clear()
         if spec.teacher.id not in self._ready:
             try:

@@ -10,6 +10,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from benchmark.errors import UserError
 from benchmark.planning.grid import Plan, make_plan, storage_of
 from benchmark.planning.specs import CohortSpec, RunSpec, TeacherSpec, from_json, to_json
 from benchmark.plugins import Registry
@@ -93,6 +94,17 @@ def test_anchors_with_teachers_of_their_own_are_trained_longer_apart(
     (most,) = {run.recipe.epochs + run.stage_epochs for run in runs if run.stage_epochs}
     longer = {run.baseline for run in runs if run.recipe.epochs == most}
     assert longer == {"scratch", "scratch+self_distillation"}
+
+
+def test_two_names_of_one_pair_are_refused(
+    tmp_path: Path, registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task = registry.task("tiny_task")
+    pairs = task.pairs("stripes")
+    alias = {**pairs, "the_same-again": pairs["tiny_big-tiny_small"]}
+    monkeypatch.setattr(type(task), "pairs", lambda self, dataset: alias)
+    with pytest.raises(UserError, match="pairs tiny_big-tiny_small and the_same-again are the same networks"):
+        plan_of(tmp_path, registry, "--pairs", "tiny_big-tiny_small", "the_same-again")
 
 
 def test_what_is_no_spec_is_an_error() -> None:
