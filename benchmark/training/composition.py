@@ -108,7 +108,8 @@ def build_distiller(
 
     labels_are_told   whether the context's labels are those of training; if not, batches alone have them
 
-    ValueError where its first stages are not as long as it told the plan.
+    ValueError where its first stages are not as long as it told the plan, or where it keeps tensors or layers
+    that nothing saves.
     """
     for part in parts:
         check_needs(part.distiller.needs - (set() if labels_are_told else {"labels"}), context)
@@ -124,7 +125,23 @@ def build_distiller(
             f"first_stages() take the shares {[stage.share for stage in stages]} of the epochs: "
             f"stage_shares() must tell them beforehand, and tells {list(declared)}"
         )
+    if lost := ", ".join(_unregistered(distiller)):
+        raise ValueError(
+            f"{lost}: tensors and layers in plain attributes are not saved, moved or trained: make them "
+            "buffers (register_buffer), nn.Parameter or nn.ModuleList"
+        )
     return distiller
+
+
+def _unregistered(distiller: Distiller) -> Iterator[str]:
+    """The attributes in which it, or a module of it, keeps state that torch doesn't know of."""
+    known = {id(each) for each in (*distiller.modules(), *distiller.parameters(), *distiller.buffers())}
+    for path, module in distiller.named_modules():
+        for name, value in vars(module).items():
+            within = value.values() if isinstance(value, dict) else value
+            held = list(within) if isinstance(value, dict | list | tuple | set) else [value]
+            if any(isinstance(each, Tensor | nn.Module) and id(each) not in known for each in held):
+                yield f"{path}.{name}".lstrip(".")
 
 
 def _built(parts: tuple[Baseline, ...], context: Context, hyperparameters: Mapping[str, Any]) -> Distiller:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 
 import pytest
 import torch
+from torch import nn
 
 from benchmark import (
     Activations,
@@ -19,6 +21,7 @@ from benchmark import (
 )
 from benchmark.planning.hyperparameters import learns_from, resolve_hyperparameters
 from benchmark.plugins import Registry
+from benchmark.plugins import registry as REGISTRY
 from benchmark.training.composition import build_distiller, check_needs
 from benchmark.training.learner import Learner
 from tests.tiny_task import TinyNetwork
@@ -72,6 +75,39 @@ def test_both_views_of_a_composition_count_alike_in_its_cross_entropy(registry: 
     for name in ("mlkd", "crld"):
         values = resolve_hyperparameters(registry.parts(f"{name}+crd"), {}, {})
         assert values["task_weight"] == values[f"{name}.strong_task_weight"] == 1.0
+
+
+@pytest.mark.parametrize(
+    "state",
+    [
+        lambda: torch.zeros(3),
+        lambda: [nn.Linear(2, 2)],
+        lambda: {"first": torch.zeros(3)},
+        lambda: (nn.Parameter(torch.zeros(3)),),
+    ],
+    ids=["tensor", "list of layers", "dict of tensors", "tuple of parameters"],
+)
+def test_state_that_torch_does_not_know_of_is_named(state: Callable[[], object]) -> None:
+    @baseline("forgets", title="Forgets")
+    class Forgets(Distiller):
+        def __init__(self, context, **options):
+            super().__init__(context, **options)
+            self.part = nn.Linear(2, 2)
+            self.part.bank = state()
+
+    with pytest.raises(ValueError, match=r"part\.bank: tensors and layers in plain attributes are not saved"):
+        build_distiller((REGISTRY.baseline("forgets"),), CONTEXT, {})
+
+
+def test_a_layer_may_have_a_second_name() -> None:
+    @baseline("renames", title="Renames")
+    class Renames(Distiller):
+        def __init__(self, context, **options):
+            super().__init__(context, **options)
+            self.part, self.lstm = nn.Linear(2, 2), nn.LSTM(2, 2)
+            self.both, self.last = [self.part, self.part.weight], None
+
+    build_distiller((REGISTRY.baseline("renames"),), CONTEXT, {})
 
 
 def test_two_heads_of_their_own_do_not_compose() -> None:
