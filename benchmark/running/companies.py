@@ -71,9 +71,11 @@ class Trainer:
         teacher = self._teachers.get(materials)
         if self.fabric.device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(self.fabric.device)
+        # Its weights may be new, and random streams differ on another device: neither is gone on with.
+        under = f"{teacher.checksum} {self.fabric.device.type}"
         snapshots = Snapshots(
             {run.name: folders[run.name].snapshot for run in runs},
-            {run.name: snapshot_identity(run, self._registry) for run in runs},
+            {run.name: f"{snapshot_identity(run, self._registry)} {under}" for run in runs},
             self._snapshot_seconds,
             self._display.say,
         )

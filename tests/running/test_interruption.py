@@ -102,6 +102,22 @@ def test_a_stopped_training_goes_on_after_the_step_at_which_it_was_stopped(
     assert not [file for file in (tmp_path / "stopped").rglob("*") if "snapshot" in file.name]
 
 
+def test_under_another_teacher_a_stopped_training_starts_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its weights were lost, say, and are made anew on another machine."""
+    assert run(tmp_path, *ARGUMENTS, baselines=("scratch",)) == 0  # the teacher
+    with monkeypatch.context() as patch:
+        stopped = Signaller(patch, 5)
+        assert run(tmp_path, *ARGUMENTS, baselines=("kd",)) == 143
+    with monkeypatch.context() as patch:
+        again = Signaller(patch)
+        patch.setattr("benchmark.training.teacher.checksum", lambda network: "another")
+        assert run(tmp_path, *ARGUMENTS, baselines=("kd",)) == 0
+    assert stopped.steps == ["kd"] * 5
+    assert len(again.steps) == 9
+
+
 @pytest.fixture
 def staged() -> None:
     """Registers a baseline with two first stages of two epochs each."""
