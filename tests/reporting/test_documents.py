@@ -184,5 +184,9 @@ def test_methods_are_told_by_their_verdict_and_sorted_by_their_scores() -> None:
     assert compared.methods("above") == ["KD"]
     assert compared.methods("below") == ["CRD"]
     assert compared.methods("above", label_fraction=0.5) == []
+    longer = [altered(make_record("fsp", seed), condition={"updates": 9000}) for seed in (0, 1, 2)]
+    with_longer = Experiment("some", Results.of([*records, *longer]))
+    found = {row.baseline for row in with_longer.against("scratch").rows({})}
+    assert found == set(means)
     ranked = [line.split("|")[1].strip() for line in some.table("top-1", by="top-1").splitlines()[2:]]
     assert ranked == ["teacher (resnet20)", "KD", "FitNet", "Scratch", "CRD", "Shuffled teacher"]

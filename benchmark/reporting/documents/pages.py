@@ -121,7 +121,7 @@ class Experiment:
         return self._printed.cell
 
     def against(self, other: str, *names: str, **condition: Any) -> Printed:
-        """Rows under a condition minus one of them, tested as one family.
+        """Rows of one comparison minus one of them, tested as one family; what trained longer is left out.
 
         Args:
             other: the baseline of that row, which has no overrides of its own.
@@ -132,7 +132,8 @@ class Experiment:
         rows = [
             row
             for row in self._printed.rows(condition)
-            if row.is_student and row is not reference and (not names or row.baseline in names)
+            if row.is_student and row is not reference and row.comparison == reference.comparison
+            if not names or row.baseline in names
         ]
         (block,) = (each for each in self._printed.blocks if reference in each.rows)
         found = {metric: differences(reference, rows, f"{LAST}/{metric}") for metric in block.primary_metrics}
