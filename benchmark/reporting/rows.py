@@ -13,7 +13,7 @@ from benchmark.records import BEST, LAST, About, Metric, Record, Status
 from benchmark.reporting.frame import CONDITIONS, condition_columns, show_overrides
 from benchmark.reporting.identity import Identity, shared_overrides
 from benchmark.reporting.statistics.inference import Difference
-from benchmark.reporting.statistics.spread import INTERVAL_FROM, Estimate
+from benchmark.reporting.statistics.spread import INTERVAL_FROM, Estimate, is_crossed
 
 PROBES = "probes/"
 """Prefix of the values of probes: `probes/own/linear`, in percent."""
@@ -107,10 +107,22 @@ class ResultRow:
         """Seed (or teacher, split and seed) -> value of `test@last/top1`, say; finished runs that have it."""
         return self.numbers[key].dropna().to_dict() if key in self.numbers else {}
 
+    def by_unit(self, key: str) -> dict[Hashable, float]:
+        """What a test may take for a sample: the values by seed; over several teachers or splits their means
+        on each of these."""
+        values = self.by_seed(key)
+        units = grouped(values, lambda place: self.clusters.get(place, place))
+        return {unit: sum(values[place] for place in own) / len(own) for unit, own in units.items()}
+
+    @property
+    def crossed(self) -> bool:
+        """Whether several teachers met several splits, so that these are no independent sample."""
+        return is_crossed(self.clusters.values())
+
     def interval(self, key: str) -> tuple[float, float] | None:
         """The 95 % t interval of a column's mean; None below three runs (teachers, splits)."""
-        estimate, over = self.values[key], {self.clusters.get(each, each) for each in self.by_seed(key)}
-        known = len(over) >= INTERVAL_FROM and not math.isnan(estimate.low)
+        estimate = self.values[key]
+        known = len(self.by_unit(key)) >= INTERVAL_FROM and not math.isnan(estimate.low)
         return (estimate.low, estimate.high) if known else None
 
     def value(self, key: str) -> float | None:

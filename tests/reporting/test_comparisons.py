@@ -312,6 +312,49 @@ def test_over_several_teachers_intervals_hold_over_teachers():
     assert (line.low, line.high) == pytest.approx(tuple(expected.confidence_interval(0.95)))
 
 
+def predicted(folder, records):
+    """The comparisons of records that left predictions."""
+    for record in records:
+        arrays = predictions_of(record)
+        np.savez(write_run(folder, record) / "arrays.npz", **arrays)
+    return compare(folder)
+
+
+def test_seeds_on_one_teacher_are_no_pairs_of_their_own(tmp_path):
+    records = over_teachers((0, 1, 2, 3))
+    (line,) = predicted(tmp_path, records).itertuples()
+    assert (line.n, line.paired_n) == (4, 4)
+    by_teacher = np.diff(
+        [accuracies(records, name).reshape(4, 2).mean(1) for name in ("scratch", "kd")], axis=0
+    )
+    expected = stats.ttest_1samp(by_teacher[0], 0)
+    assert line.paired_p == line.paired_p_holm == pytest.approx(expected.pvalue)
+    assert (line.paired_low, line.paired_high) == pytest.approx(tuple(expected.confidence_interval(0.95)))
+    assert pd.isna(line.bootstrap_low)  # eight runs, but four teachers
+
+
+def test_the_bootstrap_draws_teachers_and_not_their_runs(tmp_path):
+    records = over_teachers(range(5))
+    for record in records:
+        gain = 0.1 * (record.condition.teacher_seed - 2) * (record.run.baseline == "kd")
+        record.results.scores["test@last"]["top1"] += gain
+    (line,) = predicted(tmp_path, records).itertuples()
+    # Ten draws of runs would make it narrower by a factor of 1.4.
+    gains = [5 + 11 * teacher for teacher in range(5)]
+    assert line.bootstrap_high - line.bootstrap_low > 3 * stats.sem(gains)
+
+
+def test_teachers_crossed_with_splits_are_no_independent_pairs(tmp_path):
+    records = [
+        altered(record, id=f"{split}{record.id}", condition={"split_seed": split})
+        for split in range(3)
+        for record in over_teachers((0, 1, 2))
+    ]
+    (line,) = predicted(tmp_path, records).itertuples()
+    assert (line.n, line.paired_n) == (9, 0)
+    assert pd.isna([line.paired_p, line.paired_p_holm, line.bootstrap_low]).all()
+
+
 def test_between_scratch_and_the_teacher_there_is_no_place_where_teachers_differ():
     records = over_teachers((0, 1, 2))
     (alike,) = compare(records).itertuples()
