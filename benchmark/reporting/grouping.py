@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any, Literal
@@ -33,11 +34,12 @@ from benchmark.reporting.rows import (
     ResultRow,
     anchor_of,
     grouped,
+    means_of_units,
     primary_metrics,
     varying_conditions,
 )
 from benchmark.reporting.statistics.inference import Difference
-from benchmark.reporting.statistics.spread import Estimate, estimate_of, over_clusters
+from benchmark.reporting.statistics.spread import INTERVAL_FROM, Estimate, estimate_of, over_clusters
 
 OF_TEACHER = {
     "teacher/test/": f"{LAST}/",
@@ -190,16 +192,15 @@ def _estimates(
     numbers: pd.DataFrame, clusters: Mapping[Hashable, tuple[str, ...]] | None = None
 ) -> dict[str, Estimate]:
     """Each column's mean and deviation over runs; over several teachers or splits mean and interval are those
-    of their means, as differences are: some may have more runs than others."""
-    found = {str(name): estimate_of(column.dropna()) for name, column in numbers.items()}
-    if clusters:
-        for name, estimate in found.items():
-            within: dict[tuple[str, ...], list[float]] = {}
-            known = numbers[name].dropna()
-            for place, value in zip(known.index, known.to_numpy(float), strict=True):
-                within.setdefault(clusters[place], []).append(float(value))
-            over = over_clusters({label: sum(own) / len(own) for label, own in within.items()})
-            found[name] = replace(estimate, mean=over.mean, low=over.low, high=over.high)
+    of their means, as differences are: some may have more runs than others. Below three there is no interval.
+    """
+    found = {}
+    for name, column in numbers.items():
+        known = column.dropna()
+        estimate = estimate_of(known)
+        over = over_clusters(means_of_units(known.to_dict(), clusters)) if clusters else estimate
+        low, high = (over.low, over.high) if over.n >= INTERVAL_FROM else (math.nan, math.nan)
+        found[str(name)] = replace(estimate, mean=over.mean, low=low, high=high)
     return found
 
 

@@ -13,7 +13,7 @@ from benchmark.records import BEST, LAST, About, Metric, Record, Status
 from benchmark.reporting.frame import CONDITIONS, condition_columns, show_overrides
 from benchmark.reporting.identity import Identity, shared_overrides
 from benchmark.reporting.statistics.inference import Difference
-from benchmark.reporting.statistics.spread import INTERVAL_FROM, Estimate, is_crossed
+from benchmark.reporting.statistics.spread import Estimate, is_crossed
 
 PROBES = "probes/"
 """Prefix of the values of probes: `probes/own/linear`, in percent."""
@@ -62,7 +62,7 @@ class ResultRow:
     """what tells it from rows of the same baseline within its comparison: `weight=0.1`"""
     kind: Literal["student", "teacher", "untrained"] = "student"
     values: dict[str, Estimate] = field(default_factory=dict)
-    """of each column of `numbers`"""
+    """of each column of `numbers`; without an interval below three runs (teachers, splits)"""
     differences: Mapping[str, Difference] = field(default_factory=dict)
     """primary metric -> its value on the test split minus the anchor's"""
 
@@ -110,9 +110,7 @@ class ResultRow:
     def by_unit(self, key: str) -> dict[Hashable, float]:
         """What a test may take for a sample: the values by seed; over several teachers or splits their means
         on each of these."""
-        values = self.by_seed(key)
-        units = grouped(values, lambda place: self.clusters.get(place, place))
-        return {unit: sum(values[place] for place in own) / len(own) for unit, own in units.items()}
+        return means_of_units(self.by_seed(key), self.clusters)
 
     @property
     def crossed(self) -> bool:
@@ -120,10 +118,9 @@ class ResultRow:
         return is_crossed(self.clusters.values())
 
     def interval(self, key: str) -> tuple[float, float] | None:
-        """The 95 % t interval of a column's mean; None below three runs (teachers, splits)."""
+        """The 95 % t interval of a column's mean; None where there is none."""
         estimate = self.values[key]
-        known = len(self.by_unit(key)) >= INTERVAL_FROM and not math.isnan(estimate.low)
-        return (estimate.low, estimate.high) if known else None
+        return None if math.isnan(estimate.low) else (estimate.low, estimate.high)
 
     def value(self, key: str) -> float | None:
         """The mean of a column; None where nothing was measured."""
@@ -171,6 +168,14 @@ def grouped(items: Iterable[T], key: Callable[[T], Any]) -> dict[Any, list[T]]:
     for item in items:
         found.setdefault(key(item), []).append(item)
     return found
+
+
+def means_of_units(
+    values: Mapping[Hashable, float], clusters: Mapping[Hashable, tuple[str, ...]]
+) -> dict[Any, float]:
+    """The mean of the values on each teacher and split; where there are no clusters the values themselves."""
+    units = grouped(values, lambda place: clusters.get(place, place))
+    return {unit: sum(values[place] for place in own) / len(own) for unit, own in units.items()}
 
 
 def primary_metrics(metrics: Mapping[str, Metric]) -> list[str]:

@@ -222,7 +222,7 @@ def test_below_three_seeds_nothing_is_tested_or_marked(tmp_path):
         write_run(tmp_path, record)
     frame = compare(tmp_path)
     assert frame[["p", "p_adjusted", "paired_p", "low", "high", "paired_low"]].isna().all(axis=None)
-    assert set(frame.verdict) == {"undecided"}
+    assert set(frame.verdict) == {""}
     (block,) = task_blocks(records)["compression"]
     assert standings(block, "top1") == {}
 
@@ -367,7 +367,7 @@ def test_between_scratch_and_the_teacher_there_is_no_place_where_teachers_differ
 
 def test_two_teachers_are_too_few_to_say_anything_over_teachers():
     (line,) = compare(over_teachers((0, 1))).itertuples()
-    assert (line.n, line.verdict) == (2, "undecided")
+    assert (line.n, line.verdict) == (2, "")
     assert pd.isna(line.p)
 
 
