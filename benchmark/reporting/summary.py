@@ -13,6 +13,7 @@ from benchmark.reporting.panels import Panel
 from benchmark.reporting.rows import LOST, ResultRow
 from benchmark.reporting.statistics.inference import BestSet, Difference, Verdict
 from benchmark.reporting.statistics.spread import INTERVAL_FROM
+from benchmark.reporting.tables.captions import conditional_on
 
 NAMES_SHOWN = 5
 UNKNOWN = Difference(math.nan, 0)
@@ -205,7 +206,7 @@ class _Words:
         if self.panel.block.about.synthetic:
             sentences.append("The data is synthetic.")
         if any(row.clusters for row in self.panel.rows):
-            return [*sentences, "Intervals hold over teachers and splits."]
+            return [*sentences, conditional_on(self.panel.rows)]
         teachers = len(self.panel.teachers())
         on = "this one teacher" if teachers == 1 else f"these {teachers} teachers"
         sentences += [f"Everything here is conditional on {on}."] if teachers else []

@@ -4,13 +4,17 @@ import re
 
 import pytest
 
+from benchmark.reporting.figures import drawings_of
 from benchmark.reporting.grouping import task_blocks
+from benchmark.reporting.page.content import page_content
 from benchmark.reporting.panels import task_panels
 from benchmark.reporting.results import Results
 from benchmark.reporting.statistics.inference import differences_to
 from benchmark.reporting.summary import summaries, summary
+from benchmark.reporting.tables.captions import conditional_on
+from benchmark.reporting.tables.pair_tables import pair_tables
 from benchmark.reporting.tables.task_tables import task_tables
-from tests.reporting.fake_records import METRICS, altered, make_record
+from tests.reporting.fake_records import METRICS, altered, make_record, write_run
 
 SCRATCH = [50.0, 51.0, 52.0]
 
@@ -155,6 +159,29 @@ def test_two_teachers_are_too_few_however_many_seeds_they_have():
     assert "No winner marked: below 3 teachers or splits." in text
     (table,) = task_tables(Results.of(records))
     assert "Below 3 teachers or splits nothing is tested and no winner is marked." in table.caption
+
+
+@pytest.mark.parametrize(
+    ("teachers", "words"),
+    [(1, "are conditional on the teacher"), (2, "have no interval"), (3, "hold over those")],
+)
+def test_table_figure_page_and_summary_say_alike_what_intervals_hold_over(tmp_path, teachers, words):
+    for teacher in range(teachers):
+        for record in records_of({"scratch": SCRATCH, "kd": [60, 62, 64]}):
+            condition, own = {"teacher_seed": teacher}, {"id": f"t{teacher}"}
+            write_run(tmp_path, altered(record, id=f"{teacher}{record.id}", condition=condition, teacher=own))
+    results = Results.read(tmp_path)
+    (panel,) = results.panels["compression"]
+    sentence = conditional_on(panel.rows)
+    assert words in sentence
+    (table,), (pairs,) = task_tables(results), pair_tables(results)
+    (drawing,) = drawings_of(results, "comparison")
+    assert sentence in table.caption
+    assert sentence in pairs.caption
+    assert drawing.caption.endswith(sentence)
+    assert page_content(results, [], [])["tasks"][0]["conditional"] == sentence
+    assert (sentence in summary(panel, "top1").sentences) == (teachers > 1)
+    assert pairs.caption[0].endswith(f"over {3 * teachers} {'runs' if teachers > 1 else 'seeds'}.")
 
 
 def test_a_further_primary_metric_that_the_anchor_lacks_is_no_nan():

@@ -48,7 +48,7 @@ def caption(blocks: list[PairBlock], records: list[Record]) -> list[str]:
         )
     sentences += caption_of_verdicts(rows)
     sentences += caption_of_marks(blocks)
-    sentences.append(_conditional_on(rows))
+    sentences.append(conditional_on(rows))
     lost = [status for status in LOST if any(row.count(status) for row in rows if row.is_student)]
     if lost:
         sentences.append(f"Means leave out runs that {' or '.join(lost)}; the status column counts them.")
@@ -120,10 +120,13 @@ def caption_of_verdicts(rows: Iterable[ResultRow]) -> list[str]:
     ]
 
 
-def _conditional_on(rows: Iterable[ResultRow]) -> str:
-    rows = list(rows)
-    if any(row.clusters for row in rows):
+def conditional_on(rows: Iterable[ResultRow]) -> str:
+    """What the intervals of these rows hold over: one sentence for tables, figures, page and summary."""
+    over_several = [row for row in rows if row.clusters]
+    if any(not math.isnan(value.low) for row in over_several for value in row.values.values()):
         return "Intervals of rows over several teachers or splits hold over those; n counts runs."
+    if over_several:
+        return "Rows over several teachers or splits have no interval, those being too few; n counts runs."
     return "All numbers, and every interval over student seeds, are conditional on the teacher and the split."
 
 
