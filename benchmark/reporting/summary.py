@@ -64,9 +64,11 @@ def summary(panel: Panel, metric: str) -> Summary:
         )
     elif better:
         best = max(sound, key=words.gain)
-        may_be = best_rows(methods, words.key, words.sign > 0)
-        winners = [best, *words.rivals(best, methods, may_be)]
-        sentences += words.best(best, winners[1:], methods, sure=not may_be.tied)
+        # The marks of tables: those of all rows that it is compared with, references among them.
+        rows = [row for row in panel.rows if row.comparison == best.comparison]
+        may_be = best_rows(rows, words.key, words.sign > 0)
+        winners = [best, *words.rivals(best, rows, may_be)]
+        sentences += words.best(best, winners[1:], methods, may_be)
     else:
         sentences.append(f"No method is shown to be better than {words.anchor}. {words.highest(methods)}")
     if tested:
@@ -106,7 +108,7 @@ class _Words:
         return sides.get(self.difference(row).verdict, 0)
 
     def rivals(self, best: ResultRow, rows: list[ResultRow], may_be: BestSet) -> list[ResultRow]:
-        """The other methods that may be the best of the methods; by their gains."""
+        """The other rows that may be the best; by their gains."""
         found = [row for row in rows if row is not best and row.id in may_be.names]
         return sorted(found, key=self.gain, reverse=True)
 
@@ -140,21 +142,21 @@ class _Words:
         return f"The best mean is {self.panel.label(best)}'s: {self._against(best)}."
 
     def best(
-        self, best: ResultRow, rivals: list[ResultRow], methods: list[ResultRow], sure: bool
+        self, best: ResultRow, rivals: list[ResultRow], methods: list[ResultRow], may_be: BestSet
     ) -> list[str]:
         """The sentence on the winner, and one on whatever has a better mean but is not shown to gain.
 
-        sure   whether it may be called the winner, where it has no rivals
+        A single method is best of nothing: it is said to be better than the anchor, and no more.
         """
-        name = self.panel.label(best)
-        if sure and not rivals:
-            sentences = [f"{name} is the best method: {self._against(best)}."]
-        else:
-            sentences = [f"{name} has the largest gain: {self._against(best)}."]
-        if rivals:
+        name, alone = self.panel.label(best), len(methods) == 1
+        lead = "is the best method" if may_be.winner == best.id else "has the largest gain"
+        sentences = [f"{name} {'is better' if alone else lead}: {self._against(best)}."]
+        if rivals and best.id in may_be.names:
             sentences.append(f"Not told apart from it, so no single winner: {self._names(rivals)}.")
-        elif not sure:
-            sentences.append("No other method may be the best, but that is not sure enough to mark a winner.")
+        elif rivals:
+            sentences.append(f"The rows that may be the best are others: {self._names(rivals)}.")
+        elif may_be.winner is None and not alone:
+            sentences.append("No other may be the best, but that is not sure enough to mark a winner.")
         above = [row for row in methods if self.gain(row) > self.gain(best)]
         for rows, but in (
             ([row for row in above if not row.lost], f"undecided or below {self.fewest}"),
@@ -252,8 +254,9 @@ class _Words:
         """`KD (+5.5), FitNet (+4.1) and 3 others`."""
         names = [self.panel.label(row) for row in rows]
         if with_gain:
-            gains = [self._signed(self.difference(row).mean) for row in rows]
-            names = [f"{name} ({gain})" for name, gain in zip(names, gains, strict=True)]
+            gains = [self.difference(row).mean for row in rows]
+            shown = ["" if math.isnan(gain) else f" ({self._signed(gain)})" for gain in gains]
+            names = [f"{name}{gain}" for name, gain in zip(names, shown, strict=True)]
         # A list that hides a single name saves nothing.
         if len(names) > NAMES_SHOWN + 1:
             return f"{', '.join(names[:NAMES_SHOWN])} and {len(names) - NAMES_SHOWN} others"

@@ -2,8 +2,10 @@
 
 import re
 
+import numpy as np
 import pytest
 
+from benchmark.reporting.comparisons import BEST_MARK, standings
 from benchmark.reporting.figures import drawings_of
 from benchmark.reporting.grouping import task_blocks
 from benchmark.reporting.page.content import page_content
@@ -66,6 +68,41 @@ def test_several_that_may_be_the_best_are_named_and_no_single_winner():
     assert "is the best method" not in text
     # FitNet is better than the anchor, but clearly below the best: 5, 6, 7 points.
     assert "FitNet (" not in text
+
+
+def test_the_summary_says_of_the_best_what_the_marks_of_the_table_say():
+    """Panels with a reference of its own: it competes in both, or in neither."""
+    draw, best, shown = np.random.default_rng(1), 0, set()
+    names = ("scratch", "kd", "crd", "fitnet", "label_smoothing")
+    for _ in range(40):
+        spread = draw.choice([0.2, 0.6, 1.2], len(names))
+        gains = np.array([0, *draw.normal(2, 1.5, len(names) - 1)])
+        accuracy = {
+            name: list(50 + gain + sd * draw.normal(size=4))
+            for name, gain, sd in zip(names, gains, spread, strict=True)
+        }
+        records = [
+            altered(r, about={"role": "reference" if r.run.baseline == "label_smoothing" else r.about.role})
+            for r in records_of(accuracy)
+        ]
+        found, text = said(records)
+        (block,) = task_blocks(records)["compression"]
+        marks = {row.title: standings(block, "top1").get(row.id, "") for row in block.students}
+        if found.winners:
+            assert ("is the best method" in text) == (marks[found.winners[0]] == BEST_MARK)
+            marked = {title for title, mark in marks.items() if mark}
+            assert set(found.winners[1:]) == marked - {found.winners[0]}
+            best += "is the best method" in text
+            shown |= marked
+    assert best > 3
+    assert "Label smoothing" in shown
+
+
+def test_a_single_method_is_the_best_of_nothing():
+    found, text = said(records_of({"scratch": SCRATCH, "kd": [60, 62, 64]}))
+    assert found.winners == ("KD",)
+    assert "KD is better: 62.0 ± 2.0 %, +11.0 points against Scratch" in text
+    assert "best" not in text
 
 
 def test_without_a_gain_nothing_is_marked():
