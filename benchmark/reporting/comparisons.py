@@ -18,7 +18,7 @@ from benchmark.records import LAST, Record
 from benchmark.reporting.differences import best_rows, differences
 from benchmark.reporting.frame import CONDITIONS, typed_frame
 from benchmark.reporting.results import Results
-from benchmark.reporting.rows import PairBlock, ResultRow, anchor_of, grouped
+from benchmark.reporting.rows import PairBlock, ResultRow, anchor_of, grouped, teachers_of
 from benchmark.reporting.statistics.aggregates import grouped_bootstrap_intervals
 from benchmark.reporting.statistics.inference import Difference
 from benchmark.reporting.statistics.spread import (
@@ -279,9 +279,7 @@ def _line(each: Comparison) -> Mapping[str, object]:
     block, row, other, difference = each.block, each.row, each.other, each.difference
     paired, shown = each.paired, each.paired.n >= INTERVAL_FROM
     key = f"{LAST}/{each.metric}"
-    # Of the other: a control's own teacher is no end of the scale.
-    known = (record.teacher.test.get(each.metric) for record in other.records)
-    tested = {value for value in known if value is not None}
+    tested = set(teachers_of(block.compared_with(row), each.metric).values())
     teacher = tested.pop() * block.metrics[each.metric].scale if len(tested) == 1 else None
     chance = probability_of_improvement(row.by_seed(key).values(), other.by_seed(key).values())
     ours, theirs = row.value(key), other.value(key)

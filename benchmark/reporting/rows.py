@@ -161,6 +161,10 @@ class PairBlock:
         """The student rows that may be compared with one another, group by group."""
         return list(grouped(self.students, lambda row: row.comparison).values())
 
+    def compared_with(self, row: ResultRow) -> list[ResultRow]:
+        """The rows of a row's comparison, itself among them."""
+        return [other for other in self.students if other.comparison == row.comparison]
+
 
 def grouped(items: Iterable[T], key: Callable[[T], Any]) -> dict[Any, list[T]]:
     """The items by their key, in the order of its first sight."""
@@ -193,6 +197,19 @@ def merge_metrics(records: Iterable[Record]) -> dict[str, Metric]:
             if known.unit not in ("", metric.unit):
                 merged[name] = replace(known, unit="")
     return merged
+
+
+def teachers_of(rows: Iterable[ResultRow], metric: str) -> dict[str, float]:
+    """A metric of each distinct teacher on the test split, unscaled, by the teacher's id.
+
+    Those of controls are left out: a teacher of their own is no end of the scale.
+    """
+    return {
+        ids.teacher: value
+        for row in rows
+        for record, ids in zip(row.records, row.identities, strict=True)
+        if record.about.role != "control" and (value := record.teacher.test.get(metric)) is not None
+    }
 
 
 def varying_conditions(records: Iterable[Record]) -> tuple[str, ...]:

@@ -65,7 +65,7 @@ def summary(panel: Panel, metric: str) -> Summary:
     elif better:
         best = max(sound, key=words.gain)
         # The marks of tables: those of all rows that it is compared with, references among them.
-        rows = [row for row in panel.rows if row.comparison == best.comparison]
+        rows = panel.block.compared_with(best)
         may_be = best_rows(rows, words.key, words.sign > 0)
         winners = [best, *words.rivals(best, rows, may_be)]
         sentences += words.best(best, winners[1:], methods, may_be)

@@ -365,6 +365,20 @@ def test_between_scratch_and_the_teacher_there_is_no_place_where_teachers_differ
     assert pd.isna(line.normalised)
 
 
+@pytest.mark.parametrize("against", ["shuffled_teacher", "each"])
+def test_a_controls_own_teacher_is_no_end_of_the_scale(against):
+    records = [make_record(name, seed) for name in ("scratch", "kd", "shuffled_teacher") for seed in range(3)]
+    for place, record in enumerate(records):
+        if record.run.baseline == "shuffled_teacher":
+            own = {"id": "own", "checksum": "own", "test": {"top1": 0.1}}
+            records[place] = altered(record, teacher=own)
+    kd, control = (accuracies(records, name).mean() for name in ("kd", "shuffled_teacher"))
+    found = {frozenset((r.baseline, r.against)): r for r in compare(records, against=against).itertuples()}
+    line = found[frozenset(("kd", "shuffled_teacher"))]
+    ours, theirs = (kd, control) if line.baseline == "kd" else (control, kd)
+    assert line.normalised == pytest.approx((ours - theirs) / (70.5 - theirs))
+
+
 def test_two_teachers_are_too_few_to_say_anything_over_teachers():
     (line,) = compare(over_teachers((0, 1))).itertuples()
     assert (line.n, line.verdict) == (2, "")
