@@ -13,7 +13,7 @@ from benchmark.reporting.panels import Panel
 from benchmark.reporting.rows import LOST, ResultRow
 from benchmark.reporting.statistics.inference import BestSet, Difference, Verdict
 from benchmark.reporting.statistics.spread import INTERVAL_FROM
-from benchmark.reporting.tables.captions import conditional_on
+from benchmark.reporting.tables.captions import conditional_on, of_survivors
 
 NAMES_SHOWN = 5
 UNKNOWN = Difference(math.nan, 0)
@@ -205,6 +205,8 @@ class _Words:
         unfinished = [row for row in self.panel.rows if not row.finished]
         if unfinished:
             sentences.append(f"Without a finished run: {self._names(unfinished, with_gain=False)}.")
+        if partly := of_survivors(self.panel.rows):
+            sentences.append(partly.strip())
         if self.panel.block.about.synthetic:
             sentences.append("The data is synthetic.")
         if any(row.clusters for row in self.panel.rows):

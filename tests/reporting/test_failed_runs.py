@@ -8,14 +8,16 @@ import pytest
 from benchmark.records import Record
 from benchmark.reporting import compare, load_records, tidy_frame
 from benchmark.reporting.comparisons import BEST_MARK, standings
-from benchmark.reporting.figures import comparison, curves
+from benchmark.reporting.figures import comparison, curves, drawings_of
 from benchmark.reporting.grouping import task_blocks
 from benchmark.reporting.page import write_page
 from benchmark.reporting.panels import task_panels
 from benchmark.reporting.results import Results
 from benchmark.reporting.summary import summary
+from benchmark.reporting.tables.corruption_tables import corruption_tables
 from benchmark.reporting.tables.latex import to_latex
 from benchmark.reporting.tables.pair_tables import pair_tables
+from benchmark.reporting.tables.probe_tables import probe_tables
 from benchmark.reporting.tables.render import to_markdown, to_text
 from benchmark.reporting.tables.task_tables import TaskTable, task_tables
 from tests.reporting.fake_records import altered, make_record, write_run
@@ -75,6 +77,42 @@ def test_a_row_whose_runs_all_failed_still_stands_there() -> None:
     (table,) = task_tables(Results.of(records_of(FAILED_ALWAYS)))
     line = line_of(table, "crd")
     assert (line["runs"], line["finished"], line["failed"], line["test@last/top1/n"]) == (4, 0, 4, 0)
+
+
+def measured(record: Record) -> Record:
+    """The record with probes and corrupted tests, where it finished."""
+    score = record.results.score("test@last", "top1")
+    if score is None:
+        return record
+    corrupted = {f"contrast/{strength}": {"top1": score / 2} for strength in (1, 2, 3)}
+    return altered(record, results={"probes": {"own": {"linear": score}}, "corrupted": corrupted})
+
+
+@pytest.mark.parametrize("tables_of", [probe_tables, corruption_tables])
+@pytest.mark.parametrize("statuses", [FAILED_ONCE, FAILED_ALWAYS])
+def test_what_was_measured_of_survivors_says_so(tables_of, statuses) -> None:
+    records = list(map(measured, records_of(statuses)))
+    other = [make_record("crd", 0, "failed", reason="of another task", task="privileged")]
+    (table,) = tables_of(Results.of([*records, *other]))
+    count = statuses.count("failed")
+    line = line_of(table, "crd")
+    assert (line["runs"], line["failed"]) == (4, count)
+    text = to_text(table)
+    assert f"failed ({count} of 4) [1]" in text
+    assert table.notes == [REASON]
+    assert any("Means leave out runs that failed" in sentence for sentence in table.caption)
+    (whole,) = tables_of(Results.of(map(measured, records_of(("finished",) * 4))))
+    assert not [column for column in whole.columns if column.header == "status"]
+
+
+def test_the_map_of_probes_and_the_summary_name_means_of_survivors() -> None:
+    results = Results.of(map(measured, records_of(FAILED_ONCE)))
+    sentence = "Runs of CRD diverged or failed: their means are those of the others."
+    (drawing,) = drawings_of(results, "probe_map")
+    assert sentence in drawing.caption
+    assert sentence in said(results.records)[1]
+    lost = Results.of(map(measured, records_of(FAILED_ALWAYS)))
+    assert sentence not in said(lost.records)[1]
 
 
 def test_a_column_for_failures_stands_only_where_there_are_some() -> None:

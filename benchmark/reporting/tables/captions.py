@@ -49,9 +49,7 @@ def caption(blocks: list[PairBlock], records: list[Record]) -> list[str]:
     sentences += caption_of_verdicts(rows)
     sentences += caption_of_marks(blocks)
     sentences.append(conditional_on(rows))
-    lost = [status for status in LOST if any(row.count(status) for row in rows if row.is_student)]
-    if lost:
-        sentences.append(f"Means leave out runs that {' or '.join(lost)}; the status column counts them.")
+    sentences += caption_of_lost(blocks)
     sentences += _handed_over(records)
     if common := common_conditions(records):
         sentences.append(f"All runs: {common}.")
@@ -65,9 +63,16 @@ def caption(blocks: list[PairBlock], records: list[Record]) -> list[str]:
     return sentences + provenance_warnings(records)
 
 
+def caption_of_lost(blocks: Iterable[PairBlock]) -> list[str]:
+    """What means leave out, where that happened."""
+    rows = [row for block in blocks for row in block.students]
+    lost = [status for status in LOST if any(row.count(status) for row in rows)]
+    return [f"Means leave out runs that {' or '.join(lost)}; the status column counts them."] if lost else []
+
+
 def of_survivors(rows: Iterable[ResultRow]) -> str:
     """A sentence, behind those of a figure, on the rows whose means leave out runs; empty where none does."""
-    names = dict.fromkeys(row.title for row in rows if row.lost)
+    names = dict.fromkeys(row.title for row in rows if row.lost and row.finished)
     of = ", ".join(names)
     return f" Runs of {of} diverged or failed: their means are those of the others." if names else ""
 

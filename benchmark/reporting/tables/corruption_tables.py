@@ -10,18 +10,21 @@ import numpy as np
 import pandas as pd
 
 from benchmark.records import LAST, Metric
-from benchmark.reporting.formatting import metric_name, show_words
+from benchmark.reporting.formatting import all_notes, metric_name, show_words
 from benchmark.reporting.results import Results
 from benchmark.reporting.rows import CORRUPTED, PROBES, PairBlock, ResultRow, grouped, merge_metrics
 from benchmark.reporting.statistics.spread import estimate_of
+from benchmark.reporting.tables.captions import caption_of_lost
 from benchmark.reporting.tables.task_tables import (
     METHOD,
     Column,
     N,
     TaskTable,
     estimate_column,
+    measured_runs,
     numbers_frame,
     own_decimals,
+    status_column,
     telling_columns,
 )
 
@@ -39,13 +42,13 @@ CAPTION = (
 
 def corruption_tables(results: Results) -> list[TaskTable]:
     """One table for each task with corrupted tests; its files are the task's with `_corruptions` behind."""
-    tested = results.only(record for record in results.records if record.results.corrupted)
+    tested = measured_runs(results, lambda record: record.results.corrupted)
     tables = []
     for task, blocks in tested.blocks.items():
         own = [record for record in tested.records if record.run.task == task]
         blocks = [replace(block, rows=tuple(map(with_means, block.rows))) for block in blocks]
         metrics = {name: each for name, each in merge_metrics(own).items() if name in _metrics(blocks)}
-        frame = numbers_frame(blocks, own)
+        frame, notes = numbers_frame(blocks, own), all_notes(blocks)
         clean = tuple(f"{LAST}/{name}/" for name in metrics)
         left_out = ("test@", "difference/", PROBES)
         shown = [name for name in frame if name.startswith(clean) or not name.startswith(left_out)]
@@ -56,9 +59,9 @@ def corruption_tables(results: Results) -> list[TaskTable]:
                 stem=f"{task}_corruptions",
                 title=f"{tested.task_title(task)}: corrupted test samples",
                 blocks=blocks,
-                columns=_columns(blocks, metrics),
-                caption=[*CAPTION, *_blind(blocks)],
-                notes=[],
+                columns=[*_columns(blocks, metrics), *status_column(blocks, notes)],
+                caption=[*CAPTION, *_blind(blocks), *caption_of_lost(blocks)],
+                notes=notes,
                 frame=pd.DataFrame(frame[shown]),
             )
         )
