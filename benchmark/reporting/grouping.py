@@ -162,7 +162,7 @@ def _row(runs: pd.DataFrame, metrics: Mapping[str, Metric]) -> ResultRow:
         comparison_condition={**condition, "overrides": overrides},
         clusters=clusters,
         variant=f"copy {copy + 1}" if copy else "",
-        values=_estimates(numbers, clusters),
+        values=estimates(numbers, clusters),
     )
 
 
@@ -188,7 +188,7 @@ def _numbers(runs: pd.DataFrame, metrics: Mapping[str, Metric]) -> pd.DataFrame:
     )
 
 
-def _estimates(
+def estimates(
     numbers: pd.DataFrame, clusters: Mapping[Hashable, tuple[str, ...]] | None = None
 ) -> dict[str, Estimate]:
     """Each column's mean and deviation over runs; over several teachers or splits mean and interval are those
@@ -333,7 +333,7 @@ def _end(
         numbers=numbers,
         variant=variant,
         kind=kind,
-        values=_estimates(numbers),
+        values=estimates(numbers),
     )
 
 

@@ -51,7 +51,7 @@ class ResultRow:
     """a line for each finished run, by its seed (over several teachers or splits by those too), or for each
     teacher; in the units of tables, nan where nothing was measured"""
     clusters: Mapping[Hashable, tuple[str, ...]] = field(default_factory=dict)
-    """line -> the teacher and split that it is of; empty where there is only one"""
+    """place of each record among the lines -> its teacher and split; empty where there is only one"""
     comparison: str = ""
     """id of the rows that it may be compared with"""
     comparison_condition: dict[str, Any] = field(default_factory=dict)
@@ -99,9 +99,15 @@ class ResultRow:
         return sum(record.status == status for record in self.records)
 
     @property
+    def lost_places(self) -> list[Hashable]:
+        """The seeds (or teachers, splits and seeds) of the runs that diverged or failed."""
+        places = self.clusters or [record.run.seed for record in self.records]
+        return [place for place, run in zip(places, self.records, strict=True) if run.status in LOST]
+
+    @property
     def lost(self) -> int:
-        """How many runs diverged or failed: the row's means are those of the others."""
-        return sum(map(self.count, LOST))
+        """How many runs those are: the row's means are those of the others."""
+        return len(self.lost_places)
 
     def by_seed(self, key: str) -> dict[Hashable, float]:
         """Seed (or teacher, split and seed) -> value of `test@last/top1`, say; finished runs that have it."""

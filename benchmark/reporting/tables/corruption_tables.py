@@ -11,9 +11,9 @@ import pandas as pd
 
 from benchmark.records import LAST, Metric
 from benchmark.reporting.formatting import all_notes, metric_name, show_words
+from benchmark.reporting.grouping import estimates
 from benchmark.reporting.results import Results
 from benchmark.reporting.rows import CORRUPTED, PROBES, PairBlock, ResultRow, grouped, merge_metrics
-from benchmark.reporting.statistics.spread import estimate_of
 from benchmark.reporting.tables.captions import caption_of_lost
 from benchmark.reporting.tables.task_tables import (
     METHOD,
@@ -81,8 +81,8 @@ def with_means(row: ResultRow) -> ResultRow:
         numbers[f"{CORRUPTED}{RETAINED}/{metric}"] = 100 * mean / clean.where(clean != 0)
         for kind, own in grouped(keys, _kind).items():
             numbers[f"{CORRUPTED}{kind}/{metric}"] = _mean(row.numbers, own)
-    values = {name: estimate_of(column.dropna()) for name, column in numbers.items()}
-    return replace(row, numbers=row.numbers.assign(**numbers), values=row.values | values)
+    values = row.values | estimates(pd.DataFrame(numbers), row.clusters)
+    return replace(row, numbers=row.numbers.assign(**numbers), values=values)
 
 
 def _keys(names: Iterable[str]) -> dict[str, list[str]]:
