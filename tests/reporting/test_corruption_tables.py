@@ -82,6 +82,14 @@ def test_over_teachers_every_column_is_of_the_same_runs_and_teachers() -> None:
             assert ours[f"corrupted/{name}/top1/{part}"] == pytest.approx(expected), (name, part)
 
 
+def test_of_an_error_nothing_is_retained() -> None:
+    error = {"top1": altered(make_record().metrics["top1"], direction="min")}
+    (table,) = corruption_tables(Results.of(altered(record, metrics=error) for record in RECORDS))
+    assert not [name for name in table.frame if "retained" in name]
+    assert not [column.title for column in table.columns if "retained" in column.title]
+    assert row(table.frame, baseline="kd")["corrupted/mean/top1/mean"] == pytest.approx(0.7 * 61.0)
+
+
 def test_the_teacher_stands_above_and_counts_once() -> None:
     (table,) = corruption_tables(Results.of(RECORDS))
     assert [each.title for each in table.blocks[0].rows] == ["teacher (resnet20)", "Scratch", "KD"]

@@ -35,7 +35,8 @@ CAPTION = (
     "For the teacher, n counts distinct teachers.",
     "A kind is the mean over its three strengths (severities 1, 3 and 5 of CIFAR-10-C, after Hendrycks and"
     " Dietterich, ICLR 2019; each strength stands in the CSV file), corrupted the mean over all kinds and"
-    " strengths; retained is corrupted divided by clean, run by run (a network that guesses retains all).",
+    " strengths; retained, where higher is better, is corrupted divided by clean, run by run (a network that"
+    " guesses retains all).",
     "Nothing was trained on corrupted samples; they are the same for every run.",
 )
 
@@ -71,14 +72,15 @@ def corruption_tables(results: Results) -> list[TaskTable]:
 def with_means(row: ResultRow) -> ResultRow:
     """The row with `corrupted/mean/top1`, `corrupted/retained/top1` (%) and `corrupted/<kind>/top1`, by seed.
 
-    A run that lacks one of the row's numbers has no mean of them.
+    A run that lacks one of the row's numbers has no mean of them. Of an error nothing is retained.
     """
     numbers: dict[str, pd.Series] = {}
     for metric, keys in _keys(row.numbers).items():
         mean = _mean(row.numbers, keys)
-        clean = row.numbers[f"{LAST}/{metric}"]
         numbers[f"{CORRUPTED}{MEAN}/{metric}"] = mean
-        numbers[f"{CORRUPTED}{RETAINED}/{metric}"] = 100 * mean / clean.where(clean != 0)
+        if row.records[0].metrics[metric].direction != "min":
+            clean = row.numbers[f"{LAST}/{metric}"]
+            numbers[f"{CORRUPTED}{RETAINED}/{metric}"] = 100 * mean / clean.where(clean != 0)
         for kind, own in grouped(keys, _kind).items():
             numbers[f"{CORRUPTED}{kind}/{metric}"] = _mean(row.numbers, own)
     values = row.values | estimates(pd.DataFrame(numbers), row.clusters)
@@ -112,8 +114,10 @@ def _columns(blocks: list[PairBlock], metrics: dict[str, Metric]) -> list[Column
         columns += [
             estimate_column(f"{words}\nclean", f"{LAST}/{metric}", decimals),
             estimate_column(f"corrupted,\nmean{others}", f"{CORRUPTED}{MEAN}/{metric}", decimals),
-            estimate_column(f"retained\n(%){others}", f"{CORRUPTED}{RETAINED}/{metric}", lambda row: 1),
         ]
+        if known.direction != "min":
+            retained = f"{CORRUPTED}{RETAINED}/{metric}"
+            columns.append(estimate_column(f"retained\n(%){others}", retained, lambda row: 1))
         for spare, kind in enumerate(dict.fromkeys(map(_kind, keys)), start=1):
             header = show_words(kind).replace(" ", "\n", 1) + others
             columns.append(estimate_column(header, f"{CORRUPTED}{kind}/{metric}", decimals, spare))
