@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any, Literal, TypeVar
 
+import numpy as np
 import pandas as pd
 
 from benchmark.records import BEST, LAST, About, Metric, Record, Status
@@ -98,11 +100,19 @@ class ResultRow:
         """How many runs ended with the status."""
         return sum(record.status == status for record in self.records)
 
+    @cached_property
+    def unscored_places(self) -> list[Hashable]:
+        """The lines of finished runs without a finite score, where others of the row have one."""
+        names = [f"{LAST}/{name}" for name in primary_metrics(self.records[0].metrics)]
+        finite = np.isfinite(self.numbers[names].to_numpy(float))
+        return self.numbers.index[~finite[:, finite.any(axis=0)].all(axis=1)].tolist()
+
     @property
     def lost_places(self) -> list[Hashable]:
-        """The seeds (or teachers, splits and seeds) of the runs that diverged or failed."""
+        """The seeds (or teachers, splits and seeds) of the runs that diverged or failed, or have no score."""
         places = self.clusters or [record.run.seed for record in self.records]
-        return [place for place, run in zip(places, self.records, strict=True) if run.status in LOST]
+        lost = [place for place, run in zip(places, self.records, strict=True) if run.status in LOST]
+        return [*lost, *self.unscored_places]
 
     @property
     def lost(self) -> int:

@@ -43,7 +43,7 @@ def summary(panel: Panel, metric: str) -> Summary:
     others = [row for row in compared if row not in methods]
     tested = [row for row in methods if not math.isnan(words.difference(row).p)]
     better = [row for row in tested if words.side(row) > 0]
-    # A mean of those runs that did not diverge or fail wins nothing.
+    # A mean of survivors wins nothing.
     sound = [row for row in better if not row.lost]
     winners: list[ResultRow] = []
     sentences = words.ends()
@@ -231,6 +231,7 @@ class _Words:
             low, high = map(self._signed, difference.interval)
             text += f" (95 % interval {low} to {high}, n = {difference.n})"
         lost = [(row.count(status), status) for status in LOST if row.count(status)]
+        lost += [(len(row.unscored_places), "without a score")] * bool(row.unscored_places)
         return text + "".join(f"; {n} of its {len(row.records)} runs {status}" for n, status in lost)
 
     def _value(self, row: ResultRow) -> str:

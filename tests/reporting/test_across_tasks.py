@@ -93,6 +93,18 @@ def test_a_run_that_diverged_counts_as_chance():
     assert line_of(table, "kd")["iqm"] < line_of(table_of(sound), "kd")["iqm"]
 
 
+def test_a_run_without_a_score_counts_as_chance():
+    records = [*block(**SHAPES), *block(**SCENES)]
+    for each in records:
+        if (each.run.task, each.run.baseline, each.run.seed) == ("compression", "kd", 0):
+            each.results.scores["test@last"]["top1"] = None
+    (found,) = across_tasks(Results.of(records))
+    kd = next(row for row in found.rows if row.baseline == "kd")
+    assert [sorted(runs)[0] == 0.0 for runs in found.runs(kd)] == [True, False]
+    line = line_of(table_of(records), "kd")
+    assert (line["runs"], line["lost"]) == (10, 1)
+
+
 def test_who_misses_a_block_is_left_out_and_named_with_it():
     records = [*block((*NAMES, "fitnet"), **SHAPES), *block(**SCENES)]
     records += [record("fitnet", 0, "not_applicable", reason="no", **SCENES)]

@@ -1,6 +1,7 @@
 """Runs that an error in a baseline's code ended: shown with their reasons, averaged and marked nowhere."""
 
 import json
+import math
 import statistics
 
 import pytest
@@ -103,6 +104,33 @@ def test_what_was_measured_of_survivors_says_so(tables_of, statuses) -> None:
     assert any("Means leave out runs that failed" in sentence for sentence in table.caption)
     (whole,) = tables_of(Results.of(map(measured, records_of(("finished",) * 4))))
     assert not [column for column in whole.columns if column.header == "status"]
+
+
+@pytest.mark.parametrize("score", [None, math.nan])
+def test_a_finished_run_without_a_score_is_as_lost_as_one_that_failed(score) -> None:
+    records = records_of(("finished",) * 4)
+    for record in records:
+        if (record.run.baseline, record.run.seed) == ("crd", 1):
+            record.results.scores["test@last"]["top1"] = score
+    (table,) = task_tables(Results.of(records))
+    assert "no score (1 of 4) [1]" in to_text(table)
+    assert table.notes == ["finished, and has no finite score"]
+    assert any("Means leave out runs that have no score" in sentence for sentence in table.caption)
+    (block,) = task_blocks(records)["compression"]
+    crd = next(row for row in block.students if row.baseline == "crd")
+    assert (crd.lost, standings(block, "top1").get(crd.id)) == (1, None)
+    winners, text = said(records)
+    assert winners == ("KD",)
+    assert "Runs of CRD diverged, failed or have no score: their means" in text
+
+
+def test_a_row_without_any_score_has_lost_none() -> None:
+    """A test split without labels, say: nothing was to be had."""
+    records = records_of(("finished",) * 4)
+    for record in records:
+        record.results.scores["test@last"]["top1"] = None
+    (block,) = task_blocks(records)["compression"]
+    assert [row.lost for row in block.students] == [0, 0, 0]
 
 
 def test_the_map_of_probes_and_the_summary_name_means_of_survivors() -> None:

@@ -67,14 +67,20 @@ def caption_of_lost(blocks: Iterable[PairBlock]) -> list[str]:
     """What means leave out, where that happened."""
     rows = [row for block in blocks for row in block.students]
     lost = [status for status in LOST if any(row.count(status) for row in rows)]
+    lost += ["have no score"] * any(row.unscored_places for row in rows)
     return [f"Means leave out runs that {' or '.join(lost)}; the status column counts them."] if lost else []
 
 
 def of_survivors(rows: Iterable[ResultRow]) -> str:
     """A sentence, behind those of a figure, on the rows whose means leave out runs; empty where none does."""
-    names = dict.fromkeys(row.title for row in rows if row.lost and row.finished)
-    of = ", ".join(names)
-    return f" Runs of {of} diverged or failed: their means are those of the others." if names else ""
+    partly = [row for row in rows if row.lost and row.finished]
+    of = ", ".join(dict.fromkeys(row.title for row in partly))
+    lost = (
+        "diverged, failed or have no score"
+        if any(r.unscored_places for r in partly)
+        else "diverged or failed"
+    )
+    return f" Runs of {of} {lost}: their means are those of the others." if partly else ""
 
 
 def _handed_over(records: Iterable[Record]) -> list[str]:
