@@ -57,7 +57,7 @@ class ResultRow:
     comparison: str = ""
     """id of the rows that it may be compared with"""
     comparison_condition: dict[str, Any] = field(default_factory=dict)
-    """the condition that those share: without overrides of their own"""
+    """the condition that those share: without overrides of their own, with every teacher and split of them"""
     setting: str = ""
     """what tells its comparison from others under the same condition: `data 823fa01c`"""
     variant: str = ""

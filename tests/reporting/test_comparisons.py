@@ -14,8 +14,10 @@ from benchmark.errors import UserError
 from benchmark.reporting import compare, load_records
 from benchmark.reporting.comparisons import against_anchor, standings
 from benchmark.reporting.grouping import task_blocks
+from benchmark.reporting.panels import task_panels
 from benchmark.reporting.results import Results
 from benchmark.reporting.statistics.inference import differences_to
+from benchmark.reporting.tables.task_tables import row_groups
 from tests.reporting.fake_records import BASELINES, altered, make_record, write_run
 
 NAMES = ("scratch", "kd", "crd", "label_smoothing")
@@ -383,6 +385,35 @@ def test_two_teachers_are_too_few_to_say_anything_over_teachers():
     (line,) = compare(over_teachers((0, 1))).itertuples()
     assert (line.n, line.verdict) == (2, "")
     assert pd.isna(line.p)
+
+
+def test_a_run_on_another_teacher_costs_the_others_nothing():
+    records = [make_record(name, seed) for name in NAMES for seed in range(5)]
+    known = compare(records)
+    other = altered(make_record("scratch", 0, teacher_seed=1), teacher={"id": "t1", "checksum": "c1"})
+    found = compare([*records, other])
+    pd.testing.assert_frame_equal(found, known)
+    (block,) = task_blocks([*records, other])["compression"]
+    assert [len(rows) for rows in block.comparisons] == [4, 1]
+
+
+def test_rows_of_a_comparison_stand_together_whichever_splits_they_met():
+    records = [
+        make_record(name, seed, label_fraction=fraction, split_seed=split)
+        for fraction in (0.1, 0.5)
+        for name, splits in (("crd", (0, 1)), ("kd", (0, 1, 2)), ("scratch", (0, 1, 2)))
+        for split in splits
+        for seed in range(2)
+    ]
+    (block,) = task_blocks(records)["compression"]
+    assert [[row.baseline for row in rows] for rows in row_groups(block) if rows[0].is_student] == [
+        ["scratch", "kd", "crd"]
+    ] * 2
+    for panel in task_panels([block]):
+        assert "split seed 0, 1, 2" in panel.heading
+    found = compare(records).set_index(["label_fraction", "baseline"])
+    assert found.loc[(0.1, "kd")].n == 3
+    assert pd.notna(found.loc[(0.1, "kd")].p)
 
 
 def test_nothing_is_subtracted_across_teachers():
