@@ -3,7 +3,8 @@
 A score is normalised within its block (a dataset, pair and condition): 0 is chance, 1 the block's teacher (or
 the mean of its teachers), for metrics of either direction. Where the level of chance is not known, 0 stands
 for it where higher is better (mIoU, say); where lower is better there is no such value, and the block is left
-out. A run that diverged or failed counts as chance.
+out. A run that diverged or failed counts as chance. Over several teachers or splits the mean on each of these
+stands for a run.
 
 A dataset is one task, however many pairs and conditions it has: its blocks share its weight. They are the
 strata of the bootstrap.
@@ -22,7 +23,7 @@ import numpy as np
 from benchmark.records import Tuning
 from benchmark.reporting.panels import Panel, contests
 from benchmark.reporting.results import Results
-from benchmark.reporting.rows import ResultRow, anchor_of, grouped
+from benchmark.reporting.rows import ResultRow, anchor_of, grouped, means_of_units
 from benchmark.reporting.statistics.aggregates import Aggregate, improvement, interquartile_mean
 from benchmark.reporting.statistics.spread import BOOTSTRAP_FROM
 
@@ -47,12 +48,15 @@ class Block:
         return {row.baseline: row for row in self.panel.rows if self.runs(row)}
 
     def runs(self, row: ResultRow | None) -> list[float]:
-        """The normalised score of each run; 0 for those that diverged or failed."""
+        """The normalised score of each run, 0 for those that diverged or failed; over several teachers or
+        splits the mean on each of these."""
         if row is None:
             return []
-        values = row.by_seed(self.panel.key).values()
-        scale = self.teacher - self.chance
-        return [(value - self.chance) / scale for value in values if math.isfinite(value)] + [0.0] * row.lost
+        values, scale = row.by_seed(self.panel.key), self.teacher - self.chance
+        scores = {
+            place: (each - self.chance) / scale for place, each in values.items() if math.isfinite(each)
+        }
+        return list(means_of_units(scores | dict.fromkeys(row.lost_places, 0.0), row.clusters).values())
 
     def anchor_runs(self, row: ResultRow) -> list[float]:
         """Those of the row that it is compared with."""
@@ -104,7 +108,7 @@ class Across:
         return [block.runs(own) for block, own in zip(self.blocks, self.rows_of(row), strict=True)]
 
     def interquartile_mean(self, row: ResultRow) -> Aggregate:
-        return _shown(interquartile_mean(self.runs(row), self.weights), self.runs(row))
+        return self._shown(row, interquartile_mean(self.runs(row), self.weights))
 
     def improvement(self, row: ResultRow) -> Aggregate | None:
         """The probability that a run is better than one of the anchor; None where a block has no anchor."""
@@ -112,7 +116,16 @@ class Across:
         anchors = [block.anchor_runs(own) for block, own in pairs]
         if not all(anchors):
             return None
-        return _shown(improvement(self.runs(row), anchors, self.weights), [*self.runs(row), *anchors])
+        return self._shown(row, improvement(self.runs(row), anchors, self.weights), anchors)
+
+    def has_interval(self, row: ResultRow, others: Iterable[list[float]] = ()) -> bool:
+        """Whether every block has enough runs for one, each of them drawn by itself."""
+        enough = min(map(len, (*self.runs(row), *others))) >= BOOTSTRAP_FROM
+        return enough and not any(own.crossed for own in self.rows_of(row))
+
+    def _shown(self, row: ResultRow, found: Aggregate, others: Iterable[list[float]] = ()) -> Aggregate:
+        nothing = np.full_like(found.low, math.nan)
+        return found if self.has_interval(row, others) else Aggregate(found.value, nothing, nothing)
 
 
 def across_tasks(results: Results) -> list[Across]:
@@ -150,10 +163,3 @@ def _block(panel: Panel, heading: str) -> Block | str:
 def dataset_of(block: Block) -> tuple[str, str]:
     """What counts as one task: a dataset of two tasks is two."""
     return block.panel.block.task, block.panel.block.dataset
-
-
-def _shown(found: Aggregate, runs: Iterable[list[float]]) -> Aggregate:
-    """Without an interval where a block has too few runs for one."""
-    if min(map(len, runs)) >= BOOTSTRAP_FROM:
-        return found
-    return Aggregate(found.value, np.full_like(found.low, math.nan), np.full_like(found.high, math.nan))

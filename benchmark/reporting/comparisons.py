@@ -18,7 +18,7 @@ from benchmark.records import LAST, Record
 from benchmark.reporting.differences import best_rows, differences
 from benchmark.reporting.frame import CONDITIONS, typed_frame
 from benchmark.reporting.results import Results
-from benchmark.reporting.rows import PairBlock, ResultRow, anchor_of, grouped
+from benchmark.reporting.rows import PairBlock, ResultRow, anchor_of, grouped, teachers_of
 from benchmark.reporting.statistics.aggregates import grouped_bootstrap_intervals
 from benchmark.reporting.statistics.inference import Difference
 from benchmark.reporting.statistics.spread import (
@@ -48,9 +48,9 @@ class Comparison:
     difference: Difference
     """row minus other, in the metric's printed unit; tested over the methods that meet the other"""
     paired: Estimate
-    """the differences by seed, for those who want the paired t test"""
+    """the differences by seed (over several teachers or splits by those), for the paired t test"""
     p_paired: float
-    """two-sided, of that test; nan below three common seeds"""
+    """two-sided, of that test; nan below three pairs"""
     p_holm: float = math.nan
     """the same with Holm's correction over the rows that meet the same other"""
     bootstrap: tuple[float, float] = (math.nan, math.nan)
@@ -111,7 +111,7 @@ def _compared(
     block: PairBlock, metric: str, row: ResultRow, other: ResultRow, difference: Difference
 ) -> Comparison:
     key = f"{LAST}/{metric}"
-    paired = paired_differences(row.by_seed(key), other.by_seed(key))
+    paired = [] if row.crossed else paired_differences(row.by_unit(key), other.by_unit(key))
     p = t_test(paired) if len(paired) >= INTERVAL_FROM else math.nan
     return Comparison(block, row, other, metric, difference, estimate_of(paired), p)
 
@@ -145,7 +145,8 @@ def with_bootstrap(results: Results, comparisons: list[Comparison]) -> list[Comp
     """The comparisons with their bootstrap intervals, where predictions were saved and are the metric's.
 
     They are its predictions if the share of right ones is the recorded value: so for accuracy alone. Whole
-    groups of test samples (subjects, scenes) are drawn where the data has them. Runs of other test samples,
+    groups of test samples (subjects, scenes) are drawn where the data has them. Over several teachers or
+    splits these are drawn, and not runs; where both vary there is no interval. Runs of other test samples,
     where the data cuts its test part by the split's seed, have none.
     """
     answers: dict[tuple[str, str], Answers | None] = {}
@@ -165,15 +166,21 @@ def with_bootstrap(results: Results, comparisons: list[Comparison]) -> list[Comp
             for row in (each.row, each.other)
         )
         answered = [
-            (right(ours[seed], each.metric), right(theirs[seed], each.metric))
-            for seed in sorted(ours.keys() & theirs.keys())
+            (
+                key[:2] if each.row.clusters else key,
+                right(ours[key], each.metric),
+                right(theirs[key], each.metric),
+            )
+            for key in sorted(ours.keys() & theirs.keys())
         ]
-        found = [(a, b) for a, b in answered if a is not None and b is not None]
-        samples = {answers.samples for pair in found for answers in pair}
-        if len(found) >= BOOTSTRAP_FROM and len(samples) == 1:
-            key = (each.row.comparison, each.metric, found[0][0].samples)
-            together.setdefault(key, {})[place] = np.stack([a.right - b.right for a, b in found])
-            groups[key[2]] = found[0][0].group
+        found = [(unit, a, b) for unit, a, b in answered if a is not None and b is not None]
+        units = grouped(found, lambda pair: pair[0]).values()
+        samples = {answers.samples for _, *pair in found for answers in pair}
+        if len(units) >= BOOTSTRAP_FROM and len(samples) == 1 and not each.row.crossed:
+            key = (each.row.comparison, each.metric, *samples)
+            means = [np.mean([a.right - b.right for _, a, b in own], axis=0) for own in units]
+            together.setdefault(key, {})[place] = np.stack(means)
+            groups[key[2]] = found[0][1].group
     intervals = {}
     for key, apart in together.items():
         for place, interval in grouped_bootstrap_intervals(apart, groups[key[2]]).items():
@@ -236,9 +243,9 @@ def compare(
         `low`, `high` (95 % interval of this difference alone), `simultaneous_low`, `simultaneous_high` (of
         all methods at once), `p`, `p_adjusted` (over the methods), `smallest_visible`, `equivalent_within`
         (see `inference.Difference`; nan below three); `paired_n`, `paired_sd`, `paired_low`, ... (the t test
-        paired by seed, with Holm's correction); `bootstrap_low`, `bootstrap_high` (from five seeds on), in
-        the metric's printed unit; `normalised` (0: the other baseline, 1: the teacher) and
-        `probability_of_improvement`.
+        paired by seed, over several teachers or splits by those, with Holm's correction); `bootstrap_low`,
+        `bootstrap_high` (from five such pairs on), in the metric's printed unit; `normalised` (0: the other
+        baseline, 1: the teacher) and `probability_of_improvement`.
 
     Raises:
         UserError: for a folder without records, a baseline or metric that no record has.
@@ -272,9 +279,7 @@ def _line(each: Comparison) -> Mapping[str, object]:
     block, row, other, difference = each.block, each.row, each.other, each.difference
     paired, shown = each.paired, each.paired.n >= INTERVAL_FROM
     key = f"{LAST}/{each.metric}"
-    # Of the other: a control's own teacher is no end of the scale.
-    known = (record.teacher.test.get(each.metric) for record in other.records)
-    tested = {value for value in known if value is not None}
+    tested = set(teachers_of(block.compared_with(row), each.metric).values())
     teacher = tested.pop() * block.metrics[each.metric].scale if len(tested) == 1 else None
     chance = probability_of_improvement(row.by_seed(key).values(), other.by_seed(key).values())
     ours, theirs = row.value(key), other.value(key)

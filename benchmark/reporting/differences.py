@@ -31,8 +31,8 @@ def differences(other: ResultRow, rows: Iterable[ResultRow], key: str) -> dict[s
 def best_rows(rows: Iterable[ResultRow], key: str, higher_is_better: bool) -> BestSet:
     """Ids of the rows of one comparison that may be the best.
 
-    Controls don't compete, and neither does a row of which a run diverged or failed: its mean is one of
-    survivors.
+    Controls don't compete, and neither does a row of which a run diverged, failed or has no score: its mean
+    is one of survivors.
     """
     competing = [row for row in rows if row.about.role != "control" and not row.lost]
     samples, clusters = _samples(competing, key)

@@ -13,6 +13,7 @@ from benchmark.reporting.statistics.spread import Estimate
 
 ARROWS = {"max": "↑", "min": "↓"}
 UNFINISHED: tuple[Status, ...] = (*LOST, "not_applicable")
+UNSCORED = "finished, and has no finite score"
 
 
 class Cell(str):
@@ -168,6 +169,8 @@ def failures(row: ResultRow) -> list[tuple[str, str]]:
         text = words if whole else f"{words} ({count} of {len(row.records)})"
         reasons = [record.reason for record in row.records if record.status == status]
         found += [(text, reason) for reason in dict.fromkeys(reasons)]
+    if row.unscored_places:
+        found.append((f"no score ({len(row.unscored_places)} of {len(row.records)})", UNSCORED))
     return found
 
 

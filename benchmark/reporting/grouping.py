@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import replace
+from itertools import combinations
 from typing import Any, Literal
 
 import numpy as np
@@ -33,11 +35,12 @@ from benchmark.reporting.rows import (
     ResultRow,
     anchor_of,
     grouped,
+    means_of_units,
     primary_metrics,
     varying_conditions,
 )
 from benchmark.reporting.statistics.inference import Difference
-from benchmark.reporting.statistics.spread import Estimate, estimate_of, over_clusters
+from benchmark.reporting.statistics.spread import INTERVAL_FROM, Estimate, estimate_of, over_clusters
 
 OF_TEACHER = {
     "teacher/test/": f"{LAST}/",
@@ -111,20 +114,40 @@ def _spread(runs: pd.DataFrame) -> pd.DataFrame:
     """The runs with rows and comparisons that go over several teachers and splits, where these are samples.
 
     They are if their seeds tell them apart. Two teachers of one seed (made with other numbers of threads,
-    say) are no sample of anything: rows of each stand for themselves. `place` tells the runs of a row apart,
-    `cluster` is the teacher and split of each; empty where there is only one.
+    say) are no sample of anything: rows of each stand for themselves. So they do where rows met different
+    ones and no two met three: a run more of one row must not cost all others what is known of them.
+
+    `place` tells the runs of a row apart, `cluster` is the teacher and split of each, `over` are the
+    conditions that their comparison goes over; both are empty where there is only one.
     """
     across = pd.Series([ids.across for ids in runs["identity"]], index=runs.index)
-    found = runs.assign(place=runs["seed"].astype(object), cluster=pd.Series([()] * len(runs), runs.index))
+    nothing = pd.Series([()] * len(runs), runs.index)
+    found = runs.assign(place=runs["seed"].astype(object), cluster=nothing, over=nothing)
     for _, own in runs.groupby(across):
         alike = [len(set(each["comparison"])) for _, each in own.groupby(list(OF_A_CLUSTER))]
-        if len(alike) > 1 and max(alike) == 1:
+        if len(alike) > 1 and max(alike) == 1 and _comparable(own):
             found.loc[own.index, "comparison"] = [ids.across for ids in own["identity"]]
             found.loc[own.index, "row"] = [ids.row_across for ids in own["identity"]]
             found.loc[own.index, "cluster"] = _told(own, _varying(own))
             told = found.loc[own.index, "cluster"].map(", ".join)
             found.loc[own.index, "place"] = told + ", seed " + own["seed"].astype(str)
+            over = tuple((name, _listed(own[name])) for name in _varying(own))
+            found.loc[own.index, "over"] = pd.Series([over] * len(own), own.index)
     return found
+
+
+def _comparable(runs: pd.DataFrame) -> bool:
+    """Whether all rows met the same teachers and splits, or two of them enough for an interval."""
+    met: dict[str, set[tuple[int, ...]]] = {}
+    for ids, cluster in zip(runs["identity"], runs[list(OF_A_CLUSTER)].itertuples(index=False), strict=True):
+        met.setdefault(ids.row_across, set()).add(tuple(cluster))
+    pairs = list(combinations(met.values(), 2))
+    return all(a == b for a, b in pairs) or any(len(a & b) >= INTERVAL_FROM for a, b in pairs)
+
+
+def _listed(values: pd.Series) -> str:
+    """`0, 1, 2`."""
+    return ", ".join(map(str, sorted(values.unique())))
 
 
 def _varying(runs: pd.DataFrame) -> list[str]:
@@ -145,7 +168,7 @@ def _row(runs: pd.DataFrame, metrics: Mapping[str, Metric]) -> ResultRow:
     overrides = " ".join(show_overrides(shared_overrides(first.condition.overrides)))
     condition = condition_columns(first.condition)
     if runs["cluster"].iloc[0]:
-        condition |= {name: ", ".join(map(str, runs[name].unique())) for name in _varying(runs)}
+        condition |= {name: _listed(runs[name]) for name in _varying(runs)}
     numbers = _numbers(runs[runs["status"] == "finished"].set_index("place"), metrics)
     clusters = {place: name for place, name in zip(runs["place"], runs["cluster"], strict=True) if name}
     return ResultRow(
@@ -157,10 +180,10 @@ def _row(runs: pd.DataFrame, metrics: Mapping[str, Metric]) -> ResultRow:
         identities=tuple(runs["identity"]),
         numbers=numbers,
         comparison=runs["comparison"].iloc[0],
-        comparison_condition={**condition, "overrides": overrides},
+        comparison_condition={**condition, **dict(runs["over"].iloc[0]), "overrides": overrides},
         clusters=clusters,
         variant=f"copy {copy + 1}" if copy else "",
-        values=_estimates(numbers, clusters),
+        values=estimates(numbers, clusters),
     )
 
 
@@ -186,20 +209,19 @@ def _numbers(runs: pd.DataFrame, metrics: Mapping[str, Metric]) -> pd.DataFrame:
     )
 
 
-def _estimates(
+def estimates(
     numbers: pd.DataFrame, clusters: Mapping[Hashable, tuple[str, ...]] | None = None
 ) -> dict[str, Estimate]:
     """Each column's mean and deviation over runs; over several teachers or splits mean and interval are those
-    of their means, as differences are: some may have more runs than others."""
-    found = {str(name): estimate_of(column.dropna()) for name, column in numbers.items()}
-    if clusters:
-        for name, estimate in found.items():
-            within: dict[tuple[str, ...], list[float]] = {}
-            known = numbers[name].dropna()
-            for place, value in zip(known.index, known.to_numpy(float), strict=True):
-                within.setdefault(clusters[place], []).append(float(value))
-            over = over_clusters({label: sum(own) / len(own) for label, own in within.items()})
-            found[name] = replace(estimate, mean=over.mean, low=over.low, high=over.high)
+    of their means, as differences are: some may have more runs than others. Below three there is no interval.
+    """
+    found = {}
+    for name, column in numbers.items():
+        known = column.dropna()
+        estimate = estimate_of(known)
+        over = over_clusters(means_of_units(known.to_dict(), clusters)) if clusters else estimate
+        low, high = (over.low, over.high) if over.n >= INTERVAL_FROM else (math.nan, math.nan)
+        found[str(name)] = replace(estimate, mean=over.mean, low=low, high=high)
     return found
 
 
@@ -332,7 +354,7 @@ def _end(
         numbers=numbers,
         variant=variant,
         kind=kind,
-        values=_estimates(numbers),
+        values=estimates(numbers),
     )
 
 

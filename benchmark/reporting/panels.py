@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from benchmark.records import LAST, Metric
 from benchmark.reporting.formatting import dataset_title, show_condition
 from benchmark.reporting.identity import OF_OWN_TEACHER
-from benchmark.reporting.rows import PairBlock, ResultRow, grouped
+from benchmark.reporting.rows import PairBlock, ResultRow, grouped, teachers_of
 
 TITLE_WIDTH = 34  # characters
 
@@ -102,14 +102,7 @@ class Panel:
 
     def teachers(self) -> list[float]:
         """The primary metric of each distinct teacher on the test split; not those of controls."""
-        values = {
-            ids.teacher: value * self.metric.scale
-            for row in self.rows
-            for record, ids in zip(row.records, row.identities, strict=True)
-            if record.about.role != "control"
-            and (value := record.teacher.test.get(self.primary_metric)) is not None
-        }
-        return list(values.values())
+        return [value * self.metric.scale for value in teachers_of(self.rows, self.primary_metric).values()]
 
     @property
     def teacher_row(self) -> ResultRow | None:

@@ -5,15 +5,17 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any, Literal, TypeVar
 
+import numpy as np
 import pandas as pd
 
 from benchmark.records import BEST, LAST, About, Metric, Record, Status
 from benchmark.reporting.frame import CONDITIONS, condition_columns, show_overrides
 from benchmark.reporting.identity import Identity, shared_overrides
 from benchmark.reporting.statistics.inference import Difference
-from benchmark.reporting.statistics.spread import INTERVAL_FROM, Estimate
+from benchmark.reporting.statistics.spread import Estimate, is_crossed
 
 PROBES = "probes/"
 """Prefix of the values of probes: `probes/own/linear`, in percent."""
@@ -51,18 +53,18 @@ class ResultRow:
     """a line for each finished run, by its seed (over several teachers or splits by those too), or for each
     teacher; in the units of tables, nan where nothing was measured"""
     clusters: Mapping[Hashable, tuple[str, ...]] = field(default_factory=dict)
-    """line -> the teacher and split that it is of; empty where there is only one"""
+    """place of each record among the lines -> its teacher and split; empty where there is only one"""
     comparison: str = ""
     """id of the rows that it may be compared with"""
     comparison_condition: dict[str, Any] = field(default_factory=dict)
-    """the condition that those share: without overrides of their own"""
+    """the condition that those share: without overrides of their own, with every teacher and split of them"""
     setting: str = ""
     """what tells its comparison from others under the same condition: `data 823fa01c`"""
     variant: str = ""
     """what tells it from rows of the same baseline within its comparison: `weight=0.1`"""
     kind: Literal["student", "teacher", "untrained"] = "student"
     values: dict[str, Estimate] = field(default_factory=dict)
-    """of each column of `numbers`"""
+    """of each column of `numbers`; without an interval below three runs (teachers, splits)"""
     differences: Mapping[str, Difference] = field(default_factory=dict)
     """primary metric -> its value on the test split minus the anchor's"""
 
@@ -98,20 +100,43 @@ class ResultRow:
         """How many runs ended with the status."""
         return sum(record.status == status for record in self.records)
 
+    @cached_property
+    def unscored_places(self) -> list[Hashable]:
+        """The lines of finished runs without a finite score, where others of the row have one."""
+        names = [f"{LAST}/{name}" for name in primary_metrics(self.records[0].metrics)]
+        finite = np.isfinite(self.numbers[names].to_numpy(float))
+        return self.numbers.index[~finite[:, finite.any(axis=0)].all(axis=1)].tolist()
+
+    @property
+    def lost_places(self) -> list[Hashable]:
+        """The seeds (or teachers, splits and seeds) of the runs that diverged or failed, or have no score."""
+        places = self.clusters or [record.run.seed for record in self.records]
+        lost = [place for place, run in zip(places, self.records, strict=True) if run.status in LOST]
+        return [*lost, *self.unscored_places]
+
     @property
     def lost(self) -> int:
-        """How many runs diverged or failed: the row's means are those of the others."""
-        return sum(map(self.count, LOST))
+        """How many runs those are: the row's means are those of the others."""
+        return len(self.lost_places)
 
     def by_seed(self, key: str) -> dict[Hashable, float]:
         """Seed (or teacher, split and seed) -> value of `test@last/top1`, say; finished runs that have it."""
         return self.numbers[key].dropna().to_dict() if key in self.numbers else {}
 
+    def by_unit(self, key: str) -> dict[Hashable, float]:
+        """What a test may take for a sample: the values by seed; over several teachers or splits their means
+        on each of these."""
+        return means_of_units(self.by_seed(key), self.clusters)
+
+    @property
+    def crossed(self) -> bool:
+        """Whether several teachers met several splits, so that these are no independent sample."""
+        return is_crossed(self.clusters.values())
+
     def interval(self, key: str) -> tuple[float, float] | None:
-        """The 95 % t interval of a column's mean; None below three runs (teachers, splits)."""
-        estimate, over = self.values[key], {self.clusters.get(each, each) for each in self.by_seed(key)}
-        known = len(over) >= INTERVAL_FROM and not math.isnan(estimate.low)
-        return (estimate.low, estimate.high) if known else None
+        """The 95 % t interval of a column's mean; None where there is none."""
+        estimate = self.values[key]
+        return None if math.isnan(estimate.low) else (estimate.low, estimate.high)
 
     def value(self, key: str) -> float | None:
         """The mean of a column; None where nothing was measured."""
@@ -152,6 +177,10 @@ class PairBlock:
         """The student rows that may be compared with one another, group by group."""
         return list(grouped(self.students, lambda row: row.comparison).values())
 
+    def compared_with(self, row: ResultRow) -> list[ResultRow]:
+        """The rows of a row's comparison, itself among them."""
+        return [other for other in self.students if other.comparison == row.comparison]
+
 
 def grouped(items: Iterable[T], key: Callable[[T], Any]) -> dict[Any, list[T]]:
     """The items by their key, in the order of its first sight."""
@@ -159,6 +188,14 @@ def grouped(items: Iterable[T], key: Callable[[T], Any]) -> dict[Any, list[T]]:
     for item in items:
         found.setdefault(key(item), []).append(item)
     return found
+
+
+def means_of_units(
+    values: Mapping[Hashable, float], clusters: Mapping[Hashable, tuple[str, ...]]
+) -> dict[Any, float]:
+    """The mean of the values on each teacher and split; where there are no clusters the values themselves."""
+    units = grouped(values, lambda place: clusters.get(place, place))
+    return {unit: sum(values[place] for place in own) / len(own) for unit, own in units.items()}
 
 
 def primary_metrics(metrics: Mapping[str, Metric]) -> list[str]:
@@ -176,6 +213,19 @@ def merge_metrics(records: Iterable[Record]) -> dict[str, Metric]:
             if known.unit not in ("", metric.unit):
                 merged[name] = replace(known, unit="")
     return merged
+
+
+def teachers_of(rows: Iterable[ResultRow], metric: str) -> dict[str, float]:
+    """A metric of each distinct teacher on the test split, unscaled, by the teacher's id.
+
+    Those of controls are left out: a teacher of their own is no end of the scale.
+    """
+    return {
+        ids.teacher: value
+        for row in rows
+        for record, ids in zip(row.records, row.identities, strict=True)
+        if record.about.role != "control" and (value := record.teacher.test.get(metric)) is not None
+    }
 
 
 def varying_conditions(records: Iterable[Record]) -> tuple[str, ...]:

@@ -13,6 +13,7 @@ from benchmark.reporting.panels import Panel
 from benchmark.reporting.rows import LOST, ResultRow
 from benchmark.reporting.statistics.inference import BestSet, Difference, Verdict
 from benchmark.reporting.statistics.spread import INTERVAL_FROM
+from benchmark.reporting.tables.captions import conditional_on, of_survivors
 
 NAMES_SHOWN = 5
 UNKNOWN = Difference(math.nan, 0)
@@ -42,7 +43,7 @@ def summary(panel: Panel, metric: str) -> Summary:
     others = [row for row in compared if row not in methods]
     tested = [row for row in methods if not math.isnan(words.difference(row).p)]
     better = [row for row in tested if words.side(row) > 0]
-    # A mean of those runs that did not diverge or fail wins nothing.
+    # A mean of survivors wins nothing.
     sound = [row for row in better if not row.lost]
     winners: list[ResultRow] = []
     sentences = words.ends()
@@ -63,9 +64,11 @@ def summary(panel: Panel, metric: str) -> Summary:
         )
     elif better:
         best = max(sound, key=words.gain)
-        may_be = best_rows(methods, words.key, words.sign > 0)
-        winners = [best, *words.rivals(best, methods, may_be)]
-        sentences += words.best(best, winners[1:], methods, sure=not may_be.tied)
+        # The marks of tables: those of all rows that it is compared with, references among them.
+        rows = panel.block.compared_with(best)
+        may_be = best_rows(rows, words.key, words.sign > 0)
+        winners = [best, *words.rivals(best, rows, may_be)]
+        sentences += words.best(best, winners[1:], methods, may_be)
     else:
         sentences.append(f"No method is shown to be better than {words.anchor}. {words.highest(methods)}")
     if tested:
@@ -105,7 +108,7 @@ class _Words:
         return sides.get(self.difference(row).verdict, 0)
 
     def rivals(self, best: ResultRow, rows: list[ResultRow], may_be: BestSet) -> list[ResultRow]:
-        """The other methods that may be the best of the methods; by their gains."""
+        """The other rows that may be the best; by their gains."""
         found = [row for row in rows if row is not best and row.id in may_be.names]
         return sorted(found, key=self.gain, reverse=True)
 
@@ -139,21 +142,21 @@ class _Words:
         return f"The best mean is {self.panel.label(best)}'s: {self._against(best)}."
 
     def best(
-        self, best: ResultRow, rivals: list[ResultRow], methods: list[ResultRow], sure: bool
+        self, best: ResultRow, rivals: list[ResultRow], methods: list[ResultRow], may_be: BestSet
     ) -> list[str]:
         """The sentence on the winner, and one on whatever has a better mean but is not shown to gain.
 
-        sure   whether it may be called the winner, where it has no rivals
+        A single method is best of nothing: it is said to be better than the anchor, and no more.
         """
-        name = self.panel.label(best)
-        if sure and not rivals:
-            sentences = [f"{name} is the best method: {self._against(best)}."]
-        else:
-            sentences = [f"{name} has the largest gain: {self._against(best)}."]
-        if rivals:
+        name, alone = self.panel.label(best), len(methods) == 1
+        lead = "is the best method" if may_be.winner == best.id else "has the largest gain"
+        sentences = [f"{name} {'is better' if alone else lead}: {self._against(best)}."]
+        if rivals and best.id in may_be.names:
             sentences.append(f"Not told apart from it, so no single winner: {self._names(rivals)}.")
-        elif not sure:
-            sentences.append("No other method may be the best, but that is not sure enough to mark a winner.")
+        elif rivals:
+            sentences.append(f"The rows that may be the best are others: {self._names(rivals)}.")
+        elif may_be.winner is None and not alone:
+            sentences.append("No other may be the best, but that is not sure enough to mark a winner.")
         above = [row for row in methods if self.gain(row) > self.gain(best)]
         for rows, but in (
             ([row for row in above if not row.lost], f"undecided or below {self.fewest}"),
@@ -202,10 +205,12 @@ class _Words:
         unfinished = [row for row in self.panel.rows if not row.finished]
         if unfinished:
             sentences.append(f"Without a finished run: {self._names(unfinished, with_gain=False)}.")
+        if partly := of_survivors(self.panel.rows):
+            sentences.append(partly.strip())
         if self.panel.block.about.synthetic:
             sentences.append("The data is synthetic.")
         if any(row.clusters for row in self.panel.rows):
-            return [*sentences, "Intervals hold over teachers and splits."]
+            return [*sentences, conditional_on(self.panel.rows)]
         teachers = len(self.panel.teachers())
         on = "this one teacher" if teachers == 1 else f"these {teachers} teachers"
         sentences += [f"Everything here is conditional on {on}."] if teachers else []
@@ -226,6 +231,7 @@ class _Words:
             low, high = map(self._signed, difference.interval)
             text += f" (95 % interval {low} to {high}, n = {difference.n})"
         lost = [(row.count(status), status) for status in LOST if row.count(status)]
+        lost += [(len(row.unscored_places), "without a score")] * bool(row.unscored_places)
         return text + "".join(f"; {n} of its {len(row.records)} runs {status}" for n, status in lost)
 
     def _value(self, row: ResultRow) -> str:
@@ -251,8 +257,9 @@ class _Words:
         """`KD (+5.5), FitNet (+4.1) and 3 others`."""
         names = [self.panel.label(row) for row in rows]
         if with_gain:
-            gains = [self._signed(self.difference(row).mean) for row in rows]
-            names = [f"{name} ({gain})" for name, gain in zip(names, gains, strict=True)]
+            gains = [self.difference(row).mean for row in rows]
+            shown = ["" if math.isnan(gain) else f" ({self._signed(gain)})" for gain in gains]
+            names = [f"{name}{gain}" for name, gain in zip(names, shown, strict=True)]
         # A list that hides a single name saves nothing.
         if len(names) > NAMES_SHOWN + 1:
             return f"{', '.join(names[:NAMES_SHOWN])} and {len(names) - NAMES_SHOWN} others"

@@ -93,6 +93,18 @@ def test_a_run_that_diverged_counts_as_chance():
     assert line_of(table, "kd")["iqm"] < line_of(table_of(sound), "kd")["iqm"]
 
 
+def test_a_run_without_a_score_counts_as_chance():
+    records = [*block(**SHAPES), *block(**SCENES)]
+    for each in records:
+        if (each.run.task, each.run.baseline, each.run.seed) == ("compression", "kd", 0):
+            each.results.scores["test@last"]["top1"] = None
+    (found,) = across_tasks(Results.of(records))
+    kd = next(row for row in found.rows if row.baseline == "kd")
+    assert [sorted(runs)[0] == 0.0 for runs in found.runs(kd)] == [True, False]
+    line = line_of(table_of(records), "kd")
+    assert (line["runs"], line["lost"]) == (10, 1)
+
+
 def test_who_misses_a_block_is_left_out_and_named_with_it():
     records = [*block((*NAMES, "fitnet"), **SHAPES), *block(**SCENES)]
     records += [record("fitnet", 0, "not_applicable", reason="no", **SCENES)]
@@ -185,6 +197,48 @@ def test_one_block_makes_no_aggregate_and_four_seeds_no_interval():
     line = line_of(table_of([*block(seeds=4, **SHAPES), *block(**SCENES)]), "kd")
     assert not np.isnan(line["iqm"])
     assert pd.isna([line["iqm_low"], line["improvement_high"]]).all()
+
+
+def over_teachers(splits=(0,)):
+    """A block of five teachers, the first with nine runs of each baseline, the others with one."""
+    return [
+        altered(
+            record(name, seed, teacher_seed=teacher, split_seed=split, **SCENES),
+            teacher={"id": f"t{teacher}"},
+        )
+        for name in NAMES
+        for teacher in range(5)
+        for split in splits
+        for seed in range(1 if teacher else 9)
+    ]
+
+
+def test_a_teacher_with_more_runs_weighs_no_more_than_others():
+    records = over_teachers()
+    for each in records:
+        if each.run.baseline == "kd":
+            each.results.scores["test@last"]["top1"] = 0.3 + 0.1 * each.condition.teacher_seed
+    diverged = record("kd", 9, "diverged", teacher_seed=4, **SCENES)
+    records.append(altered(diverged, teacher={"id": "t4"}))
+    (found,) = across_tasks(Results.of([*records, *block(**SHAPES)]))
+    kd = next(row for row in found.rows if row.baseline == "kd")
+    scene = next(
+        runs for each, runs in zip(found.blocks, found.runs(kd), strict=True) if "scenes" in each.heading
+    )
+    expected = [(0.3 + 0.1 * teacher - CHANCE) / (TEACHER - CHANCE) for teacher in range(5)]
+    assert sorted(scene) == pytest.approx(sorted([*expected[:4], expected[4] / 2]))
+    table = table_of([*records, *block(**SHAPES)])
+    assert not np.isnan(line_of(table, "kd")["iqm_low"])
+    assert any("the mean on each of these stands for a run" in sentence for sentence in table.caption)
+
+
+def test_teachers_crossed_with_splits_are_not_drawn():
+    records = [*over_teachers(splits=(0, 1, 2)), *block(**SHAPES)]
+    line = line_of(table_of(records), "kd")
+    assert not np.isnan(line["iqm"])
+    assert pd.isna([line["iqm_low"], line["improvement_low"]]).all()
+    (drawing,) = drawings(Results.of(records))
+    assert not drawing.draw().axes[0].collections
 
 
 def test_every_form_of_the_table_and_the_page_show_it(tmp_path):

@@ -14,8 +14,10 @@ from benchmark.errors import UserError
 from benchmark.reporting import compare, load_records
 from benchmark.reporting.comparisons import against_anchor, standings
 from benchmark.reporting.grouping import task_blocks
+from benchmark.reporting.panels import task_panels
 from benchmark.reporting.results import Results
 from benchmark.reporting.statistics.inference import differences_to
+from benchmark.reporting.tables.task_tables import row_groups
 from tests.reporting.fake_records import BASELINES, altered, make_record, write_run
 
 NAMES = ("scratch", "kd", "crd", "label_smoothing")
@@ -222,7 +224,7 @@ def test_below_three_seeds_nothing_is_tested_or_marked(tmp_path):
         write_run(tmp_path, record)
     frame = compare(tmp_path)
     assert frame[["p", "p_adjusted", "paired_p", "low", "high", "paired_low"]].isna().all(axis=None)
-    assert set(frame.verdict) == {"undecided"}
+    assert set(frame.verdict) == {""}
     (block,) = task_blocks(records)["compression"]
     assert standings(block, "top1") == {}
 
@@ -312,6 +314,49 @@ def test_over_several_teachers_intervals_hold_over_teachers():
     assert (line.low, line.high) == pytest.approx(tuple(expected.confidence_interval(0.95)))
 
 
+def predicted(folder, records):
+    """The comparisons of records that left predictions."""
+    for record in records:
+        arrays = predictions_of(record)
+        np.savez(write_run(folder, record) / "arrays.npz", **arrays)
+    return compare(folder)
+
+
+def test_seeds_on_one_teacher_are_no_pairs_of_their_own(tmp_path):
+    records = over_teachers((0, 1, 2, 3))
+    (line,) = predicted(tmp_path, records).itertuples()
+    assert (line.n, line.paired_n) == (4, 4)
+    by_teacher = np.diff(
+        [accuracies(records, name).reshape(4, 2).mean(1) for name in ("scratch", "kd")], axis=0
+    )
+    expected = stats.ttest_1samp(by_teacher[0], 0)
+    assert line.paired_p == line.paired_p_holm == pytest.approx(expected.pvalue)
+    assert (line.paired_low, line.paired_high) == pytest.approx(tuple(expected.confidence_interval(0.95)))
+    assert pd.isna(line.bootstrap_low)  # eight runs, but four teachers
+
+
+def test_the_bootstrap_draws_teachers_and_not_their_runs(tmp_path):
+    records = over_teachers(range(5))
+    for record in records:
+        gain = 0.1 * (record.condition.teacher_seed - 2) * (record.run.baseline == "kd")
+        record.results.scores["test@last"]["top1"] += gain
+    (line,) = predicted(tmp_path, records).itertuples()
+    # Ten draws of runs would make it narrower by a factor of 1.4.
+    gains = [5 + 11 * teacher for teacher in range(5)]
+    assert line.bootstrap_high - line.bootstrap_low > 3 * stats.sem(gains)
+
+
+def test_teachers_crossed_with_splits_are_no_independent_pairs(tmp_path):
+    records = [
+        altered(record, id=f"{split}{record.id}", condition={"split_seed": split})
+        for split in range(3)
+        for record in over_teachers((0, 1, 2))
+    ]
+    (line,) = predicted(tmp_path, records).itertuples()
+    assert (line.n, line.paired_n) == (9, 0)
+    assert pd.isna([line.paired_p, line.paired_p_holm, line.bootstrap_low]).all()
+
+
 def test_between_scratch_and_the_teacher_there_is_no_place_where_teachers_differ():
     records = over_teachers((0, 1, 2))
     (alike,) = compare(records).itertuples()
@@ -322,10 +367,53 @@ def test_between_scratch_and_the_teacher_there_is_no_place_where_teachers_differ
     assert pd.isna(line.normalised)
 
 
+@pytest.mark.parametrize("against", ["shuffled_teacher", "each"])
+def test_a_controls_own_teacher_is_no_end_of_the_scale(against):
+    records = [make_record(name, seed) for name in ("scratch", "kd", "shuffled_teacher") for seed in range(3)]
+    for place, record in enumerate(records):
+        if record.run.baseline == "shuffled_teacher":
+            own = {"id": "own", "checksum": "own", "test": {"top1": 0.1}}
+            records[place] = altered(record, teacher=own)
+    kd, control = (accuracies(records, name).mean() for name in ("kd", "shuffled_teacher"))
+    found = {frozenset((r.baseline, r.against)): r for r in compare(records, against=against).itertuples()}
+    line = found[frozenset(("kd", "shuffled_teacher"))]
+    ours, theirs = (kd, control) if line.baseline == "kd" else (control, kd)
+    assert line.normalised == pytest.approx((ours - theirs) / (70.5 - theirs))
+
+
 def test_two_teachers_are_too_few_to_say_anything_over_teachers():
     (line,) = compare(over_teachers((0, 1))).itertuples()
-    assert (line.n, line.verdict) == (2, "undecided")
+    assert (line.n, line.verdict) == (2, "")
     assert pd.isna(line.p)
+
+
+def test_a_run_on_another_teacher_costs_the_others_nothing():
+    records = [make_record(name, seed) for name in NAMES for seed in range(5)]
+    known = compare(records)
+    other = altered(make_record("scratch", 0, teacher_seed=1), teacher={"id": "t1", "checksum": "c1"})
+    found = compare([*records, other])
+    pd.testing.assert_frame_equal(found, known)
+    (block,) = task_blocks([*records, other])["compression"]
+    assert [len(rows) for rows in block.comparisons] == [4, 1]
+
+
+def test_rows_of_a_comparison_stand_together_whichever_splits_they_met():
+    records = [
+        make_record(name, seed, label_fraction=fraction, split_seed=split)
+        for fraction in (0.1, 0.5)
+        for name, splits in (("crd", (0, 1)), ("kd", (0, 1, 2)), ("scratch", (0, 1, 2)))
+        for split in splits
+        for seed in range(2)
+    ]
+    (block,) = task_blocks(records)["compression"]
+    assert [[row.baseline for row in rows] for rows in row_groups(block) if rows[0].is_student] == [
+        ["scratch", "kd", "crd"]
+    ] * 2
+    for panel in task_panels([block]):
+        assert "split seed 0, 1, 2" in panel.heading
+    found = compare(records).set_index(["label_fraction", "baseline"])
+    assert found.loc[(0.1, "kd")].n == 3
+    assert pd.notna(found.loc[(0.1, "kd")].p)
 
 
 def test_nothing_is_subtracted_across_teachers():

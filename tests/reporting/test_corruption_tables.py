@@ -65,6 +65,31 @@ def test_kinds_are_means_over_strengths_and_rows_means_over_seeds() -> None:
     assert not [name for name in table.frame if name.startswith(("difference/", "probes/", "test@best"))]
 
 
+def test_over_teachers_every_column_is_of_the_same_runs_and_teachers() -> None:
+    records = []
+    for teacher, seeds in ((0, 5), (1, 1), (2, 1)):  # the clean score differs from teacher to teacher alone
+        for seed in range(seeds):
+            record = make_record("kd", seed, teacher_seed=teacher)
+            clean = 0.5 + 0.1 * teacher
+            scored = {"scores": {"test@last": {"top1": clean}}, "corrupted": scores(clean)}
+            records.append(altered(record, results=scored, teacher={"id": f"t{teacher}"}))
+    (table,) = corruption_tables(Results.of(records))
+    ours = row(table.frame, baseline="kd")
+    assert ours["test@last/top1/mean"] == pytest.approx(60.0)
+    for name, share in (("mean", 0.7), ("gaussian_noise", 0.8), ("gaussian_noise/1", 0.9)):
+        for part in ("mean", "low", "high"):
+            expected = share * ours[f"test@last/top1/{part}"]
+            assert ours[f"corrupted/{name}/top1/{part}"] == pytest.approx(expected), (name, part)
+
+
+def test_of_an_error_nothing_is_retained() -> None:
+    error = {"top1": altered(make_record().metrics["top1"], direction="min")}
+    (table,) = corruption_tables(Results.of(altered(record, metrics=error) for record in RECORDS))
+    assert not [name for name in table.frame if "retained" in name]
+    assert not [column.title for column in table.columns if "retained" in column.title]
+    assert row(table.frame, baseline="kd")["corrupted/mean/top1/mean"] == pytest.approx(0.7 * 61.0)
+
+
 def test_the_teacher_stands_above_and_counts_once() -> None:
     (table,) = corruption_tables(Results.of(RECORDS))
     assert [each.title for each in table.blocks[0].rows] == ["teacher (resnet20)", "Scratch", "KD"]

@@ -1,6 +1,7 @@
 """Runs that an error in a baseline's code ended: shown with their reasons, averaged and marked nowhere."""
 
 import json
+import math
 import statistics
 
 import pytest
@@ -8,14 +9,16 @@ import pytest
 from benchmark.records import Record
 from benchmark.reporting import compare, load_records, tidy_frame
 from benchmark.reporting.comparisons import BEST_MARK, standings
-from benchmark.reporting.figures import comparison, curves
+from benchmark.reporting.figures import comparison, curves, drawings_of
 from benchmark.reporting.grouping import task_blocks
 from benchmark.reporting.page import write_page
 from benchmark.reporting.panels import task_panels
 from benchmark.reporting.results import Results
 from benchmark.reporting.summary import summary
+from benchmark.reporting.tables.corruption_tables import corruption_tables
 from benchmark.reporting.tables.latex import to_latex
 from benchmark.reporting.tables.pair_tables import pair_tables
+from benchmark.reporting.tables.probe_tables import probe_tables
 from benchmark.reporting.tables.render import to_markdown, to_text
 from benchmark.reporting.tables.task_tables import TaskTable, task_tables
 from tests.reporting.fake_records import altered, make_record, write_run
@@ -75,6 +78,69 @@ def test_a_row_whose_runs_all_failed_still_stands_there() -> None:
     (table,) = task_tables(Results.of(records_of(FAILED_ALWAYS)))
     line = line_of(table, "crd")
     assert (line["runs"], line["finished"], line["failed"], line["test@last/top1/n"]) == (4, 0, 4, 0)
+
+
+def measured(record: Record) -> Record:
+    """The record with probes and corrupted tests, where it finished."""
+    score = record.results.score("test@last", "top1")
+    if score is None:
+        return record
+    corrupted = {f"contrast/{strength}": {"top1": score / 2} for strength in (1, 2, 3)}
+    return altered(record, results={"probes": {"own": {"linear": score}}, "corrupted": corrupted})
+
+
+@pytest.mark.parametrize("tables_of", [probe_tables, corruption_tables])
+@pytest.mark.parametrize("statuses", [FAILED_ONCE, FAILED_ALWAYS])
+def test_what_was_measured_of_survivors_says_so(tables_of, statuses) -> None:
+    records = list(map(measured, records_of(statuses)))
+    other = [make_record("crd", 0, "failed", reason="of another task", task="privileged")]
+    (table,) = tables_of(Results.of([*records, *other]))
+    count = statuses.count("failed")
+    line = line_of(table, "crd")
+    assert (line["runs"], line["failed"]) == (4, count)
+    text = to_text(table)
+    assert f"failed ({count} of 4) [1]" in text
+    assert table.notes == [REASON]
+    assert any("Means leave out runs that failed" in sentence for sentence in table.caption)
+    (whole,) = tables_of(Results.of(map(measured, records_of(("finished",) * 4))))
+    assert not [column for column in whole.columns if column.header == "status"]
+
+
+@pytest.mark.parametrize("score", [None, math.nan])
+def test_a_finished_run_without_a_score_is_as_lost_as_one_that_failed(score) -> None:
+    records = records_of(("finished",) * 4)
+    for record in records:
+        if (record.run.baseline, record.run.seed) == ("crd", 1):
+            record.results.scores["test@last"]["top1"] = score
+    (table,) = task_tables(Results.of(records))
+    assert "no score (1 of 4) [1]" in to_text(table)
+    assert table.notes == ["finished, and has no finite score"]
+    assert any("Means leave out runs that have no score" in sentence for sentence in table.caption)
+    (block,) = task_blocks(records)["compression"]
+    crd = next(row for row in block.students if row.baseline == "crd")
+    assert (crd.lost, standings(block, "top1").get(crd.id)) == (1, None)
+    winners, text = said(records)
+    assert winners == ("KD",)
+    assert "Runs of CRD diverged, failed or have no score: their means" in text
+
+
+def test_a_row_without_any_score_has_lost_none() -> None:
+    """A test split without labels, say: nothing was to be had."""
+    records = records_of(("finished",) * 4)
+    for record in records:
+        record.results.scores["test@last"]["top1"] = None
+    (block,) = task_blocks(records)["compression"]
+    assert [row.lost for row in block.students] == [0, 0, 0]
+
+
+def test_the_map_of_probes_and_the_summary_name_means_of_survivors() -> None:
+    results = Results.of(map(measured, records_of(FAILED_ONCE)))
+    sentence = "Runs of CRD diverged or failed: their means are those of the others."
+    (drawing,) = drawings_of(results, "probe_map")
+    assert sentence in drawing.caption
+    assert sentence in said(results.records)[1]
+    lost = Results.of(map(measured, records_of(FAILED_ALWAYS)))
+    assert sentence not in said(lost.records)[1]
 
 
 def test_a_column_for_failures_stands_only_where_there_are_some() -> None:

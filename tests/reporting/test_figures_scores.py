@@ -85,6 +85,18 @@ def test_without_an_anchor_there_is_no_gain(tmp_path):
     assert drawn(gains, tmp_path, [make_record("kd", seed) for seed in range(3)]) == []
 
 
+def test_gains_that_have_no_place_are_listed_with_the_reason(tmp_path):
+    error = {"top1": altered(make_record().metrics["top1"], direction="min")}
+    (drawing,) = drawn(gains, tmp_path / "error", [altered(r, metrics=error) for r in plain()])
+    assert (drawing.draw, drawing.reason) == (None, "not drawn: lower values are the better ones")
+    several = [altered(r, teacher={"id": f"t{t}"}) for t in range(3) for r in plain(teacher_seed=t)]
+    (drawing,) = drawn(gains, tmp_path / "several", several)
+    assert drawing.reason == "not drawn: there are several teachers, and so no one lead"
+    untested = [altered(r, teacher={"test": {}}) for r in plain()]
+    (drawing,) = drawn(gains, tmp_path / "untested", untested)
+    assert drawing.reason == "not drawn: no teacher was tested"
+
+
 # --- costs ---
 
 

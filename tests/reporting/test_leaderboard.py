@@ -71,6 +71,12 @@ def test_whatever_is_on_it_would_be_admitted(archived: Archived) -> None:
 # --- what is ranked ---
 
 
+def test_two_seeds_have_no_interval_of_their_mean() -> None:
+    found = {count: board(*some("scratch", "kd", seeds=range(count))).set_index("label") for count in (2, 3)}
+    assert pd.isna(found[2].loc["KD", ["low", "high"]]).all()
+    assert pd.notna(found[3].loc["KD", ["low", "high"]]).all()
+
+
 def test_rows_are_ranked_by_their_means_and_differences_are_those_of_the_report() -> None:
     records = some("scratch", "kd", "crd", "crd+kd")
     frame = board(*records).set_index("baseline")

@@ -2,15 +2,21 @@
 
 import re
 
+import numpy as np
 import pytest
 
+from benchmark.reporting.comparisons import BEST_MARK, standings
+from benchmark.reporting.figures import drawings_of
 from benchmark.reporting.grouping import task_blocks
+from benchmark.reporting.page.content import page_content
 from benchmark.reporting.panels import task_panels
 from benchmark.reporting.results import Results
 from benchmark.reporting.statistics.inference import differences_to
 from benchmark.reporting.summary import summaries, summary
+from benchmark.reporting.tables.captions import conditional_on
+from benchmark.reporting.tables.pair_tables import pair_tables
 from benchmark.reporting.tables.task_tables import task_tables
-from tests.reporting.fake_records import METRICS, altered, make_record
+from tests.reporting.fake_records import METRICS, altered, make_record, write_run
 
 SCRATCH = [50.0, 51.0, 52.0]
 
@@ -62,6 +68,41 @@ def test_several_that_may_be_the_best_are_named_and_no_single_winner():
     assert "is the best method" not in text
     # FitNet is better than the anchor, but clearly below the best: 5, 6, 7 points.
     assert "FitNet (" not in text
+
+
+def test_the_summary_says_of_the_best_what_the_marks_of_the_table_say():
+    """Panels with a reference of its own: it competes in both, or in neither."""
+    draw, best, shown = np.random.default_rng(1), 0, set()
+    names = ("scratch", "kd", "crd", "fitnet", "label_smoothing")
+    for _ in range(40):
+        spread = draw.choice([0.2, 0.6, 1.2], len(names))
+        gains = np.array([0, *draw.normal(2, 1.5, len(names) - 1)])
+        accuracy = {
+            name: list(50 + gain + sd * draw.normal(size=4))
+            for name, gain, sd in zip(names, gains, spread, strict=True)
+        }
+        records = [
+            altered(r, about={"role": "reference" if r.run.baseline == "label_smoothing" else r.about.role})
+            for r in records_of(accuracy)
+        ]
+        found, text = said(records)
+        (block,) = task_blocks(records)["compression"]
+        marks = {row.title: standings(block, "top1").get(row.id, "") for row in block.students}
+        if found.winners:
+            assert ("is the best method" in text) == (marks[found.winners[0]] == BEST_MARK)
+            marked = {title for title, mark in marks.items() if mark}
+            assert set(found.winners[1:]) == marked - {found.winners[0]}
+            best += "is the best method" in text
+            shown |= marked
+    assert best > 3
+    assert "Label smoothing" in shown
+
+
+def test_a_single_method_is_the_best_of_nothing():
+    found, text = said(records_of({"scratch": SCRATCH, "kd": [60, 62, 64]}))
+    assert found.winners == ("KD",)
+    assert "KD is better: 62.0 ± 2.0 %, +11.0 points against Scratch" in text
+    assert "best" not in text
 
 
 def test_without_a_gain_nothing_is_marked():
@@ -155,6 +196,29 @@ def test_two_teachers_are_too_few_however_many_seeds_they_have():
     assert "No winner marked: below 3 teachers or splits." in text
     (table,) = task_tables(Results.of(records))
     assert "Below 3 teachers or splits nothing is tested and no winner is marked." in table.caption
+
+
+@pytest.mark.parametrize(
+    ("teachers", "words"),
+    [(1, "are conditional on the teacher"), (2, "have no interval"), (3, "hold over those")],
+)
+def test_table_figure_page_and_summary_say_alike_what_intervals_hold_over(tmp_path, teachers, words):
+    for teacher in range(teachers):
+        for record in records_of({"scratch": SCRATCH, "kd": [60, 62, 64]}):
+            condition, own = {"teacher_seed": teacher}, {"id": f"t{teacher}"}
+            write_run(tmp_path, altered(record, id=f"{teacher}{record.id}", condition=condition, teacher=own))
+    results = Results.read(tmp_path)
+    (panel,) = results.panels["compression"]
+    sentence = conditional_on(panel.rows)
+    assert words in sentence
+    (table,), (pairs,) = task_tables(results), pair_tables(results)
+    (drawing,) = drawings_of(results, "comparison")
+    assert sentence in table.caption
+    assert sentence in pairs.caption
+    assert drawing.caption.endswith(sentence)
+    assert page_content(results, [], [])["tasks"][0]["conditional"] == sentence
+    assert (sentence in summary(panel, "top1").sentences) == (teachers > 1)
+    assert pairs.caption[0].endswith(f"over {3 * teachers} {'runs' if teachers > 1 else 'seeds'}.")
 
 
 def test_a_further_primary_metric_that_the_anchor_lacks_is_no_nan():

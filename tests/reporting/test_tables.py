@@ -7,6 +7,7 @@ import re
 import statistics
 from dataclasses import replace
 
+import pandas as pd
 import pytest
 from rich.console import Console
 
@@ -277,6 +278,15 @@ def test_csv_has_mean_deviation_and_n_as_numbers():
         for part in ("mean", "sd", "n"):
             value = line[f"test@last/top1/{part}"]
             assert value == "" or float(value) >= 0
+
+
+@pytest.mark.parametrize(("seeds", "said"), [(2, False), (3, True)])
+def test_the_numbers_have_no_interval_and_no_verdict_where_the_printed_table_has_none(seeds, said):
+    frame = table_of([make_record(name, seed) for name in ("scratch", "kd") for seed in range(seeds)]).frame
+    kd = frame.set_index("baseline").loc["kd"]
+    assert kd["test@last/top1/n"] == seeds
+    assert pd.notna(kd[["test@last/top1/low", "test@last/top1/high", "difference/top1/low"]]).all() == said
+    assert bool(kd["difference/top1/verdict"]) == said
 
 
 @pytest.mark.parametrize("width", [80, 100, 120])

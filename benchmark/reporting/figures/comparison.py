@@ -18,10 +18,10 @@ from benchmark.reporting.panels import Panel
 from benchmark.reporting.results import Results
 from benchmark.reporting.rows import ResultRow
 from benchmark.reporting.style import ANCHOR_COLOUR, MARKS, TEACHER_COLOUR
+from benchmark.reporting.tables.captions import conditional_on
 
 CAPTION = (
-    "Dots: seeds on the test split, last epoch; mark and bar: mean and 95 % t interval (from three seeds on),"
-    " conditional on the teacher."
+    "Dots: runs on the test split, last epoch; mark and bar: mean and 95 % t interval (from three seeds on). "
 )
 
 
@@ -30,7 +30,8 @@ def drawings(results: Results) -> Iterator[Drawing]:
     for task, panels in results.panels.items():
         for name, some in pages(panels, f"{task}_comparison"):
             title = f"{results.task_title(task)}: comparison"
-            yield Drawing(task, "comparison", name, title, CAPTION, partial(comparison_figure, results, some))
+            caption = CAPTION + conditional_on(row for panel in some for row in panel.rows)
+            yield Drawing(task, "comparison", name, title, caption, partial(comparison_figure, results, some))
 
 
 def comparison_figure(results: Results, panels: list[Panel]) -> Figure:

@@ -210,7 +210,7 @@ def points_of(results: Results, panel: Panel, cost: Callable[[ResultRow], float 
         score, price = row.value(panel.key), cost(row)
         if score is not None and price is not None:
             look = (results.colour(row), MARKS[row.about.role])
-            counted = f", {len(row.finished)} of {len(row.records)} runs" if row.lost else ""
+            counted = f", {len(row.by_seed(panel.key))} of {len(row.records)} runs" if row.lost else ""
             found.append(Point(panel.label(row) + counted, *look, price, score, of_survivors=bool(row.lost)))
     return found
 

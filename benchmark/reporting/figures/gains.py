@@ -39,20 +39,33 @@ class Gain(NamedTuple):
 
 
 def drawings(results: Results) -> Iterator[Drawing]:
-    """One for each task; with a single panel, its baselines in order of their gain."""
+    """One for each task, or why not; with a single panel, its baselines in order of their gain."""
     for task, panels in results.panels.items():
         found = [(panel, own) for panel in panels if (own := gains(panel))]
         title = f"{results.task_title(task)}: gain over the anchor and gap to the teacher"
         if found:
             caption, draw = (ONE, sorted_figure) if len(found) == 1 else (MANY, scatter_figure)
             yield Drawing(task, "gains", f"{task}_gains", title, caption, partial(draw, results, found))
+        elif reasons := sorted(set(filter(None, map(_obstacle, panels)))):
+            reason = f"not drawn: {'; '.join(reasons)}"
+            yield Drawing(task, "gains", f"{task}_gains", title, "", None, reason)
+
+
+def _obstacle(panel: Panel) -> str:
+    """Why a panel with differences has no place in the figure; empty where it has one, or none of these."""
+    teachers = len(panel.teachers())
+    if all(math.isnan(gain.mean) for row in panel.rows for gain in row.differences.values()):
+        return ""
+    if teachers != 1:
+        return "there are several teachers, and so no one lead" if teachers else "no teacher was tested"
+    return "" if panel.higher_is_better else "lower values are the better ones"
 
 
 def gains(panel: Panel) -> list[Gain]:
-    """Empty where the panel has no single teacher or no anchor."""
+    """Empty where the panel has no anchor, or no place in the figure."""
     name, found = panel.primary_metric, []
     teachers = panel.teachers()
-    if len(teachers) != 1 or not panel.higher_is_better:
+    if _obstacle(panel):
         return []
     for row in panel.rows:
         anchor, gain = anchor_of(row, panel.rows), row.differences.get(name)

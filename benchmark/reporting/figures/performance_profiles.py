@@ -16,7 +16,6 @@ from benchmark.reporting.figures.drawing import LINE, Drawing, panel_axes, wrapp
 from benchmark.reporting.results import Results
 from benchmark.reporting.rows import ResultRow
 from benchmark.reporting.statistics.aggregates import performance_profile
-from benchmark.reporting.statistics.spread import BOOTSTRAP_FROM
 from benchmark.reporting.style import COLOURS, TEACHER_COLOUR
 from benchmark.reporting.tables.across_table import caption_of_intervals, heading, left_out
 
@@ -69,7 +68,7 @@ def _draw(results: Results, across: Across, rows: list[ResultRow], axes: Axes) -
     for row in rows:
         runs, look = across.runs(row), results.looks[row.baseline]
         profile = performance_profile(runs, levels, across.weights)
-        if min(map(len, runs)) >= BOOTSTRAP_FROM:
+        if across.has_interval(row):
             band = {"color": COLOURS[look.colour], "alpha": 0.14, "linewidth": 0}
             axes.fill_between(levels, profile.low, profile.high, step="post", **band)
         axes.step(levels, profile.value, where="post", linewidth=1.1, **look.line)

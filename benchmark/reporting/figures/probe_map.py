@@ -12,6 +12,7 @@ from benchmark.reporting.figures.drawing import LINE, Drawing, Found, each_panel
 from benchmark.reporting.panels import Panel
 from benchmark.reporting.results import Results
 from benchmark.reporting.rows import PROBES, ResultRow
+from benchmark.reporting.tables.captions import of_survivors
 from benchmark.reporting.tables.probe_tables import probe_title
 
 CAPTION = (
@@ -27,7 +28,8 @@ def drawings(results: Results) -> Iterator[Drawing]:
         table = probe_table(panel)
         base = "the mean of all lines" if _anchor(panel, table) is None else "the anchor's features"
         teacher = " The first line is the teacher." * ("teacher" in table.index)
-        caption = CAPTION.format(base=base, teacher=teacher)
+        shown = (row for row in panel.rows if panel.label(row) in table.index)
+        caption = CAPTION.format(base=base, teacher=teacher) + of_survivors(shown)
         return (caption, partial(probe_figure, panel, table)) if len(table) > 2 else None
 
     return each_panel(results, "probe_map", "frozen features", show)

@@ -23,7 +23,7 @@ from benchmark.reporting.panels import Panel
 from benchmark.reporting.results import Results
 from benchmark.reporting.rows import ResultRow, grouped
 from benchmark.reporting.summary import Summary, summaries
-from benchmark.reporting.tables.captions import provenance_warnings
+from benchmark.reporting.tables.captions import conditional_on, provenance_warnings
 from benchmark.reporting.tables.task_tables import Column, TaskTable, row_groups
 
 TABLE_FILES = {"CSV": "csv", "LaTeX": "tex", "Markdown": "md", "text": "txt"}
@@ -85,6 +85,7 @@ def _task(
             }
             for each in summaries(panels)
         ],
+        "conditional": conditional_on(row for panel in panels for row in panel.rows),
         "comparisons": [comparison(panel, results.looks) for panel in panels],
         "charts": Markup(compact_json(data)),
         "has_curves": any(row["runs"] for panel in data["panels"] for row in panel["rows"]),

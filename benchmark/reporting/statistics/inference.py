@@ -23,7 +23,7 @@ from benchmark.reporting.statistics.variances import Errors, errors_to_first
 Samples = Mapping[str, Sequence[float] | np.ndarray]
 Clusters = Mapping[str, Sequence[Hashable]]
 Moments = tuple[int, float, float]
-Verdict = Literal["above", "below", "no difference", "undecided"]
+Verdict = Literal["above", "below", "no difference", "undecided", ""]
 
 LEVEL = 0.05
 POWER = 0.8
@@ -55,9 +55,10 @@ class Difference:
     equivalent_within: float = math.nan
     """X such that an equivalence test says "no difference above X": the farther end of `interval`, so that it
     holds for the whole family, two one-sided tests each"""
-    verdict: Verdict = "undecided"
+    verdict: Verdict = ""
     """above, below: the adjusted p (outside of the family the single one) is below 0.05; no difference: it is
-    not, and a difference of `smallest_visible` is ruled out (`equivalent_within` is no larger)"""
+    not, and a difference of `smallest_visible` is ruled out (`equivalent_within` is no larger); undecided:
+    neither; empty where nothing was tested"""
 
     @property
     def interval(self) -> tuple[float, float]:

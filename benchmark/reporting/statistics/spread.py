@@ -36,7 +36,7 @@ class Estimate:
 def estimate_of(values: Iterable[float | None]) -> Estimate:
     """Mean, sample standard deviation and 95 % t interval of the mean: mean ± t_{n-1} sd / sqrt(n).
 
-    None stands for a value that was not measured, and is left out of n; a nan is a result: the mean is nan.
+    None stands for a value that was not measured, and is left out of n; with a nan the mean is nan.
     """
     sample = np.array([value for value in values if value is not None], dtype=float)
     if sample.size == 0:

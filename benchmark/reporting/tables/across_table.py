@@ -161,11 +161,16 @@ def caption(found: list[Across]) -> list[str]:
 
 def caption_of_intervals(found: list[Across]) -> list[str]:
     """What the intervals hold over, and how well; nothing where there are none."""
-    counts = {len(runs) for across in found for row in across.rows for runs in across.runs(row)}
+    rows = [(across, row) for across in found for row in across.rows]
+    counts = {len(runs) for across, row in rows for runs in across.runs(row)}
     sentences = [
         "95 % intervals (from five runs in each block on): seeds are drawn within each block; they hold over"
         " seeds, the tasks, teachers and splits being these."
     ]
+    if any(own.clusters for across, row in rows for own in across.rows_of(row)):
+        sentences.append(
+            "Over several teachers or splits the mean on each of these stands for a run, and these are drawn."
+        )
     if min(counts) < TOO_NARROW_BELOW:
         sentences.append("Few seeds make them too narrow: at five they hold in 89 % of cases.")
     return sentences

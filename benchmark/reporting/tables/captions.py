@@ -48,10 +48,8 @@ def caption(blocks: list[PairBlock], records: list[Record]) -> list[str]:
         )
     sentences += caption_of_verdicts(rows)
     sentences += caption_of_marks(blocks)
-    sentences.append(_conditional_on(rows))
-    lost = [status for status in LOST if any(row.count(status) for row in rows if row.is_student)]
-    if lost:
-        sentences.append(f"Means leave out runs that {' or '.join(lost)}; the status column counts them.")
+    sentences.append(conditional_on(rows))
+    sentences += caption_of_lost(blocks)
     sentences += _handed_over(records)
     if common := common_conditions(records):
         sentences.append(f"All runs: {common}.")
@@ -65,11 +63,24 @@ def caption(blocks: list[PairBlock], records: list[Record]) -> list[str]:
     return sentences + provenance_warnings(records)
 
 
+def caption_of_lost(blocks: Iterable[PairBlock]) -> list[str]:
+    """What means leave out, where that happened."""
+    rows = [row for block in blocks for row in block.students]
+    lost = [status for status in LOST if any(row.count(status) for row in rows)]
+    lost += ["have no score"] * any(row.unscored_places for row in rows)
+    return [f"Means leave out runs that {' or '.join(lost)}; the status column counts them."] if lost else []
+
+
 def of_survivors(rows: Iterable[ResultRow]) -> str:
     """A sentence, behind those of a figure, on the rows whose means leave out runs; empty where none does."""
-    names = dict.fromkeys(row.title for row in rows if row.lost)
-    of = ", ".join(names)
-    return f" Runs of {of} diverged or failed: their means are those of the others." if names else ""
+    partly = [row for row in rows if row.lost and row.finished]
+    of = ", ".join(dict.fromkeys(row.title for row in partly))
+    lost = (
+        "diverged, failed or have no score"
+        if any(r.unscored_places for r in partly)
+        else "diverged or failed"
+    )
+    return f" Runs of {of} {lost}: their means are those of the others." if partly else ""
 
 
 def _handed_over(records: Iterable[Record]) -> list[str]:
@@ -120,10 +131,13 @@ def caption_of_verdicts(rows: Iterable[ResultRow]) -> list[str]:
     ]
 
 
-def _conditional_on(rows: Iterable[ResultRow]) -> str:
-    rows = list(rows)
-    if any(row.clusters for row in rows):
+def conditional_on(rows: Iterable[ResultRow]) -> str:
+    """What the intervals of these rows hold over: one sentence for tables, figures, page and summary."""
+    over_several = [row for row in rows if row.clusters]
+    if any(not math.isnan(value.low) for row in over_several for value in row.values.values()):
         return "Intervals of rows over several teachers or splits hold over those; n counts runs."
+    if over_several:
+        return "Rows over several teachers or splits have no interval, those being too few; n counts runs."
     return "All numbers, and every interval over student seeds, are conditional on the teacher and the split."
 
 

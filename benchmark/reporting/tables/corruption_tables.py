@@ -10,18 +10,21 @@ import numpy as np
 import pandas as pd
 
 from benchmark.records import LAST, Metric
-from benchmark.reporting.formatting import metric_name, show_words
+from benchmark.reporting.formatting import all_notes, metric_name, show_words
+from benchmark.reporting.grouping import estimates
 from benchmark.reporting.results import Results
 from benchmark.reporting.rows import CORRUPTED, PROBES, PairBlock, ResultRow, grouped, merge_metrics
-from benchmark.reporting.statistics.spread import estimate_of
+from benchmark.reporting.tables.captions import caption_of_lost
 from benchmark.reporting.tables.task_tables import (
     METHOD,
     Column,
     N,
     TaskTable,
     estimate_column,
+    measured_runs,
     numbers_frame,
     own_decimals,
+    status_column,
     telling_columns,
 )
 
@@ -32,20 +35,21 @@ CAPTION = (
     "For the teacher, n counts distinct teachers.",
     "A kind is the mean over its three strengths (severities 1, 3 and 5 of CIFAR-10-C, after Hendrycks and"
     " Dietterich, ICLR 2019; each strength stands in the CSV file), corrupted the mean over all kinds and"
-    " strengths; retained is corrupted divided by clean, run by run (a network that guesses retains all).",
+    " strengths; retained, where higher is better, is corrupted divided by clean, run by run (a network that"
+    " guesses retains all).",
     "Nothing was trained on corrupted samples; they are the same for every run.",
 )
 
 
 def corruption_tables(results: Results) -> list[TaskTable]:
     """One table for each task with corrupted tests; its files are the task's with `_corruptions` behind."""
-    tested = results.only(record for record in results.records if record.results.corrupted)
+    tested = measured_runs(results, lambda record: record.results.corrupted)
     tables = []
     for task, blocks in tested.blocks.items():
         own = [record for record in tested.records if record.run.task == task]
         blocks = [replace(block, rows=tuple(map(with_means, block.rows))) for block in blocks]
         metrics = {name: each for name, each in merge_metrics(own).items() if name in _metrics(blocks)}
-        frame = numbers_frame(blocks, own)
+        frame, notes = numbers_frame(blocks, own), all_notes(blocks)
         clean = tuple(f"{LAST}/{name}/" for name in metrics)
         left_out = ("test@", "difference/", PROBES)
         shown = [name for name in frame if name.startswith(clean) or not name.startswith(left_out)]
@@ -56,9 +60,9 @@ def corruption_tables(results: Results) -> list[TaskTable]:
                 stem=f"{task}_corruptions",
                 title=f"{tested.task_title(task)}: corrupted test samples",
                 blocks=blocks,
-                columns=_columns(blocks, metrics),
-                caption=[*CAPTION, *_blind(blocks)],
-                notes=[],
+                columns=[*_columns(blocks, metrics), *status_column(blocks, notes)],
+                caption=[*CAPTION, *_blind(blocks), *caption_of_lost(blocks)],
+                notes=notes,
                 frame=pd.DataFrame(frame[shown]),
             )
         )
@@ -68,18 +72,19 @@ def corruption_tables(results: Results) -> list[TaskTable]:
 def with_means(row: ResultRow) -> ResultRow:
     """The row with `corrupted/mean/top1`, `corrupted/retained/top1` (%) and `corrupted/<kind>/top1`, by seed.
 
-    A run that lacks one of the row's numbers has no mean of them.
+    A run that lacks one of the row's numbers has no mean of them. Of an error nothing is retained.
     """
     numbers: dict[str, pd.Series] = {}
     for metric, keys in _keys(row.numbers).items():
         mean = _mean(row.numbers, keys)
-        clean = row.numbers[f"{LAST}/{metric}"]
         numbers[f"{CORRUPTED}{MEAN}/{metric}"] = mean
-        numbers[f"{CORRUPTED}{RETAINED}/{metric}"] = 100 * mean / clean.where(clean != 0)
+        if row.records[0].metrics[metric].direction != "min":
+            clean = row.numbers[f"{LAST}/{metric}"]
+            numbers[f"{CORRUPTED}{RETAINED}/{metric}"] = 100 * mean / clean.where(clean != 0)
         for kind, own in grouped(keys, _kind).items():
             numbers[f"{CORRUPTED}{kind}/{metric}"] = _mean(row.numbers, own)
-    values = {name: estimate_of(column.dropna()) for name, column in numbers.items()}
-    return replace(row, numbers=row.numbers.assign(**numbers), values=row.values | values)
+    values = row.values | estimates(pd.DataFrame(numbers), row.clusters)
+    return replace(row, numbers=row.numbers.assign(**numbers), values=values)
 
 
 def _keys(names: Iterable[str]) -> dict[str, list[str]]:
@@ -109,8 +114,10 @@ def _columns(blocks: list[PairBlock], metrics: dict[str, Metric]) -> list[Column
         columns += [
             estimate_column(f"{words}\nclean", f"{LAST}/{metric}", decimals),
             estimate_column(f"corrupted,\nmean{others}", f"{CORRUPTED}{MEAN}/{metric}", decimals),
-            estimate_column(f"retained\n(%){others}", f"{CORRUPTED}{RETAINED}/{metric}", lambda row: 1),
         ]
+        if known.direction != "min":
+            retained = f"{CORRUPTED}{RETAINED}/{metric}"
+            columns.append(estimate_column(f"retained\n(%){others}", retained, lambda row: 1))
         for spare, kind in enumerate(dict.fromkeys(map(_kind, keys)), start=1):
             header = show_words(kind).replace(" ", "\n", 1) + others
             columns.append(estimate_column(header, f"{CORRUPTED}{kind}/{metric}", decimals, spare))

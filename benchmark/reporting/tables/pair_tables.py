@@ -28,7 +28,7 @@ from benchmark.reporting.published import TEACHER, Published, published
 from benchmark.reporting.results import Results
 from benchmark.reporting.rows import PairBlock, ResultRow, grouped
 from benchmark.reporting.statistics.spread import estimate_of
-from benchmark.reporting.tables.captions import caption_of_marks, provenance_warnings
+from benchmark.reporting.tables.captions import caption_of_marks, conditional_on, provenance_warnings
 from benchmark.reporting.tables.task_tables import METHOD, Column, TaskTable
 
 Cells = dict[str, dict[str, ResultRow]]
@@ -119,13 +119,14 @@ def _pair_table(stem: str, blocks: list[PairBlock], metric: str) -> TaskTable:
 def _caption(blocks: list[PairBlock], metric: str, cells: Cells, figures: bool) -> list[str]:
     rows = [row for found in cells.values() for row in found.values()]
     counts = {row_n(row) for row in rows if row.is_student} - {0}
-    seeds = " to ".join(map(str, sorted({min(counts), max(counts)}))) if counts else "0"
+    runs = " to ".join(map(str, sorted({min(counts), max(counts)}))) if counts else "0"
+    unit = "run" if any(row.clusters for row in rows) else "seed"
     caption = [
         f"{metric_name(blocks[0].metrics[metric], metric)} on the test split, last epoch: mean ± sample"
-        f" standard deviation over {seeds} seed{'s' * (seeds != '1')}.",
+        f" standard deviation over {runs} {unit}{'s' * (runs != '1')}.",
         "One column for each pair, whose recipes may differ.",
         *caption_of_marks(blocks),
-        "All numbers are conditional on the teacher.",
+        conditional_on(rows),
     ]
     if figures:
         caption.append("Published figures stand only where dataset, pair, metric and recipe are the same.")

@@ -2,16 +2,20 @@
 
 import pandas as pd
 
+from benchmark.reporting.formatting import all_notes
 from benchmark.reporting.grouping import with_floor
 from benchmark.reporting.results import Results
 from benchmark.reporting.rows import CORRUPTED, PROBES, PairBlock
+from benchmark.reporting.tables.captions import caption_of_lost
 from benchmark.reporting.tables.task_tables import (
     METHOD,
     Column,
     N,
     TaskTable,
     estimate_column,
+    measured_runs,
     numbers_frame,
+    status_column,
     telling_columns,
 )
 
@@ -29,12 +33,12 @@ CAPTION = (
 
 def probe_tables(results: Results) -> list[TaskTable]:
     """One table for each task with probes; its files are the task's with `_probes` behind."""
-    probed = results.only(record for record in results.records if record.results.probes)
+    probed = measured_runs(results, lambda record: record.results.probes)
     tables = []
     for task, blocks in probed.blocks.items():
         own = [record for record in probed.records if record.run.task == task]
         blocks = list(map(with_floor, blocks))
-        frame = numbers_frame(blocks, own)
+        frame, notes = numbers_frame(blocks, own), all_notes(blocks)
         shown = [name for name in frame if not name.startswith(("test@", "difference/", CORRUPTED))]
         tables.append(
             TaskTable(
@@ -43,9 +47,9 @@ def probe_tables(results: Results) -> list[TaskTable]:
                 stem=f"{task}_probes",
                 title=f"{probed.task_title(task)}: frozen features",
                 blocks=blocks,
-                columns=_columns(blocks),
-                caption=list(CAPTION),
-                notes=[],
+                columns=[*_columns(blocks), *status_column(blocks, notes)],
+                caption=[*CAPTION, *caption_of_lost(blocks)],
+                notes=notes,
                 frame=pd.DataFrame(frame[shown]),
             )
         )

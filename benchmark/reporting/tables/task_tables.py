@@ -30,8 +30,9 @@ from benchmark.reporting.formatting import (
     show_verdict,
 )
 from benchmark.reporting.frame import CONDITIONS, typed_frame
+from benchmark.reporting.identity import identity
 from benchmark.reporting.results import Results
-from benchmark.reporting.rows import PairBlock, ResultRow, merge_metrics
+from benchmark.reporting.rows import LOST, PairBlock, ResultRow, merge_metrics
 from benchmark.reporting.statistics.inference import Difference
 from benchmark.reporting.statistics.spread import Estimate
 from benchmark.reporting.tables.captions import anchor_title, caption
@@ -72,6 +73,21 @@ def fitting(columns: Iterable[Column], fits: Callable[[list[Column]], bool]) -> 
     while not fits(shown) and (spare := max(shown, key=lambda column: column.spare)).spare:
         shown.remove(spare)
     return shown
+
+
+def measured_runs(results: Results, measured: Callable[[Record], object]) -> Results:
+    """As if there were those runs alone of which something was measured, and the lost ones beside them: no
+    mean may hide what it leaves out."""
+    kept = list(filter(measured, results.records))
+    beside = {identity(record).any_teacher for record in kept}
+    lost = (record for record in results.records if record.status in LOST)
+    return results.only([*kept, *(record for record in lost if identity(record).any_teacher in beside)])
+
+
+def status_column(blocks: list[PairBlock], notes: list[str]) -> list[Column]:
+    """What did not finish; no column where all did."""
+    column = Column("status", lambda row: show_status(row, notes), numeric=False)
+    return [column] * any(column.cell(row) for block in blocks for row in block.rows)
 
 
 def row_groups(block: PairBlock) -> list[list[ResultRow]]:
