@@ -269,8 +269,11 @@ def test_one_teacher_that_was_tested_on_two_machines_is_one():
     score = records[0].teacher.test["top1"]
     for record in records[::2]:
         record.teacher.test["top1"] = score + 1e-9
-    (block,) = Results.of(records).blocks["compression"]
+    results = Results.of(records)
+    (block,) = results.blocks["compression"]
     assert [row.kind for row in block.rows if not row.is_student] == ["teacher"]
+    (line,) = compare(results).to_dict("records")
+    assert line["normalised"] > 0
 
 
 def test_teachers_that_differ_in_their_seed_are_one_row():
