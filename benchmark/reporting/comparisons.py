@@ -177,7 +177,7 @@ def with_bootstrap(results: Results, comparisons: list[Comparison]) -> list[Comp
         units = grouped(found, lambda pair: pair[0]).values()
         samples = {answers.samples for _, *pair in found for answers in pair}
         if len(units) >= BOOTSTRAP_FROM and len(samples) == 1 and not each.row.crossed:
-            key = (each.row.comparison, each.metric, *samples)
+            key = (each.row.comparison, each.metric, found[0][1].samples)
             means = [np.mean([a.right - b.right for _, a, b in own], axis=0) for own in units]
             together.setdefault(key, {})[place] = np.stack(means)
             groups[key[2]] = found[0][1].group

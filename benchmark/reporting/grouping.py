@@ -131,7 +131,7 @@ def _spread(runs: pd.DataFrame) -> pd.DataFrame:
             found.loc[own.index, "cluster"] = _told(own, _varying(own))
             told = found.loc[own.index, "cluster"].map(", ".join)
             found.loc[own.index, "place"] = told + ", seed " + own["seed"].astype(str)
-            over = tuple((name, _listed(own[name])) for name in _varying(own))
+            over = tuple((name, _listed(own, name)) for name in _varying(own))
             found.loc[own.index, "over"] = pd.Series([over] * len(own), own.index)
     return found
 
@@ -145,9 +145,9 @@ def _comparable(runs: pd.DataFrame) -> bool:
     return all(a == b for a, b in pairs) or any(len(a & b) >= INTERVAL_FROM for a, b in pairs)
 
 
-def _listed(values: pd.Series) -> str:
+def _listed(runs: pd.DataFrame, name: str) -> str:
     """`0, 1, 2`."""
-    return ", ".join(map(str, sorted(values.unique())))
+    return ", ".join(map(str, sorted(set(runs[name]))))
 
 
 def _varying(runs: pd.DataFrame) -> list[str]:
@@ -168,7 +168,7 @@ def _row(runs: pd.DataFrame, metrics: Mapping[str, Metric]) -> ResultRow:
     overrides = " ".join(show_overrides(shared_overrides(first.condition.overrides)))
     condition = condition_columns(first.condition)
     if runs["cluster"].iloc[0]:
-        condition |= {name: _listed(runs[name]) for name in _varying(runs)}
+        condition |= {name: _listed(runs, name) for name in _varying(runs)}
     numbers = _numbers(runs[runs["status"] == "finished"].set_index("place"), metrics)
     clusters = {place: name for place, name in zip(runs["place"], runs["cluster"], strict=True) if name}
     return ResultRow(

@@ -105,7 +105,8 @@ class ResultRow:
         """The lines of finished runs without a finite score, where others of the row have one."""
         names = [f"{LAST}/{name}" for name in primary_metrics(self.records[0].metrics)]
         finite = np.isfinite(self.numbers[names].to_numpy(float))
-        return self.numbers.index[~finite[:, finite.any(axis=0)].all(axis=1)].tolist()
+        scores = finite[:, finite.any(axis=0)]
+        return [place for place, own in zip(self.numbers.index, scores, strict=True) if not own.all()]
 
     @property
     def lost_places(self) -> list[Hashable]:
