@@ -138,7 +138,7 @@ class Settings:
     config: Path | None = None
     """YAML file with any of these settings."""
     plugin: tuple[Path, ...] = ()
-    """Python files that register further baselines."""
+    """Python files that register further baselines, networks and tasks."""
     download: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Fetch a missing dataset into DATA_DIR where its publisher allows."""
     list: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
