@@ -61,13 +61,15 @@ def make_plan(
 ) -> Plan:
     """All cohorts of a command. Loads only datasets of which nothing is known yet.
 
-    say            gets what the reader of a dataset has to tell
+    say            gets what the reader of a dataset has to tell, and what is unusual about the settings
     load           how a dataset is loaded
     without_data   plan over datasets that are not there too, instead of raising
 
     Raises UserError for unknown names, missing data and settings that can't be met.
     """
     overrides = parse_overrides(settings.set, registry)
+    for line in overrides.out_of_range(registry):
+        say(line)
     names = baseline_names(settings, registry)
     choices = dataset_choices(settings, registry)
     check_pairs(settings, choices)

@@ -8,11 +8,11 @@ from __future__ import annotations
 import dataclasses
 import math
 import typing
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from benchmark.contracts import Choice, Recipe
+from benchmark.contracts import Choice, Range, Recipe
 from benchmark.declarations import RECIPES
 from benchmark.errors import UserError, unknown
 from benchmark.planning.specs import OWN_RECIPE
@@ -68,6 +68,18 @@ class Overrides:
         recipes = {f"{who}.{field}": value for (who, field), value in self.values.items() if who in RECIPES}
         found = [*sorted(own.items()), *sorted(recipes.items())]
         return {name: list(value) if isinstance(value, tuple) else value for name, value in found}
+
+    def out_of_range(self, registry: Registry) -> Iterator[str]:
+        """A line for each value outside of the range that its baseline gives to search in."""
+        for (owner, field), value in self.values.items():
+            if owner in RECIPES or field.startswith(OWN_RECIPE):
+                continue
+            search = hyperparameter_of(owner, field, registry).search
+            if isinstance(search, Range) and not search.low <= value <= search.high:
+                yield (
+                    f"note: --set {owner}.{field}={value:g} is outside of {search.low:g} to {search.high:g}, "
+                    "where --tune searches"
+                )
 
 
 def _changed(recipe: Recipe, prefix: str, fields: Mapping[str, Any]) -> Recipe:

@@ -123,6 +123,17 @@ def test_verbose_lists_every_cohort(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert any("seed 1" in line for line in lines)
 
 
+def test_a_value_outside_of_the_range_that_is_searched_is_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    values = ("kd.temperature=-1", "kd.weight=1e9", "kd.task_weight=0.5", "recipe.decay=0.5")
+    assert run(tmp_path, "--dry-run", "--set", *values, "kd+fitnet.kd.weight=2", baselines=("kd",)) == 0
+    assert [line for line in capsys.readouterr().out.splitlines() if line.startswith("note: ")] == [
+        "note: --set kd.temperature=-1 is outside of 1 to 20, where --tune searches",
+        "note: --set kd.weight=1e+09 is outside of 0.1 to 10, where --tune searches",
+    ]
+
+
 def test_the_published_presets_are_planned_without_any_data(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], registry: Registry
 ) -> None:
