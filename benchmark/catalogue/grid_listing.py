@@ -85,8 +85,8 @@ def _cohorts(plan: Plan, pending: dict[int, set[str]]) -> Iterator[str]:
     for cohort in plan.cohorts:
         to_do = pending[id(cohort)]
         names = [run.name for run in cohort.runs]
-        teacher = cohort.teacher
-        yield f"{cohort.title}: {_condition(cohort)}, teacher {teacher.architecture} seed {teacher.seed}"
+        teacher, epochs = cohort.teacher, cohort.recipe.epochs
+        yield f"{cohort.title}: {epochs} epochs, teacher {teacher.architecture} seed {teacher.seed}"
         for what, chosen in (
             ("to do", [name for name in names if name in to_do]),
             ("recorded", [name for name in names if name not in to_do]),

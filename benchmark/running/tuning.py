@@ -145,7 +145,7 @@ class Trials:
             return
         going = sum(state.status == "training" for state in training.states)
         title = f"{self._cohort.title}: {going} trials, to epoch {halt}"
-        training.advance(halt, self._trainer.display(title), self._log, snapshots, self._summary)
+        training.advance(halt, self._trainer.display(title, training), self._log, snapshots, self._summary)
         # At a rung everyone has a snapshot of it: a command that is stopped while it halves goes on alike.
         snapshots.keep(Position(halt, 0), [state for state in training.states if state.status == "training"])
 
