@@ -52,7 +52,12 @@ def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
         (["--tasks", "tiny_task", "--set", "kd.temperature=warm"], ["kd.temperature=warm", "float"]),
         (["--tasks", "tiny_task", "--set", "recipe.optimizer=adam"], ["recipe.optimizer=adam", "adamw"]),
         (["--tasks", "tiny_task", "--set", "nonsense"], ["nonsense", "VALUE"]),
-        (["--tasks", "tiny_task", "--set", "kd.weight=0.1", "kd.weight=0.2"], ["kd.weight=0.2", "twice"]),
+        (
+            ["--tasks", "tiny_task", "--set", "kd.weight=0.1", "kd.weight=0.2"],
+            ["kd.weight=0.2", "twice", "give the command once for each"],
+        ),
+        (["--tasks", "tiny_task", "--set", "kd.weight=0.1,1"], ["'0.1,1'", "give the command once for each"]),
+        (["--tasks", "tiny_task", "--set", "kd.weight=[0.1, 1]"], ["[0.1, 1]", "command once for each"]),
         (["--tasks", "tiny_task", "--set", "recipe.schedule=step"], ["recipe.schedule=step", "steps"]),
         (["--tasks", "tiny_task", "--set", "recipe.milestones=[2]"], ["milestones", "0 to 1"]),
         (["--tasks", "tiny_task", "--set", "recipe.momentum=7"], ["momentum", "7"]),

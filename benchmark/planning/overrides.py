@@ -21,6 +21,7 @@ from benchmark.reading import parse_yaml
 
 SHARED_FIELDS = ("epochs", "batch_size")
 """What students that train in lockstep have in common."""
+SWEEP = "; for several values give the command once for each"
 
 
 @dataclass(frozen=True)
@@ -101,7 +102,7 @@ def parse_overrides(entries: tuple[str, ...], registry: Registry) -> Overrides:
                 f"--set {entry}: write BASELINE.HYPERPARAMETER=VALUE, for example --set recipe.epochs=10"
             )
         if (owner, field) in values:
-            raise UserError(f"--set gives {target} twice, the second time in {entry}: give one value")
+            raise UserError(f"--set gives {target} twice, the second time in {entry}: give one value{SWEEP}")
         value = _read(entry, text)
         if owner in RECIPES:
             values[owner, field] = _recipe_value(entry, field, value)
@@ -148,7 +149,10 @@ def typed(told: str, parameter: Hyperparameter, value: Any) -> Any:
     if any(expected is plain for plain in (int, float, str, bool)):
         fits = isinstance(value, expected) and isinstance(value, bool) == (expected is bool)
         if not fits:
-            raise UserError(f"{told}: {parameter.name} is a {expected.__name__}, and {value!r} is none")
+            several = SWEEP if isinstance(value, list) or (isinstance(value, str) and "," in value) else ""
+            raise UserError(
+                f"{told}: {parameter.name} is a {expected.__name__}, and {value!r} is none{several}"
+            )
     return value
 
 
