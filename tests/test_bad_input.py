@@ -41,7 +41,12 @@ def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
         (["--tasks", "tiny_task", "--datasets", "strips"], ["dataset", "strips", "stripes"]),
         (["--tasks", "tiny_task", "--pairs", "tiny_big-tiny_smal"], ["pair", "tiny_big-tiny_small"]),
         (["--tasks", "tiny_senses", "--folds", "first", "secnd"], ["fold", "secnd", "did you mean second"]),
+        (
+            ["--tasks", "compression", "--pairs", "resnet20-resnet8x"],
+            ["unknown network 'resnet8x': did you mean resnet8", "pair 'resnet20-resnet8x'"],
+        ),
         (["--tasks", "tiny_task", "--baselines", "crdd"], ["baseline", "crdd", "did you mean", "crd"]),
+        (["--tasks", "tiny_task", "--baselines", "mine"], ["'mine'", "your own: give --plugin FILE"]),
         (["--tasks", "tiny_task", "--baselines", "kd+kd"], ["kd+kd", "itself"]),
         (["--tasks", "tiny_task", "--baselines", "kd,crd"], ["'kd,crd'", "by itself: kd crd"]),
         (["--tasks", "tiny_task", "--baselines", "KD scratch"], ["'KD scratch'", "by itself: kd scratch"]),

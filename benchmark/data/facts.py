@@ -82,6 +82,14 @@ def _place(error: Exception) -> str:
     return f"{own[-1].filename}, line {own[-1].lineno}"
 
 
+def is_there(card: DatasetCard, request: Request) -> bool:
+    """Whether the files of a dataset are where they are looked for; what is in them is another question."""
+    try:
+        return card.files is None or bool([*card.files(request)])
+    except UserError:
+        return False
+
+
 class FactsCache:
     """The facts of datasets: from `folder` where they are current, else found by loading the dataset once."""
 

@@ -8,7 +8,7 @@ from itertools import product
 from typing import Any
 
 from benchmark.contracts import Data, LearnsFrom, Pair, Recipe, Request, Task
-from benchmark.data.facts import Facts, FactsCache, load_dataset
+from benchmark.data.facts import Facts, FactsCache, is_there, load_dataset
 from benchmark.data.split_settings import SplitFacts, SplitSettings
 from benchmark.errors import UserError
 from benchmark.models import outputs_of
@@ -43,7 +43,7 @@ class Plan:
 
     cohorts   in the order in which they run
     tuning    cohorts of trials, which run before; what they choose is run by `planning.tuning.tuned`
-    missing   a line for each dataset that is not there; the specs of its cohorts have no ids
+    missing   a line for each dataset that is not there or can't be used; the specs of its cohorts have no ids
     """
 
     cohorts: tuple[CohortSpec, ...]
@@ -80,14 +80,14 @@ def make_plan(
     tuning: list[CohortSpec] = []
     known: dict[tuple[str, str, str], tuple[Mapping[str, tuple[int, ...]], int]] = {}
     for choice in choices:
+        request = storage.request(choice.fold, settings.bad_samples, say)
         try:
-            request = storage.request(choice.fold, settings.bad_samples, say)
             facts = cache.facts(choice.task, choice.name, request)
         except UserError as absent:
             if not without_data:
                 raise
             facts = None
-            missing.append(str(absent))
+            missing.append(f"{'unusable' if is_there(choice.card, request) else 'missing'}: {absent}")
         for pair_name, pair in pairs_of(settings, choice).items():
             shapes = choice.card.shapes if facts is None else facts.shapes
             if shapes:

@@ -96,6 +96,26 @@ def test_a_plan_over_missing_data_is_printed_and_a_run_of_it_refused(
     assert "give --data-dir DIR" in capsys.readouterr().err
 
 
+def test_data_that_is_there_and_can_not_be_used_is_not_called_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def broken(request: Request):
+        raise UserError(f"{tmp_path}/a.png: can't be decoded")
+
+    cards, file = TinyTask.datasets, tmp_path / "a.png"
+    file.write_text("")
+    monkeypatch.setattr(
+        TinyTask,
+        "datasets",
+        lambda task: {
+            name: dataclasses.replace(card, load=broken, files=lambda request: [file], synthetic=False)
+            for name, card in cards(task).items()
+        },
+    )
+    assert run(tmp_path, "--dry-run") == 0
+    assert f"\nunusable: {file}: can't be decoded\n" in capsys.readouterr().out
+
+
 def test_a_changed_file_is_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, loads: Loads) -> None:
     file = tmp_path / "data.bin"
     file.write_text("one")
