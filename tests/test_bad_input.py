@@ -285,6 +285,20 @@ def test_slurm_is_not_asked_where_nothing_can_be_written(
     assert "give another --results-dir" in refused(capsys, "--tasks", "tiny_task", *given)
 
 
+@pytest.mark.parametrize("mode", [(), ("--report-only",)], ids=["run", "report"])
+def test_runs_in_a_folder_that_can_not_be_written_have_a_way_out(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, mode: tuple[str, ...]
+) -> None:
+    def read_only(path: Path) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(path))
+
+    (tmp_path / "t" / "runs").mkdir(parents=True)
+    monkeypatch.setattr(Path, "touch", read_only)
+    line = refused(capsys, *TINY, "--results-dir", str(tmp_path), *mode)
+    assert "Read-only file system; give another --results-dir DIR, after " in line
+    assert f"python -m benchmark.merge {tmp_path}/t --into DIR/t" in line
+
+
 def test_a_composition_of_more_than_a_folder_can_be_named_is_refused_when_planned(
     registry: Registry, capsys: pytest.CaptureFixture[str]
 ) -> None:
