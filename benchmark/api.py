@@ -114,5 +114,8 @@ def _elsewhere(settings: Settings, ledger: Ledger, display: PlainDisplay) -> Ray
 def write_report(settings: Settings, console: Console) -> None:
     """Tables, figures and the page, from the records of the results folder."""
     from benchmark.reporting import report
+    from benchmark.running.store import check_writable
 
+    if settings.folder.is_dir():
+        check_writable(settings.folder)
     report(settings.folder, console)

@@ -6,10 +6,12 @@ import math
 import os
 import re
 import unicodedata
+from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args, get_origin, get_type_hints
 
+import msgspec
 import tyro
 
 from benchmark import launching
@@ -138,7 +140,7 @@ class Settings:
     config: Path | None = None
     """YAML file with any of these settings."""
     plugin: tuple[Path, ...] = ()
-    """Python files that register further baselines."""
+    """Python files that register further baselines, networks and tasks."""
     download: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Fetch a missing dataset into DATA_DIR where its publisher allows."""
     list: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
@@ -155,6 +157,18 @@ class Settings:
     figures: tuple[str, ...] = ()
     """Make the tables and figures of published papers again from the records, name the runs that are missing
     with their commands, and stop: 'paper' for every list in results/reported/, or a list's name."""
+
+    def __post_init__(self) -> None:
+        """Raises UserError for a value of another type, which Python lets through."""
+        for name, kind in get_type_hints(Settings).items():
+            value = getattr(self, name)
+            try:
+                msgspec.convert(value, kind)
+            except msgspec.ValidationError as error:
+                told = str(error)
+                if tuple in map(get_origin, (kind, *get_args(kind))) and not isinstance(value, tuple | list):
+                    told = f"give a tuple, such as {_as_tuple(value)!r}"
+                raise UserError(f"{name} {value!r}: {told}") from None
 
     @property
     def folder(self) -> Path:
@@ -354,6 +368,13 @@ def arguments_of(settings: Settings) -> list[str]:
 def _spelt(argument: str) -> str:
     """A flag as --help spells it."""
     return flag(argument.removeprefix("--")) if argument.startswith("--") else argument
+
+
+def _as_tuple(value: object) -> tuple[object, ...]:
+    """What was meant by a value in a tuple's place."""
+    if isinstance(value, Mapping):
+        return tuple(f"{name}={each}" for name, each in value.items())
+    return () if value is None else (value,)
 
 
 def _above(value: int, most: int = LARGEST_COUNT) -> str:

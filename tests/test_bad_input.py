@@ -41,7 +41,12 @@ def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
         (["--tasks", "tiny_task", "--datasets", "strips"], ["dataset", "strips", "stripes"]),
         (["--tasks", "tiny_task", "--pairs", "tiny_big-tiny_smal"], ["pair", "tiny_big-tiny_small"]),
         (["--tasks", "tiny_senses", "--folds", "first", "secnd"], ["fold", "secnd", "did you mean second"]),
+        (
+            ["--tasks", "compression", "--pairs", "resnet20-resnet8x"],
+            ["unknown network 'resnet8x': did you mean resnet8", "pair 'resnet20-resnet8x'"],
+        ),
         (["--tasks", "tiny_task", "--baselines", "crdd"], ["baseline", "crdd", "did you mean", "crd"]),
+        (["--tasks", "tiny_task", "--baselines", "mine"], ["'mine'", "your own: give --plugin FILE"]),
         (["--tasks", "tiny_task", "--baselines", "kd+kd"], ["kd+kd", "itself"]),
         (["--tasks", "tiny_task", "--baselines", "kd,crd"], ["'kd,crd'", "by itself: kd crd"]),
         (["--tasks", "tiny_task", "--baselines", "KD scratch"], ["'KD scratch'", "by itself: kd scratch"]),
@@ -52,7 +57,12 @@ def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
         (["--tasks", "tiny_task", "--set", "kd.temperature=warm"], ["kd.temperature=warm", "float"]),
         (["--tasks", "tiny_task", "--set", "recipe.optimizer=adam"], ["recipe.optimizer=adam", "adamw"]),
         (["--tasks", "tiny_task", "--set", "nonsense"], ["nonsense", "VALUE"]),
-        (["--tasks", "tiny_task", "--set", "kd.weight=0.1", "kd.weight=0.2"], ["kd.weight=0.2", "twice"]),
+        (
+            ["--tasks", "tiny_task", "--set", "kd.weight=0.1", "kd.weight=0.2"],
+            ["kd.weight=0.2", "twice", "give the command once for each"],
+        ),
+        (["--tasks", "tiny_task", "--set", "kd.weight=0.1,1"], ["'0.1,1'", "give the command once for each"]),
+        (["--tasks", "tiny_task", "--set", "kd.weight=[0.1, 1]"], ["[0.1, 1]", "command once for each"]),
         (["--tasks", "tiny_task", "--set", "recipe.schedule=step"], ["recipe.schedule=step", "steps"]),
         (["--tasks", "tiny_task", "--set", "recipe.milestones=[2]"], ["milestones", "0 to 1"]),
         (["--tasks", "tiny_task", "--set", "recipe.momentum=7"], ["momentum", "7"]),
@@ -273,6 +283,20 @@ def test_slurm_is_not_asked_where_nothing_can_be_written(
     (tmp_path / "file").touch()
     given = ("--executor", "slurm", "--results-dir", str(tmp_path / "file" / "x"))
     assert "give another --results-dir" in refused(capsys, "--tasks", "tiny_task", *given)
+
+
+@pytest.mark.parametrize("mode", [(), ("--report-only",)], ids=["run", "report"])
+def test_runs_in_a_folder_that_can_not_be_written_have_a_way_out(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, mode: tuple[str, ...]
+) -> None:
+    def read_only(path: Path) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(path))
+
+    (tmp_path / "t" / "runs").mkdir(parents=True)
+    monkeypatch.setattr(Path, "touch", read_only)
+    line = refused(capsys, *TINY, "--results-dir", str(tmp_path), *mode)
+    assert "Read-only file system; give another --results-dir DIR, after " in line
+    assert f"python -m benchmark.merge {tmp_path}/t --into DIR/t" in line
 
 
 def test_a_composition_of_more_than_a_folder_can_be_named_is_refused_when_planned(

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from benchmark.catalogue import index
+from benchmark.cli import main
 from benchmark.models import architectures
 from benchmark.plugins import Registry
 
@@ -29,6 +30,23 @@ from benchmark.cli import main
 sys.exit(main(sys.argv[1:]))
 """
 """The command in a process that can't import torch."""
+TASK = """
+from benchmark import task
+from tests.tiny_task import TinyTask
+
+@task("own_task", title="A task of one file")
+class OwnTask(TinyTask):
+    def datasets(self):
+        return {"own_data": super().datasets()["stripes"]}
+
+    def pairs(self, dataset):
+        return {"big-small": super().pairs(dataset)["tiny_big-tiny_small"]}
+
+    def presets(self):
+        from dataclasses import replace
+        preset = replace(super().presets()["quick"], datasets=("own_data",), pairs=("big-small",))
+        return dict.fromkeys(("quick", "standard", "paper"), preset)
+"""
 
 
 def listed(*arguments: str, folder: Path) -> tuple[str, float]:
@@ -68,6 +86,19 @@ def test_a_task_and_baselines_can_be_chosen(tmp_path: Path) -> None:
     assert names[-2:] == ["kd", "fsp"]
     assert "not cross_modal: " in text
     assert "not privileged" not in text
+
+
+def test_a_task_of_a_plugin_file_is_listed_with_its_datasets(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "own.py"
+    file.write_text(TASK)
+    for chosen in ([], ["--tasks", "own_task"]):
+        assert main(["--list", "--plugin", str(file), "--results-dir", str(tmp_path), *chosen]) == 0
+        text = capsys.readouterr().out
+        assert "Task own_task: A task of one file" in text
+        assert "own_data" in text
+        assert "big-small" in text
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -83,6 +84,23 @@ def test_a_shard_is_a_number_out_of_so_many(shard: str) -> None:
 def test_flags_that_do_not_go_together_are_told(line: str, told: str) -> None:
     with pytest.raises(UserError, match=told):
         parse(line.split())
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({"tasks": "compression"}, "tasks 'compression': give a tuple, such as ('compression',)"),
+        ({"seeds": 0}, "seeds 0: give a tuple, such as (0,)"),
+        ({"set": {"kd.weight": 2}}, "set {'kd.weight': 2}: give a tuple, such as ('kd.weight=2',)"),
+        ({"seeds": ("0",)}, "seeds ('0',): Expected `int`, got `str`"),
+        ({"epochs": "3"}, "epochs '3': Expected `int | null`, got `str`"),
+        ({"results_dir": "out"}, "results_dir 'out': Expected `Path`, got `str`"),
+    ],
+)
+def test_values_of_another_type_are_named_to_a_caller_from_python(given: dict[str, Any], told: str) -> None:
+    with pytest.raises(UserError) as refusal:
+        Settings(**given)
+    assert str(refusal.value).startswith(told)
 
 
 @pytest.mark.parametrize("report", ["--report-only", "--figures paper"])

@@ -11,6 +11,7 @@ from rich.console import Console
 from benchmark import api
 from benchmark.planning.grid import Plan, make_plan
 from benchmark.planning.specs import CohortSpec
+from benchmark.planning.tuning import tuned
 from benchmark.running.ledger import Ledger
 from benchmark.settings import Settings
 from benchmark.telling import tell
@@ -30,9 +31,9 @@ def print_plan(settings: Settings, console: Console) -> None:
         say(line)
     ledger.tell(say)
     for line in plan.missing:
-        say(f"missing: {line}")
+        say(line)
     if plan.tuning:
-        say(_trials(plan))
+        say(_trials(plan, ledger))
     say(_total(plan, pending))
     if settings.estimate:
         from benchmark.catalogue.estimate import estimate  # what trains is imported where something is timed
@@ -85,8 +86,8 @@ def _cohorts(plan: Plan, pending: dict[int, set[str]]) -> Iterator[str]:
     for cohort in plan.cohorts:
         to_do = pending[id(cohort)]
         names = [run.name for run in cohort.runs]
-        teacher = cohort.teacher
-        yield f"{cohort.title}: {_condition(cohort)}, teacher {teacher.architecture} seed {teacher.seed}"
+        teacher, epochs = cohort.teacher, cohort.recipe.epochs
+        yield f"{cohort.title}: {epochs} epochs, teacher {teacher.architecture} seed {teacher.seed}"
         for what, chosen in (
             ("to do", [name for name in names if name in to_do]),
             ("recorded", [name for name in names if name not in to_do]),
@@ -95,13 +96,23 @@ def _cohorts(plan: Plan, pending: dict[int, set[str]]) -> Iterator[str]:
                 yield f"  {what}: {' '.join(chosen)}"
 
 
-def _trials(plan: Plan) -> str:
+def _trials(plan: Plan, ledger: Ledger) -> str:
     trials = sum(len(cohort.runs) for cohort in plan.tuning)
     further = sum(len(cohort.runs) for cohort in plan.cohorts)
-    return (
-        f"before: {_count(trials, 'trial')} of tuning in {_count(len(plan.tuning), 'cohort')}; "
-        f"after: {_count(further, 'run')} more with what they choose"
-    )
+    to_do = sum(len(ledger.pending(cohort)) for cohort in plan.tuning)
+    told = f"before: {_count(trials, 'trial')} of tuning in {_count(len(plan.tuning), 'cohort')}"
+    after = f"after: {_count(further, 'run')} more with what they choose"
+    if to_do:
+        recorded = f" ({trials - to_do} recorded, {to_do} to do)" if to_do < trials else ""
+        return f"{told}{recorded}; {after}"
+    from benchmark.running.tuning import chosen_settings  # with what trains
+
+    chosen = chosen_settings(plan.tuning, ledger, lambda line: None, keep=False)
+    both = [tuned(cohort, chosen) for cohort in plan.cohorts]
+    further = sum(run.tuning == "tuned" for cohort in both for run in cohort.runs)
+    to_do = sum(run.tuning == "tuned" for cohort in both for run in ledger.pending(cohort))
+    after = f"after: {_count(further, 'run')} more with what they chose"
+    return f"{told} (all recorded); {after} ({further - to_do} recorded, {to_do} to do)"
 
 
 def _total(plan: Plan, pending: dict[int, set[str]]) -> str:

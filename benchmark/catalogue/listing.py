@@ -26,7 +26,8 @@ def print_plugins(settings: Settings, console: Console) -> None:
 
     Raises UserError for unknown names.
     """
-    registry = plugins.load_tasks()
+    # A file may bring a task, and to import one takes torch.
+    registry = plugins.load(settings.plugin) if settings.plugin else plugins.load_tasks()
     check_names(settings, registry, plugins.declared_baselines(settings.plugin))
     tasks = [registry.task(name) for name in settings.tasks or registry.tasks]
     for task in tasks:

@@ -14,6 +14,11 @@ from benchmark.errors import UserError
 from benchmark.program import program
 from benchmark.settings import Settings, arguments_of
 
+WITHOUT_VALUE = (
+    "contiguous", "exclusive", "get-user-env", "hold", "nice", "no-kill", "no-requeue", "overcommit",
+    "oversubscribe", "quiet", "reboot", "requeue", "spread-job", "use-min-nodes", "verbose",
+)  # fmt: skip
+"""Options of sbatch that may stand alone."""
 NOTICE_SECONDS = 120
 """How long before its end a job is told of it: enough to end a step and write snapshots."""
 SCRIPT = """#!/bin/bash
@@ -31,7 +36,14 @@ exit "$code"
 
 
 def write_array(settings: Settings) -> Path:
-    """The script of an array of `--jobs` jobs: each runs this command's shard of that number."""
+    """The script of an array of `--jobs` jobs: each runs this command's shard of that number.
+
+    Raises UserError for an option of sbatch that lacks its value.
+    """
+    for option in settings.slurm:
+        name = option.removeprefix("--").partition(" ")[0]
+        if "=" not in option and name not in WITHOUT_VALUE:
+            raise UserError(f"--slurm {option}: write {name or 'NAME'}=VALUE, as in --slurm partition=gpu")
     folder = settings.folder / "slurm"
     folder.mkdir(parents=True, exist_ok=True)
     own = replace(settings, executor="local", jobs=1, slurm=(), report=False)

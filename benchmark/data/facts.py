@@ -21,6 +21,7 @@ import torch
 from torch import Tensor
 
 from benchmark.contracts import IGNORE, Data, DatasetCard, Request, Task
+from benchmark.data.declared import check_declared
 from benchmark.data.kept import Damaged, read_arrays, write_arrays
 from benchmark.data.loading import stamps
 from benchmark.data.split_settings import SplitFacts, SplitSettings
@@ -53,9 +54,13 @@ class Facts:
 
 
 def load_dataset(task: Task, name: str, request: Request) -> Data:
-    """A dataset of a task, by name. Raises UserError for a mistake in its reader, too, with its place."""
+    """A dataset of a task, by name, as its card declares it.
+
+    Raises UserError for a mistake in its reader, too, with its place.
+    """
+    card = task.datasets()[name]
     try:
-        return task.datasets()[name].load(request)
+        data = card.load(request)
     except (UserError, OSError, MemoryError):
         raise
     except Exception as error:
@@ -63,6 +68,10 @@ def load_dataset(task: Task, name: str, request: Request) -> Data:
             f"dataset {name} of task {task.name}: its reader raised {type(error).__name__} "
             f"({_place(error)}): {reason_of(error)}"
         ) from error
+    if not isinstance(data, Data):
+        raise UserError(f"dataset {name} of task {task.name}: its reader gave {type(data).__name__}, no Data")
+    check_declared(f"dataset {name} of task {task.name}", data, card, request.say)
+    return data
 
 
 def _place(error: Exception) -> str:
@@ -71,6 +80,14 @@ def _place(error: Exception) -> str:
     calls = traceback.extract_tb(error.__traceback__)
     own = [call for call in calls if not call.filename.startswith((*libraries, "<"))] or calls
     return f"{own[-1].filename}, line {own[-1].lineno}"
+
+
+def is_there(card: DatasetCard, request: Request) -> bool:
+    """Whether the files of a dataset are where they are looked for; what is in them is another question."""
+    try:
+        return card.files is None or bool([*card.files(request)])
+    except UserError:
+        return False
 
 
 class FactsCache:

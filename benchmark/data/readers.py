@@ -124,7 +124,8 @@ def fingerprint(parts: Mapping[str, Samples], names: Sequence[str] = ()) -> str:
                 if not number:
                     shape = (len(samples), *tensor.shape[1:])
                     digest.update(f"{split}/{name} {shape} {tensor.dtype}".encode())
-                digest.update(tensor.contiguous().numpy().data)
+                # What is no tensor is refused once the dataset is there, with its name.
+                digest.update(torch.as_tensor(tensor).contiguous().numpy().data)
     return digest.hexdigest()[:16]
 
 

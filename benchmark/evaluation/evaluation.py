@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torchmetrics import MetricCollection
 
-from benchmark.contracts import Batch, Data, Samples
+from benchmark.contracts import IGNORE, Batch, Data, Samples
 from benchmark.data.batches import in_order
 from benchmark.data.splits import open_test
 from benchmark.evaluation.accuracy import score
@@ -44,6 +44,12 @@ class Evaluation:
     def validates(self) -> bool:
         """Whether there is anything to validate with."""
         return bool(len(self._validation) and len(self._metrics))
+
+    @property
+    def validation_title(self) -> str:
+        """The primary metric and its samples, in words."""
+        metric, count = next(iter(self._metrics)), int((self._validation.labels != IGNORE).sum())
+        return f"validation {metric}, {count} {'pixels' if self._data.dense else 'samples'}"
 
     @property
     def higher_is_better(self) -> bool:

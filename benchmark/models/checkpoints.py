@@ -21,7 +21,7 @@ from benchmark.errors import UserError, reason_of
 from benchmark.reading import check_regular
 from benchmark.records import RECORD, CorruptRecord, read_record, read_teacher_record
 
-WRAPPERS = ("model", "state_dict", "net")
+WRAPPERS = ("model", "state_dict", "model_state_dict", "net")
 """The keys under which training scripts keep the weights."""
 
 _NUMPY_SCALAR = np.float64(0).__reduce__()[0]
@@ -41,8 +41,8 @@ def load_checkpoint(network: nn.Module, path: Path | str) -> None:
     """Loads the weights in `path` into `network`, in place.
 
     path   a .safetensors file, or a torch file: a bare state dict, or a dict with one under `model`,
-           `state_dict` or `net`; a `module.` prefix is dropped; an adapted network, with its weights under
-           `model.`, takes the library's own names too
+           `state_dict`, `model_state_dict` or `net`; a `module.` prefix is dropped; an adapted
+           network, with its weights under `model.`, takes the library's own names too
 
     Raises UserError for a file that is missing or unreadable, for weights of ours that are not those which
     the record beside them tells of, for the first key or shape that does not fit, and for the first tensor

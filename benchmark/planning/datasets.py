@@ -93,13 +93,24 @@ def check_pairs(settings: Settings, choices: list[DatasetChoice]) -> None:
     found = [pairs_of(settings, choice) for choice in choices]
     for name in settings.pairs:
         if not any(name in pairs for pairs in found):
-            raise unknown("pair", name, known)
+            raise _unknown_pair(name, known)
     for choice, pairs in zip(choices, found, strict=True):
         if not pairs:
             raise UserError(
                 f"dataset {choice.name} of task {choice.task.name} has none of the pairs asked for: "
                 "see --list"
             )
+
+
+def _unknown_pair(name: str, known: Iterable[str]) -> UserError:
+    """The error for it; where one of two networks is misspelt, for that one."""
+    from benchmark.models import architectures, is_architecture
+
+    error, (teacher, dash, student) = unknown("pair", name, known), name.partition("-")
+    if not dash or is_architecture(teacher) == is_architecture(student):
+        return error
+    wrong = student if is_architecture(teacher) else teacher
+    return UserError(f"{unknown('network', wrong, architectures())} ({error})")
 
 
 def check_names(settings: Settings, tasks: Registry, baselines: frozenset[str] | None) -> None:
@@ -121,4 +132,5 @@ def check_names(settings: Settings, tasks: Registry, baselines: frozenset[str] |
             raise UserError(f"baseline {name!r}: 'all' stands by itself: name the parts")
         for part in parts:
             if part not in baselines and name != "all":
-                raise unknown("baseline", part, {*baselines, "all"})
+                error = unknown("baseline", part, {*baselines, "all"})
+                raise error if settings.plugin else UserError(f"{error} (your own: give --plugin FILE, too)")

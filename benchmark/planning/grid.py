@@ -8,7 +8,7 @@ from itertools import product
 from typing import Any
 
 from benchmark.contracts import Data, LearnsFrom, Pair, Recipe, Request, Task
-from benchmark.data.facts import Facts, FactsCache, load_dataset
+from benchmark.data.facts import Facts, FactsCache, is_there, load_dataset
 from benchmark.data.split_settings import SplitFacts, SplitSettings
 from benchmark.errors import UserError
 from benchmark.models import outputs_of
@@ -43,7 +43,7 @@ class Plan:
 
     cohorts   in the order in which they run
     tuning    cohorts of trials, which run before; what they choose is run by `planning.tuning.tuned`
-    missing   a line for each dataset that is not there; the specs of its cohorts have no ids
+    missing   a line for each dataset that is not there or can't be used; the specs of its cohorts have no ids
     """
 
     cohorts: tuple[CohortSpec, ...]
@@ -61,13 +61,15 @@ def make_plan(
 ) -> Plan:
     """All cohorts of a command. Loads only datasets of which nothing is known yet.
 
-    say            gets what the reader of a dataset has to tell
+    say            gets what the reader of a dataset has to tell, and what is unusual about the settings
     load           how a dataset is loaded
     without_data   plan over datasets that are not there too, instead of raising
 
     Raises UserError for unknown names, missing data and settings that can't be met.
     """
     overrides = parse_overrides(settings.set, registry)
+    for line in overrides.out_of_range(registry):
+        say(line)
     names = baseline_names(settings, registry)
     choices = dataset_choices(settings, registry)
     check_pairs(settings, choices)
@@ -78,14 +80,14 @@ def make_plan(
     tuning: list[CohortSpec] = []
     known: dict[tuple[str, str, str], tuple[Mapping[str, tuple[int, ...]], int]] = {}
     for choice in choices:
+        request = storage.request(choice.fold, settings.bad_samples, say)
         try:
-            request = storage.request(choice.fold, settings.bad_samples, say)
             facts = cache.facts(choice.task, choice.name, request)
         except UserError as absent:
             if not without_data:
                 raise
             facts = None
-            missing.append(str(absent))
+            missing.append(f"{'unusable' if is_there(choice.card, request) else 'missing'}: {absent}")
         for pair_name, pair in pairs_of(settings, choice).items():
             shapes = choice.card.shapes if facts is None else facts.shapes
             if shapes:

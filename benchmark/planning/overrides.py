@@ -8,11 +8,11 @@ from __future__ import annotations
 import dataclasses
 import math
 import typing
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from benchmark.contracts import Choice, Recipe
+from benchmark.contracts import Choice, Range, Recipe
 from benchmark.declarations import RECIPES
 from benchmark.errors import UserError, unknown
 from benchmark.planning.specs import OWN_RECIPE
@@ -21,6 +21,7 @@ from benchmark.reading import parse_yaml
 
 SHARED_FIELDS = ("epochs", "batch_size")
 """What students that train in lockstep have in common."""
+SWEEP = "; for several values give the command once for each"
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,18 @@ class Overrides:
         found = [*sorted(own.items()), *sorted(recipes.items())]
         return {name: list(value) if isinstance(value, tuple) else value for name, value in found}
 
+    def out_of_range(self, registry: Registry) -> Iterator[str]:
+        """A line for each value outside of the range that its baseline gives to search in."""
+        for (owner, field), value in self.values.items():
+            if owner in RECIPES or field.startswith(OWN_RECIPE):
+                continue
+            search = hyperparameter_of(owner, field, registry).search
+            if isinstance(search, Range) and not search.low <= value <= search.high:
+                yield (
+                    f"note: --set {owner}.{field}={value:g} is outside of {search.low:g} to {search.high:g}, "
+                    "where --tune searches"
+                )
+
 
 def _changed(recipe: Recipe, prefix: str, fields: Mapping[str, Any]) -> Recipe:
     try:
@@ -89,7 +102,7 @@ def parse_overrides(entries: tuple[str, ...], registry: Registry) -> Overrides:
                 f"--set {entry}: write BASELINE.HYPERPARAMETER=VALUE, for example --set recipe.epochs=10"
             )
         if (owner, field) in values:
-            raise UserError(f"--set gives {target} twice, the second time in {entry}: give one value")
+            raise UserError(f"--set gives {target} twice, the second time in {entry}: give one value{SWEEP}")
         value = _read(entry, text)
         if owner in RECIPES:
             values[owner, field] = _recipe_value(entry, field, value)
@@ -136,7 +149,10 @@ def typed(told: str, parameter: Hyperparameter, value: Any) -> Any:
     if any(expected is plain for plain in (int, float, str, bool)):
         fits = isinstance(value, expected) and isinstance(value, bool) == (expected is bool)
         if not fits:
-            raise UserError(f"{told}: {parameter.name} is a {expected.__name__}, and {value!r} is none")
+            several = SWEEP if isinstance(value, list) or (isinstance(value, str) and "," in value) else ""
+            raise UserError(
+                f"{told}: {parameter.name} is a {expected.__name__}, and {value!r} is none{several}"
+            )
     return value
 
 

@@ -84,6 +84,11 @@ class DataSpec:
     splits: SplitFacts
     outputs: int | None = None
 
+    @property
+    def title(self) -> str:
+        """The dataset, with the fold where it has several."""
+        return "/".join(filter(None, [self.dataset, self.fold]))
+
 
 @dataclass(frozen=True)
 class NetworkSpec:
@@ -306,7 +311,11 @@ class CohortSpec:
     def title(self) -> str:
         fraction = self.data.split.label_fraction
         labels = "" if fraction == 1 else f" labels {fraction:g}"
-        return f"{self.data.task}/{self.data.dataset} {self.pair}{labels} seed {self.seed}"
+        return f"{self.data.task}/{self.data.title} {self.pair}{labels} seed {self.seed}"
+
+    @property
+    def teacher_title(self) -> str:
+        return f"teacher {self.teacher.architecture} on {self.data.title}"
 
 
 Spec = TypeVar("Spec", CohortSpec, RunSpec, TeacherSpec)

@@ -128,8 +128,11 @@ class Trainer:
                 f"would keep more in memory than {allowed}; the numbers are the same"
             )
 
-    def display(self, title: str) -> PlainDisplay:
-        """Where the epochs of a cohort are shown."""
+    def display(self, title: str, training: CohortTraining) -> PlainDisplay:
+        """Where the epochs of a cohort are shown; before the first, what their numbers are."""
+        if training.evaluation.validates:
+            where = training.materials.spec.data.title
+            self._display.say_once(f"{where}: epochs show {training.evaluation.validation_title}")
         return self._display.training(title, counts=True)
 
     def _begun(self, run: RunSpec, folder: RunFolder, snapshot: Snapshot) -> bool:

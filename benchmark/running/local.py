@@ -115,7 +115,7 @@ class Executor:
                 folders[run.name].log_epoch(epoch)
 
         title = f"{training.materials.spec.title}: {len(training.runs)} runs"
-        for outcome in training.train(self._trainer.display(title), log, snapshots):
+        for outcome in training.train(self._trainer.display(title, training), log, snapshots):
             for run in twins[outcome.run.training_id]:
                 self._record(training, replace(outcome, run=run), outcome.run, folders[run.name])
 

@@ -32,7 +32,7 @@ class Order:
     def title(self) -> str:
         """What the user calls it."""
         if not self.runs:
-            return f"teacher {self.cohort.teacher.architecture} on {self.cohort.data.dataset}"
+            return self.cohort.teacher_title
         return self.cohort.title
 
     def without(self, left: Sequence[RunSpec]) -> Order:

@@ -118,6 +118,8 @@ def check_writable(folder: Path) -> None:
         probe.touch()
         probe.unlink()
     except OSError as error:
+        merge = f"python -m benchmark.merge {folder} --into DIR/{folder.name}"
         raise UserError(
-            f"results folder {folder} can't be written: {error.strerror}; give another --results-dir"
+            f"results folder {folder} can't be written: {error.strerror}; give another --results-dir DIR"
+            + (f", after {merge}, which takes its runs along" if (folder / "runs").is_dir() else "")
         ) from error

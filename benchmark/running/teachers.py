@@ -83,17 +83,16 @@ class Teachers:
         try:
             return evaluated(materials, network, self._fabric, seconds)
         except NotFinite as error:
-            spec = materials.spec.teacher
-            raise TeacherFailed(f"teacher {spec.architecture} on {spec.dataset}: {error}") from error
+            raise TeacherFailed(f"{materials.spec.teacher_title}: {error}") from error
 
     def _announce(self, teacher: Teacher, materials: Materials) -> None:
         spec = teacher.spec
         shown = "  ".join(f"{name} {teacher.test[str(name)]:.3f}" for name in materials.metrics)
         scores = f"test {shown}" if shown else "no test labels"
-        self._say(f"teacher {spec.architecture} on {spec.dataset}: {scores}")
+        self._say(f"{materials.spec.teacher_title}: {scores}")
         if teacher.at_chance and spec.kind == "trained":
             self._say(
-                f"warning: teacher {spec.architecture} on {spec.dataset} is at chance level: "
+                f"warning: {materials.spec.teacher_title} is at chance level: "
                 + (
                     f"was {spec.checkpoint} trained with another normalisation or order of classes?"
                     if spec.checkpoint
@@ -103,12 +102,11 @@ class Teachers:
 
     def _obtained(self, materials: Materials) -> tuple[Network, float | None]:
         """What `_obtain` gives; where its folder can't be read or written there is no such teacher."""
-        spec = materials.spec.teacher
         try:
             with disk_full_told():
                 return self._obtain(materials)
         except OSError as error:
-            raise TeacherFailed(f"teacher {spec.architecture} on {spec.dataset}: {error}") from error
+            raise TeacherFailed(f"{materials.spec.teacher_title}: {error}") from error
 
     def _obtain(self, materials: Materials) -> tuple[Network, float | None]:
         """The teacher's network, and the seconds of its training where that is known."""
@@ -120,7 +118,7 @@ class Teachers:
             load_checkpoint(network, self._checkpoint or spec.checkpoint)
             return network, None
         folder = RunFolder(self._folder / spec.slug)
-        told = f"teacher {spec.architecture} on {spec.dataset}"
+        told = materials.spec.teacher_title
         with locked(folder.lock, self._say, told):
             record = self._restored(folder, network)
             if record is None:
@@ -164,12 +162,10 @@ class Teachers:
         if state.status == "failed":
             folder.error.write_text(state.reason)
             last = state.reason.strip().splitlines()[-1]
-            raise TeacherFailed(
-                f"teacher {spec.architecture} on {spec.dataset} failed: {last} (all of it: {folder.error})"
-            )
+            raise TeacherFailed(f"{materials.spec.teacher_title} failed: {last} (all of it: {folder.error})")
         if state.status == "diverged":
             raise TeacherFailed(
-                f"teacher {spec.architecture} on {spec.dataset}: {state.reason}; lower its rate with "
+                f"{materials.spec.teacher_title}: {state.reason}; lower its rate with "
                 f"--set teacher_recipe.learning_rate={spec.recipe.learning_rate / 5:g}"
             )
         save_weights(network.state_dict(), folder.weights)

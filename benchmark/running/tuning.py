@@ -40,8 +40,10 @@ from benchmark.training.snapshots import Snapshots
 from benchmark.writing import write_whole
 
 
-def chosen_settings(cohorts: Sequence[CohortSpec], ledger: Ledger, say: Callable[[str], None]) -> Chosen:
-    """What is chosen among the trials that are recorded, by `tuning_key`; kept in `tuned/`, too.
+def chosen_settings(
+    cohorts: Sequence[CohortSpec], ledger: Ledger, say: Callable[[str], None], *, keep: bool = True
+) -> Chosen:
+    """What is chosen among the trials that are recorded, by `tuning_key`; to `keep` it, in `tuned/`, too.
 
     `say` is told of each baseline without a choice.
     """
@@ -51,7 +53,7 @@ def chosen_settings(cohorts: Sequence[CohortSpec], ledger: Ledger, say: Callable
         files.setdefault(_file_name(cohort), []).append(cohort)
     for name, alike in files.items():
         own = [each for cohort in alike for each in _chosen(cohort, ledger, say)]
-        if own:
+        if own and keep:
             _save(ledger.folder / "tuned" / f"{name}.yaml", alike[0].title, own)
         chosen |= {tuning_key(run): choice for run, choice in own}
     return chosen
@@ -145,7 +147,7 @@ class Trials:
             return
         going = sum(state.status == "training" for state in training.states)
         title = f"{self._cohort.title}: {going} trials, to epoch {halt}"
-        training.advance(halt, self._trainer.display(title), self._log, snapshots, self._summary)
+        training.advance(halt, self._trainer.display(title, training), self._log, snapshots, self._summary)
         # At a rung everyone has a snapshot of it: a command that is stopped while it halves goes on alike.
         snapshots.keep(Position(halt, 0), [state for state in training.states if state.status == "training"])
 

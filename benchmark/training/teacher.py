@@ -66,7 +66,7 @@ class TeacherTraining:
         context = describe(network, network, batch, len(data.classes), samples.labels)
         stream = RandomStream(derive(spec.seed, "learner"), fabric.device)
         self.state = RunState("teacher", Learner(network, Distiller(context)), spec.recipe, stream)
-        self.title = f"teacher {spec.architecture} on {data.name} ({len(samples)} samples)"
+        self.title = f"{materials.spec.teacher_title} ({len(samples)} samples)"
 
     def train(
         self,

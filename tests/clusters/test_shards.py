@@ -161,6 +161,16 @@ def test_from_python_as_from_the_command_line_a_shard_has_no_report(
     assert len(written) == reports
 
 
+@pytest.mark.parametrize("options", [("partition", "cpu"), ("exclusive", "partition cpu"), ("mem",)])
+def test_an_option_of_sbatch_without_its_value_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], options: tuple[str, ...]
+) -> None:
+    assert run(tmp_path, "--executor", "slurm", "--slurm", *options) == 2
+    line = " ".join(capsys.readouterr().err.split())
+    assert "=VALUE, as in --slurm partition=gpu" in line
+    assert not (tmp_path / "t" / "slurm" / "array.sh").exists()
+
+
 def test_what_sbatch_refuses_is_told_in_one_line(tmp_path: Path, monkeypatch, capsys) -> None:
     (tmp_path / "sbatch").write_text("#!/bin/bash\necho 'invalid partition: moon' >&2\nexit 1\n")
     (tmp_path / "sbatch").chmod(0o755)

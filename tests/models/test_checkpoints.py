@@ -28,7 +28,7 @@ def assert_loads(path, weights, name="resnet8"):
         assert torch.equal(value, weights[key]), key
 
 
-@pytest.mark.parametrize("wrapper", [None, "model", "state_dict", "net"])
+@pytest.mark.parametrize("wrapper", [None, "model", "state_dict", "model_state_dict", "net"])
 def test_checkpoints_load_bare_and_from_each_wrapper(tmp_path, wrapper):
     weights = weights_of()
     torch.save(weights if wrapper is None else {"epoch": 240, wrapper: weights}, tmp_path / "teacher.pth")

@@ -96,6 +96,26 @@ def test_a_plan_over_missing_data_is_printed_and_a_run_of_it_refused(
     assert "give --data-dir DIR" in capsys.readouterr().err
 
 
+def test_data_that_is_there_and_can_not_be_used_is_not_called_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def broken(request: Request):
+        raise UserError(f"{tmp_path}/a.png: can't be decoded")
+
+    cards, file = TinyTask.datasets, tmp_path / "a.png"
+    file.write_text("")
+    monkeypatch.setattr(
+        TinyTask,
+        "datasets",
+        lambda task: {
+            name: dataclasses.replace(card, load=broken, files=lambda request: [file], synthetic=False)
+            for name, card in cards(task).items()
+        },
+    )
+    assert run(tmp_path, "--dry-run") == 0
+    assert f"\nunusable: {file}: can't be decoded\n" in capsys.readouterr().out
+
+
 def test_a_changed_file_is_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, loads: Loads) -> None:
     file = tmp_path / "data.bin"
     file.write_text("one")
@@ -121,6 +141,17 @@ def test_verbose_lists_every_cohort(tmp_path: Path, capsys: pytest.CaptureFixtur
     lines = capsys.readouterr().out.splitlines()
     assert sum("to do: scratch kd" in line for line in lines) == 2
     assert any("seed 1" in line for line in lines)
+
+
+def test_a_value_outside_of_the_range_that_is_searched_is_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    values = ("kd.temperature=-1", "kd.weight=1e9", "kd.task_weight=0.5", "recipe.decay=0.5")
+    assert run(tmp_path, "--dry-run", "--set", *values, "kd+fitnet.kd.weight=2", baselines=("kd",)) == 0
+    assert [line for line in capsys.readouterr().out.splitlines() if line.startswith("note: ")] == [
+        "note: --set kd.temperature=-1 is outside of 1 to 20, where --tune searches",
+        "note: --set kd.weight=1e+09 is outside of 0.1 to 10, where --tune searches",
+    ]
 
 
 def test_the_published_presets_are_planned_without_any_data(

@@ -2,11 +2,13 @@
 
 import io
 import re
+from pathlib import Path
 
 import pytest
 from rich.console import Console
 
 from benchmark.running.display import LiveDisplay, PlainDisplay, make_display, show_seconds
+from tests.command import run
 
 
 def train(display: PlainDisplay) -> None:
@@ -38,6 +40,21 @@ def test_live_bars_show_the_scores_that_pipes_show_and_units_of_time() -> None:
         assert f"epoch {epoch + 1}/2  scratch 0.{epoch}  kd 0.9" in text
     assert re.search(r"\d s left", text)
     assert not re.search(r"\d:\d\d", text)
+
+
+def test_lines_name_the_fold_and_what_their_numbers_are(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    few = ("--pairs", "rgb-rgb", "--folds", "first", "second", "--epochs", "1", "--teacher-epochs", "1")
+    assert run(tmp_path, *few, "--label-fraction", "0.5", task="tiny_senses") == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len({line for line in lines if line.startswith("teacher ") and "samples" in line}) == 2
+    for fold in ("first", "second"):
+        assert f"tiny_senses/senses/{fold} rgb-rgb labels 0.5 seed 0: 2 runs" in lines
+        assert any(line.startswith(f"teacher tiny_big on senses/{fold}: test top1") for line in lines)
+        assert any(
+            re.fullmatch(f"senses/{fold}: epochs show validation top1, [1-9] samples", x) for x in lines
+        )
 
 
 @pytest.mark.parametrize(

@@ -543,6 +543,17 @@ def test_what_can_not_be_tuned_is_said_in_one_line(
     assert words in line
 
 
+def test_a_dry_run_counts_what_is_recorded_of_tuning(whole: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = sorted((whole / "t").rglob("*"))
+    for seeds, told in ((("0", "1", "2"), "recorded, 0 to do)"), (("0", "3"), "recorded, ")):
+        assert run(whole, *TUNE, "--seeds", *seeds, "--dry-run", baselines=NAMES) == 0
+        (line,) = [each for each in capsys.readouterr().out.splitlines() if each.startswith("before: ")]
+        assert "(all recorded); after: " in line
+        assert told in line
+    assert f"({len(NAMES)} recorded, {len(NAMES)} to do)" in line
+    assert sorted((whole / "t").rglob("*")) == before
+
+
 def test_a_dry_run_counts_trials(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(tmp_path, "--tune", "4", "--dry-run", baselines=("kd", "scratch")) == 0
     assert "before: 8 trials of tuning in 1 cohort; after: 2 runs more" in capsys.readouterr().out

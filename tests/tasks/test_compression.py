@@ -10,7 +10,7 @@ from benchmark import Request, Samples, UserError
 from benchmark.cli import main
 from benchmark.models import build
 from benchmark.plugins import Registry
-from tasks.compression.datasets import CIFAR_STATISTICS
+from tasks.compression.datasets import CIFAR_STATISTICS, IMAGENET_STATISTICS
 from tests.data.test_readers import encoded, plain, write_parquet
 from tests.tasks.conftest import pixel_statistics
 
@@ -29,6 +29,22 @@ PUBLISHED = [
     "resnet32x4-ShuffleV2",
     "wrn_40_2-ShuffleV1",
 ]
+
+
+DATASETS = Path(__file__).resolve().parents[2] / "docs" / "datasets.md"
+
+
+@pytest.mark.parametrize(
+    ("row", "statistics"),
+    [*((f"`{name}`", each) for name, each in CIFAR_STATISTICS.items()), ("`imagenet`", IMAGENET_STATISTICS)],
+)
+def test_the_page_gives_the_statistics_that_networks_see(
+    row: str, statistics: tuple[tuple[float, ...], tuple[float, ...]]
+) -> None:
+    table = DATASETS.read_text().partition("### Normalisation and order of classes")[2].partition("\n## ")[0]
+    (line,) = [each for each in table.splitlines() if each.startswith("|") and row in each]
+    for numbers in statistics:
+        assert ", ".join(map(str, numbers)) in line
 
 
 def task(registry: Registry):
