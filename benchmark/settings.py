@@ -166,7 +166,8 @@ class Settings:
                 msgspec.convert(value, kind)
             except msgspec.ValidationError as error:
                 told = str(error)
-                if tuple in map(get_origin, (kind, *get_args(kind))) and not isinstance(value, tuple | list):
+                several = any(get_origin(each) is tuple for each in (kind, *get_args(kind)))
+                if several and not isinstance(value, tuple | list):
                     told = f"give a tuple, such as {_as_tuple(value)!r}"
                 raise UserError(f"{name} {value!r}: {told}") from None
 
