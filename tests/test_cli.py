@@ -261,6 +261,7 @@ def test_records_made_with_other_code_of_a_plugin_are_named_and_kept(
     file.write_text(PLUGIN)
     run(results, "--plugin", str(file), baselines=("my_method",))
     before = records(results)
+    (folder,) = (path.name for path in (results / "t" / "runs").iterdir())
     for content, outdated in (
         (PLUGIN + "\n# a remark\n", False),
         (PLUGIN.replace("mse_loss", "l1_loss"), True),
@@ -269,5 +270,7 @@ def test_records_made_with_other_code_of_a_plugin_are_named_and_kept(
         file.write_text(content)
         capsys.readouterr()
         assert run(results, "--plugin", str(file), baselines=("my_method",)) == 0
-        assert ("my_method: 1 of the records" in capsys.readouterr().out) is outdated
+        said = capsys.readouterr().out
+        assert ("my_method: 1 of the records" in said) is outdated
+        assert (f"to repeat them: {folder}\n" in said) is outdated
     assert records(results) == before

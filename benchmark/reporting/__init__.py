@@ -83,7 +83,7 @@ def report(folder: Path, console: "Console | None" = None) -> list[Path]:
     ]
     written += render.save_tables([*by_task, *by_pair, *further], folder / "tables")
     shown = [*by_task, *filter(adds_to_task_table, by_pair), *further]
-    differences = comparisons.compare(results).to_csv(index=False)
+    differences = comparisons.comparison_frame(results).to_csv(index=False)
     written.append(write(folder / "tables" / "comparisons.csv", differences))
     saved = figures.save_figures(results, folder / "figures")
     written += [path for each in saved for path in each.paths]

@@ -221,6 +221,14 @@ def _right_answers(results: Results, record: Record, metric: str) -> Answers | N
 
 # --- the public function ---
 
+COLUMNS = (
+    "task", "dataset", "synthetic", "pair", *CONDITIONS, "differs_in", "baseline", "against", "metric", "n",
+    "difference", "verdict", "low", "high", "simultaneous_low", "simultaneous_high", "p", "p_adjusted",
+    "smallest_visible", "equivalent_within", "paired_n", "paired_sd", "paired_low", "paired_high", "paired_p",
+    "paired_p_holm", "bootstrap_low", "bootstrap_high", "normalised", "probability_of_improvement",
+)  # fmt: skip
+"""Of `compare`, where there is nothing to compare too."""
+
 
 def compare(
     source: Path | str | Results | Iterable[Record],
@@ -248,7 +256,8 @@ def compare(
         baseline, 1: the teacher) and `probability_of_improvement`.
 
     Raises:
-        UserError: for a folder without records, a baseline or metric that no record has.
+        UserError: for a folder without records, or without a row of the anchor where that is what is compared
+            with; for a baseline or metric that no record has.
     """
     if isinstance(source, str | Path):
         source = Results.read(Path(source))
@@ -259,15 +268,30 @@ def compare(
         _check_known("baseline", against, {record.run.baseline for record in results.records})
     if metric is not None:
         _check_known("metric", metric, {name for record in results.records for name in record.metrics})
-    pairing: Callable[[PairBlock, str], list[Comparison]] = against_anchor
-    if against is not None:
-        pairing = each_against_each if against == EACH else lambda b, m: against_one(b, m, against)
+    if against is None:
+        if not any(record.about.anchor for record in results.records):
+            raise UserError(
+                f"{results.folder or 'the list'} holds no row of the anchor, which differences are taken to: "
+                f"give against= the name of a baseline, or {EACH!r}"
+            )
+        return comparison_frame(results, against_anchor, metric, bootstrap)
+    pairing = each_against_each if against == EACH else lambda b, m: against_one(b, m, against)
+    return comparison_frame(results, pairing, metric, bootstrap)
+
+
+def comparison_frame(
+    results: Results,
+    pairing: Callable[[PairBlock, str], list[Comparison]] = against_anchor,
+    metric: str | None = None,
+    bootstrap: bool = True,
+) -> pd.DataFrame:
+    """What `compare` returns; without a line where nothing can be compared."""
     lines = []
     for block in (block for blocks in results.blocks.values() for block in blocks):
         names = [metric] if metric else block.primary_metrics
         found = [each for name in names if name in block.metrics for each in pairing(block, name)]
         lines += map(_line, with_bootstrap(results, found) if bootstrap else found)
-    return typed_frame(lines)
+    return typed_frame(lines) if lines else pd.DataFrame(columns=pd.Index(COLUMNS))
 
 
 def _check_known(kind: str, name: str, known: Iterable[str]) -> None:

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from benchmark.checksums import ARRAYS, EARLIER_OUTPUTS, HISTORY, OUTPUTS, AlteredFile, Stamp, open_checked
-from benchmark.errors import unknown
+from benchmark.errors import UserError, unknown
 from benchmark.records import RECORD, CorruptRecord, Record, read_record
 from benchmark.reporting.frame import RUN_KEYS, columns, distinct, tidy_frame
 from benchmark.reporting.grouping import task_blocks
@@ -176,13 +176,15 @@ class Results:
         """Those records whose columns of `frame` have these values; a list, set or tuple: any of them.
 
         Raises:
-            UserError: for a column that the frame doesn't have.
+            UserError: for a column that the frame doesn't have, and where no record has any of the values.
         """
         chosen = self.frame
         for name, value in columns.items():
             if name not in chosen:
                 raise unknown("column", name, chosen.columns)
             values = list(value) if isinstance(value, list | set | tuple) else [value]
+            if values and not self.frame[name].isin(values).any():
+                raise _unknown_value(name, values[0], self.frame[name].dropna().unique().tolist())
             chosen = pd.DataFrame(chosen[chosen[name].isin(values)])
         ids = set(chosen["id"])
         return self.only(record for record in self.records if record.id in ids)
@@ -257,3 +259,11 @@ class Results:
         if not any(line.startswith(known) for line in self.problems):
             self.problems.append(problem)
         return {}
+
+
+def _unknown_value(column: str, value: Any, known: list[Any]) -> UserError:
+    """An error for a value that no record has in a column."""
+    meant = next((each for each in known if str(each) == str(value)), None)
+    if meant is not None:  # a value of another type, which words would not tell from this one
+        return UserError(f"unknown {column} {value!r}: did you mean {meant!r}?")
+    return unknown(column, str(value), map(str, known))

@@ -13,6 +13,9 @@ from benchmark.plugins import Registry
 from benchmark.running.locks import Claim, locked, sweep
 from benchmark.running.store import RunFolder
 
+NAMED = 10
+"""As many run folders are named in one line."""
+
 Pending = list[tuple[CohortSpec, tuple[RunSpec, ...]]]
 """Cohorts with those of their runs that are to be trained."""
 
@@ -107,11 +110,11 @@ class Ledger:
         return tuple(run for run in self.refreshed(cohort, failed=False) if run.name in names)
 
     def tell(self, say: Callable[[str], None]) -> None:
-        """Says, once, which records are damaged, and how many of a baseline were made with other code of it:
+        """Says, once, which records are damaged, and which of a baseline were made with other code of it:
         those stay as they are."""
         outdated = (
             f"{name}: {len(runs)} of the records found were made with other code of this baseline; "
-            f"delete their folders in {folder} to repeat them"
+            f"delete their folders in {folder} to repeat them: {_listed(runs)}"
             for (name, folder), runs in self._outdated.items()
         )
         for line in (*self._damaged, *outdated):
@@ -123,6 +126,12 @@ class Ledger:
         """Removes the lock files that commands which were killed have left."""
         for kind in ("runs", "trials"):
             sweep(self.folder / kind)
+
+
+def _listed(names: set[str]) -> str:
+    """The first of the names, and how many more there are."""
+    first, more = sorted(names)[:NAMED], len(names) - NAMED
+    return ", ".join(first) + (f" and {more} more" if more > 0 else "")
 
 
 def _to_do(found: Sequence[tuple[RunSpec, records.Record | None]], failed: bool) -> tuple[RunSpec, ...]:

@@ -73,6 +73,16 @@ def test_each_number_is_that_of_the_raw_records(folder, records):
         assert line.verdict == pooled[name].verdict
 
 
+def test_without_anything_to_compare_the_columns_are_there_and_without_an_anchor_it_is_said(records):
+    columns = compare(records).columns.tolist()
+    scratch = [record for record in records if record.run.baseline == "scratch"]
+    assert compare(scratch).columns.tolist() == columns
+    others = [record for record in records if record.run.baseline in ("kd", "crd")]
+    with pytest.raises(UserError, match=r"the list holds no row of the anchor.*give against="):
+        compare(others)
+    assert compare(others, against="kd").columns.tolist() == columns
+
+
 def test_controls_are_outside_of_the_family(folder):
     frame = compare(folder).set_index("baseline")
     assert math.isnan(frame.loc["label_smoothing"].p_adjusted)

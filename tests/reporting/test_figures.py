@@ -78,6 +78,15 @@ def test_the_comparison_shows_each_seed_the_teacher_and_n():
     assert [text.get_text() for text in axes.texts] == ["n = 4", "n = 4"]
 
 
+def test_every_seed_of_the_comparison_lies_within_its_axes():
+    records = [make_record(baseline, seed) for baseline in ("scratch", "kd") for seed in range(2)]
+    for record, score in zip(records, (0.1, 0.5, 0.6, 0.9), strict=True):
+        record.results.scores["test@last"]["top1"] = score
+    axes = comparison_figure(results := Results.of(records), results.panels["compression"]).axes[0]
+    low, high = axes.get_xlim()
+    assert low < 10 < 90 < high
+
+
 def test_not_applicable_rows_keep_the_teacher_line_and_their_name():
     records = [make_record("kd", 0), make_record("fsp", 0, "not_applicable", reason="no")]
     results = Results.of(records)

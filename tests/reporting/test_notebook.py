@@ -49,6 +49,18 @@ def test_a_filter_takes_any_column_and_keeps_history_and_arrays(tmp_path: Path) 
         results.where(baselin="kd")
 
 
+def test_a_filter_names_a_value_that_no_record_has() -> None:
+    results = Results.of([make_record(name, seed) for name in ("scratch", "kd") for seed in range(2)])
+    with pytest.raises(UserError, match=r"^unknown baseline 'kdd': did you mean kd\?"):
+        results.where(baseline="kdd")
+    with pytest.raises(UserError, match=r"^unknown seed '0': did you mean 0\?$"):
+        results.where(seed="0")
+    with pytest.raises(UserError, match=r"^unknown seed '7': known: 0, 1$"):
+        results.where(seed=[7, 8])
+    assert len(results.where(seed=1.0, baseline=["kd", "crd"]).records) == 1
+    assert results.where(seed=[]).records == []
+
+
 def test_two_folders_add_up_with_their_arrays_and_contradictions_raise(tmp_path: Path) -> None:
     for folder, seeds in (("one", (0, 1)), ("two", (1, 2))):
         for seed in seeds:

@@ -1,15 +1,18 @@
 """The papers' layout: baselines down, pairs across, published figures where the recipe is the same."""
 
+import io
 import math
 import statistics
 
 import pytest
+from rich.console import Console
 
 from benchmark.reporting.published import REPORTED, published
 from benchmark.reporting.results import Results
 from benchmark.reporting.tables.latex import to_latex
 from benchmark.reporting.tables.pair_tables import pair_tables, wide_frame
-from benchmark.reporting.tables.render import to_markdown, to_text
+from benchmark.reporting.tables.render import print_table, to_markdown, to_text
+from benchmark.reporting.tables.task_tables import task_tables
 from tests.reporting.fake_records import all_records, altered, make_record
 
 PAPER = {"dataset": "cifar100", "epochs": 240, "teacher_epochs": 240, "validation": 0.0}
@@ -87,6 +90,37 @@ def test_conditions_are_lines_of_their_own():
     fractions = [row.comparison_condition["label_fraction"] for row in anchors]
     assert fractions == [0.1, 1.0]
     assert [c.header for c in table.columns][1] == "label fraction"
+
+
+@pytest.fixture
+def two_folds():
+    """Each with a teacher of its own."""
+    return [
+        altered(
+            make_record(name, seed, fold=fold),
+            teacher={"id": fold, "checksum": fold, "test": {"top1": score}},
+        )
+        for fold, score in (("a", 0.65), ("b", 0.725))
+        for name in ("scratch", "kd")
+        for seed in range(2)
+    ]
+
+
+def test_teachers_of_two_folds_say_their_fold(two_folds):
+    (table,) = pair_tables(Results.of(two_folds))
+    teachers = [row for row in table.blocks[0].rows if row.kind == "teacher"]
+    shown = [[column.cell(row) for column in table.columns] for row in teachers]
+    assert shown == [["teacher", "a", "65.0"], ["teacher", "b", "72.5"]]
+
+
+def test_a_terminal_too_narrow_for_the_column_has_the_fold_behind_the_teacher(two_folds):
+    console = Console(file=io.StringIO(), width=56, color_system=None)
+    print_table(task_tables(Results.of(two_folds))[0], console)
+    lines = [line for line in console.file.getvalue().splitlines() if line.startswith("teacher (")]
+    assert [line.partition(")")[0] for line in lines] == [
+        "teacher (resnet20; a",
+        "teacher (resnet20; b",
+    ]
 
 
 def test_published_figures_stand_beside_ours_with_their_source():

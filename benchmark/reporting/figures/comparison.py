@@ -92,6 +92,8 @@ def _draw_row(axes: Axes, height: float, row: ResultRow, key: str, colour: str) 
     below = offset_copy(axes.transData, axes.get_figure(root=True), y=-4, units="points")
     dots = {"color": colour, "alpha": 0.6, "linewidths": 0, "zorder": 3}
     axes.scatter(values, [height] * len(values), s=9, transform=below, **dots)
+    # What is drawn under another transform than the axes' own doesn't widen their limits.
+    axes.update_datalim([(value, height) for value in values], updatey=False)
     if interval := row.interval(key):
         axes.plot(interval, [height, height], color=colour, linewidth=1.4, zorder=2)
     mark = {"marker": MARKS[row.about.role], "markersize": 4, "markeredgecolor": "white"}

@@ -85,7 +85,7 @@ def _pair_table(stem: str, blocks: list[PairBlock], metric: str) -> TaskTable:
     columns += [
         Column(
             show_words(name),
-            lambda line, name=name: show_value(line.condition.get(name)) * line.is_student,
+            lambda line, name=name: show_value(line.condition[name]) if name in line.condition else "",
             tells=True,
         )
         for name in conditions
@@ -160,7 +160,7 @@ def _lines(blocks: list[PairBlock], conditions: tuple[str, ...]) -> tuple[list[R
         for row in block.rows:
             shown = tuple(repr(_condition(row).get(name)) for name in conditions)
             # A pair's teachers have a line each; those of other pairs join them, in their order.
-            key = (row.baseline, *shown, row.differs_in) if row.is_student else (row.kind,)
+            key = (row.baseline, *shown, row.differs_in) if row.is_student else (row.kind, *shown)
             line = next((each for each in known.get(key, ()) if block.pair not in cells[each]), None)
             if line is None:
                 line = row.id

@@ -84,7 +84,9 @@ def _compacted(block: PairBlock, columns: list[Column]) -> tuple[str, list[Colum
 
     def name(row: ResultRow) -> str:
         told = ", ".join(words(row, (column for column in telling if column not in shared)))
-        return f"{row.title} ({told})" if told and row.is_student else row.title
+        if told and not row.is_student and row.title.endswith(")"):  # its network stands there
+            return f"{row.title[:-1]}; {told})"
+        return f"{row.title} ({told})" if told else row.title
 
     method, *others = (column for column in columns if not column.tells)
     title = "; ".join([block_title(block), *(words(block.students[0], shared) if block.students else ())])
