@@ -183,8 +183,9 @@ class Results:
             if name not in chosen:
                 raise unknown("column", name, chosen.columns)
             values = list(value) if isinstance(value, list | set | tuple) else [value]
-            if values and not self.frame[name].isin(values).any():
-                raise _unknown_value(name, values[0], self.frame[name].dropna().unique().tolist())
+            everyone = pd.Series(self.frame[name])
+            if values and not everyone.isin(values).to_numpy().any():
+                raise _unknown_value(name, values[0], everyone.dropna().unique().tolist())
             chosen = pd.DataFrame(chosen[chosen[name].isin(values)])
         ids = set(chosen["id"])
         return self.only(record for record in self.records if record.id in ids)
