@@ -17,6 +17,7 @@ from benchmark.reporting.frame import condition_columns, show_overrides, sort_ke
 from benchmark.reporting.identity import (
     OF_A_CLUSTER,
     Facets,
+    code_facets,
     identity,
     own_facets,
     shared_facets,
@@ -253,11 +254,14 @@ def _told_apart(rows: list[ResultRow]) -> list[ResultRow]:
         }
         settings = _telling_each(shared_facets, typical)
         for name, own in comparisons.items():
-            for alike in grouped(own, lambda row: (row.baseline, repr(row.condition))).values():
-                variants = _telling_each(own_facets, {row.id: row for row in alike})
-                for row in alike:
-                    variant = ", ".join(part for part in (variants[row.id], row.variant) if part)
-                    told[row.id] = replace(row, setting=settings[name], variant=variant)
+            for same in grouped(own, lambda row: row.baseline).values():
+                # Of other hyper-parameters, too: what code makes must not pass for what they make.
+                codes = _telling_each(code_facets, {row.id: row for row in same})
+                for alike in grouped(same, lambda row: repr(row.condition)).values():
+                    variants = _telling_each(own_facets, {row.id: row for row in alike})
+                    for row in alike:
+                        parts = filter(None, (variants[row.id], codes[row.id], row.variant))
+                        told[row.id] = replace(row, setting=settings[name], variant=", ".join(parts))
     return [told[row.id] for row in rows]
 
 

@@ -136,14 +136,18 @@ Facets = Callable[[Record], dict[str, str]]
 
 
 def own_facets(record: Record) -> dict[str, str]:
-    """What else than baseline and condition may keep rows of one comparison apart."""
-    about, code = record.about, record.provenance.code_checksum
+    """What else than baseline, condition and code may keep rows of one comparison apart."""
+    about = record.about
     return {
         **_assigned(flat(record.hyperparameters, ".")),
         "hyper-parameters": f"hyper-parameters {'recorded' if record.hyperparameters else 'unknown'}",
-        "code": f"code {code[:DIGITS] or 'unknown'}",
         "role": " ".join(filter(None, ("role", about.role, "(anchor)" * about.anchor, about.companion))),
     }
+
+
+def code_facets(record: Record) -> dict[str, str]:
+    """Which code of its baseline a record was made with."""
+    return {"code": f"code {record.provenance.code_checksum[:DIGITS] or 'unknown'}"}
 
 
 def shared_facets(record: Record) -> dict[str, str]:

@@ -262,6 +262,20 @@ def test_teachers_of_one_seed_are_never_averaged(field):
     assert frame["differs_in"].nunique() == 2
 
 
+def test_other_code_is_told_of_rows_that_differ_in_hyper_parameters_too():
+    records = [make_record("kd", seed, overrides={"weight": w}) for seed in (0, 1) for w in (1.0, 2.0)]
+    records = [
+        altered(each, provenance={"code_checksum": "new"})
+        if each.condition.overrides["weight"] == 2
+        else each
+        for each in records
+    ]
+    (block,) = Results.of([*records, *(make_record("scratch", seed) for seed in (0, 1))]).blocks[
+        "compression"
+    ]
+    assert [row.variant for row in block.students] == ["", "code ff", "code new"]
+
+
 def test_one_teacher_that_was_tested_on_two_machines_is_one():
     """Its scores may end in other digits: other processors round otherwise."""
     records = [make_record("kd", seed) for seed in range(4)]
