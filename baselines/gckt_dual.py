@@ -21,7 +21,7 @@ class GCKTDual(GCKT):
         context: Context,
         *,
         objective: Annotated[str, Choice(("dual", "nce"), source="what sets it apart from GCKT")] = "dual",
-        temperature: float = 0.07,
+        temperature: Annotated[float, Choice((0.07,), source="cancels out")] = 0.07,
         **options: float,
     ):
         super().__init__(context, objective=objective, temperature=temperature, **options)

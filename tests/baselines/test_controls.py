@@ -87,5 +87,5 @@ def test_the_dual_objective_does_not_depend_on_the_temperature_and_none_is_searc
         torch.manual_seed(0)
         values.append(GCKTDual(context, temperature=temperature)(*given)["gckt"].item())
     assert values[0] == pytest.approx(values[1], rel=1e-5)
-    assert registry.baseline("gckt_dual").hyperparameters["temperature"].search is None
-    assert registry.baseline("gckt").hyperparameters["temperature"].search is not None
+    assert registry.baseline("gckt_dual").hyperparameters["temperature"].search.values == (0.07,)
+    assert registry.baseline("gckt").hyperparameters["temperature"].searched

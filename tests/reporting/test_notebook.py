@@ -81,4 +81,4 @@ def test_an_unknown_kind_of_figure_is_told_with_the_known_ones() -> None:
     results = Results.of([make_record("kd", 0)])
     with pytest.raises(UserError, match="unknown kind of figure 'comparisons': did you mean comparison"):
         draw(results, "comparisons")
-    assert compare(results).empty
+    assert compare(results, against="kd").empty
