@@ -268,14 +268,14 @@ def compare(
         _check_known("baseline", against, {record.run.baseline for record in results.records})
     if metric is not None:
         _check_known("metric", metric, {name for record in results.records for name in record.metrics})
-    if against is None:
-        if not any(record.about.anchor for record in results.records):
-            raise UserError(
-                f"{results.folder or 'the list'} holds no row of the anchor, which differences are taken to: "
-                f"give against= the name of a baseline, or {EACH!r}"
-            )
-        return comparison_frame(results, against_anchor, metric, bootstrap)
-    pairing = each_against_each if against == EACH else lambda b, m: against_one(b, m, against)
+    pairing: Callable[[PairBlock, str], list[Comparison]] = against_anchor
+    if against is not None:
+        pairing = each_against_each if against == EACH else lambda b, m: against_one(b, m, against)
+    elif not any(record.about.anchor for record in results.records):
+        raise UserError(
+            f"{results.folder or 'the list'} holds no row of the anchor, which differences are taken to: "
+            f"give against= the name of a baseline, or {EACH!r}"
+        )
     return comparison_frame(results, pairing, metric, bootstrap)
 
 

@@ -194,7 +194,7 @@ def _assigned(values: Mapping[str, Any]) -> dict[str, str]:
 
 
 def flat(tree: Mapping[str, Any], separator: str = "/", prefix: str = "") -> dict[str, Any]:
-    """`{"kd": {"weight": 1}}` as `{"kd/weight": 1}`."""
+    """`{"part": {"weight": 1}}` as `{"part/weight": 1}`."""
     found = {}
     for key, value in tree.items():
         name = f"{prefix}{key}"

@@ -138,7 +138,7 @@ class RunState:
         """Moves the weights along their gradients."""
         fabric.ranks.reduce(self.learner.network, self.parameters)
         self.optimizer.step()
-        self.learner.zero_grad(set_to_none=True)  # what a first stage reaches and doesn't train as well
+        self.optimizer.zero_grad(set_to_none=True)
 
     def close_epoch(self, epoch: int, steps: int) -> None:
         """Writes the epoch's mean terms into the history; retires the learner if one isn't finite."""

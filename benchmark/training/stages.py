@@ -64,6 +64,7 @@ def run_stages(
         epochs = stage_epochs(stage.share, recipe.epochs)
         learner.stage = stage
         Loop(fabric, batches(), epochs, teacher, first=first, keep=kept).run([training], watch)
+        learner.zero_grad(set_to_none=True)  # of what its loss reached and it didn't train
         learner.stage, state.stage = None, None
         state.stages_done, ran = number + 1, True
         state.first_stages_s += sum(map(watch.seconds, parts))

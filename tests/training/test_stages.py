@@ -58,7 +58,7 @@ def test_a_first_stage_takes_its_share_of_the_epochs_on_batches_of_its_own(tmp_p
         assert numbers(together[slug]) == numbers(record)
 
 
-def test_gradients_of_what_a_first_stage_does_not_train_are_gone_after_each_of_its_steps(
+def test_gradients_of_what_a_first_stage_does_not_train_are_gone_after_it(
     tmp_path: Path,
 ) -> None:
     left = []
